@@ -1,0 +1,281 @@
+"""A city is a folder: its settings in `city.toml`, its places beside, its shelves under `store/`.
+
+Every setting stands once, here, with its unit, default and reason. Unknown keys are refused by name, so that a typing
+error never silently means the default.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from sensors.errors import CityError, gather
+
+if TYPE_CHECKING:
+    import geopandas
+
+FORMAT = 1
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # a topic level: lower-case ASCII, digits, hyphen
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+    """Settings are immutable and refuse what they do not know."""
+
+
+class GridSettings(_Settings):
+    """The map's cells, in metres of the city's projection; edges are whole multiples of the cell."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+    cell_m: float = 10.0  # fine enough for one side of a street, coarse enough for a million cells a city
+
+
+class BrokerSettings(_Settings):
+    """Where the city's devices speak."""
+
+    url: str = "mqtt://127.0.0.1:1883"
+    root: str = "noctule"  # first topic level
+    user: str = ""  # the name of the account; its password is NOCTULE_BROKER_PASSWORD or in secrets.toml
+
+
+class NightSettings(_Settings):
+    """The mapped window of a night, local time, and its steps."""
+
+    from_: str = msgspec.field(default="20:00", name="from")
+    to: str = "06:00"
+    step_minutes: int = 15
+    close_after_minutes: float = 5.0  # a step closes this long (city time) after its end
+
+
+class LightingSettings(_Settings):
+    """What the lamps do where no controller reports."""
+
+    # [local time, level 0..1] from that time on. A common Dutch profile (Elexon D60, sensing.md A8) dims at 20:00 and
+    # 22:00; a city centre at night keeps full light until 23:00 here.
+    schedule: list[tuple[str, float]] = [("16:00", 1.0), ("23:00", 0.7), ("05:00", 1.0)]
+    maintenance_factor: float = 0.85  # LLMF x LSF x LMF of LED streets, 0.80-0.90 (sensing.md A2)
+
+
+class ReleaseSettings(_Settings):
+    """What may leave: perception.md 6 and DESIGN 3."""
+
+    minimum_people: int = 10
+    maximum_share: float = 0.30  # of the weight in a cell that one person may carry
+    cell_m: float = 50.0
+    public_cell_m: float = 200.0
+    public_delay_hours: float = 24.0
+    minimum_evidence: float = 0.3
+
+
+class PurposeSettings(_Settings):
+    """What the city uses Noctule for and who answers for it; shown on About and in every print."""
+
+    uses: list[str] = []
+    responsible: str = ""
+    excluded: list[str] = [
+        "patrol deployment",
+        "enforcement",
+        "licensing sanctions",
+    ]
+    retention: str = ""
+    review: str = ""
+
+
+class CitySettings(_Settings):
+    """Everything in `city.toml`."""
+
+    format: int
+    id: str
+    name: str
+    zone: str
+    crs: str
+    grid: GridSettings
+    simulated: bool = False  # only such a city accepts simulated input, and says so on every picture
+    broker: BrokerSettings = msgspec.field(default_factory=BrokerSettings)
+    night: NightSettings = msgspec.field(default_factory=NightSettings)
+    lighting: LightingSettings = msgspec.field(default_factory=LightingSettings)
+    release: ReleaseSettings = msgspec.field(default_factory=ReleaseSettings)
+    purpose: PurposeSettings = msgspec.field(default_factory=PurposeSettings)
+    attribution: list[str] = []
+    licence: str = ""
+    # Shares of the people out at night by group, for the population view; empty means the mix of those who answered.
+    group_shares: dict[str, float] = {}
+
+
+class City:
+    """An opened city folder."""
+
+    def __init__(self, path: Path, settings: CitySettings) -> None:
+        self.path = path
+        self.settings = settings
+
+    @classmethod
+    def open(cls, path: Path | str) -> City:
+        """Read and check `city.toml`; CityError says everything that is wrong with it."""
+        folder = Path(path)
+        file = folder / "city.toml"
+        if not folder.is_dir():
+            raise CityError(f"there is no city folder '{folder}'; make one with 'noctule city build {folder}'")
+        if not file.is_file():
+            raise CityError(f"'{folder}' is not a city folder: it has no city.toml; make one with 'noctule city build'")
+        return cls(folder, read_settings(file))
+
+    @property
+    def id(self) -> str:
+        """The city's name in topics."""
+        return self.settings.id
+
+    @property
+    def name(self) -> str:
+        """The city's name for people."""
+        return self.settings.name
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the city is declared simulated."""
+        return self.settings.simulated
+
+    @property
+    def crs(self) -> str:
+        """The projected coordinate system, in metres, of everything in the folder."""
+        return self.settings.crs
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The city's time zone."""
+        return ZoneInfo(self.settings.zone)
+
+    def shelf(self, *parts: str) -> Path:
+        """A path under `store/`."""
+        return self.path.joinpath("store", *parts)
+
+    def places(self, name: str) -> geopandas.GeoDataFrame:
+        """One table of places, checked; read once."""
+        from sensors.places import load_place
+
+        if name not in self._places:
+            self._places[name] = load_place(self.path, name, self.crs)
+        return self._places[name]
+
+    @cached_property
+    def _places(self) -> dict[str, Any]:
+        return {}
+
+    def centre_lonlat(self) -> tuple[float, float]:
+        """Longitude and latitude (WGS 84) of the middle of the grid, degrees."""
+        from pyproj import Transformer
+
+        grid = self.settings.grid
+        to_lonlat = Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True)
+        longitude, latitude = to_lonlat.transform((grid.west + grid.east) / 2, (grid.south + grid.north) / 2)
+        return float(longitude), float(latitude)
+
+
+def read_settings(file: Path) -> CitySettings:
+    """Settings from a `city.toml`; CityError gathers all that is wrong."""
+    try:
+        content = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CityError(f"{file} is not TOML: {error}") from error
+    try:
+        settings = msgspec.convert(content, CitySettings)
+    except msgspec.ValidationError as error:
+        raise CityError(f"{file}: {error}; the settings and their defaults are in docs/city.md") from error
+    problems = _problems(settings)
+    if problems:
+        raise CityError(gather(str(file), problems))
+    return settings
+
+
+def write_settings(path: Path, settings: CitySettings) -> None:
+    """Write `city.toml` into the city folder `path`, beside and then renamed."""
+    path.mkdir(parents=True, exist_ok=True)
+    beside = path / "city.toml.new"
+    beside.write_text(_toml(msgspec.to_builtins(settings)), "utf-8")
+    beside.replace(path / "city.toml")
+
+
+def _problems(settings: CitySettings) -> list[str]:
+    problems = []
+    if settings.format != FORMAT:
+        problems.append(f"format {settings.format} is not the format {FORMAT} of this version; try 'noctule migrate'")
+    if not _ID.fullmatch(settings.id):
+        problems.append(f"id '{settings.id}' must be lower-case letters, digits and single hyphens, as in a topic")
+    try:
+        ZoneInfo(settings.zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        problems.append(f"zone '{settings.zone}' is no time zone; write one like Europe/Helsinki")
+    problems += _crs_problems(settings.crs)
+    problems += _grid_problems(settings.grid)
+    night = settings.night
+    problems += [
+        f"night.{key} '{value}' must be a local time like 20:00"
+        for key, value in (("from", night.from_), ("to", night.to))
+        if not _CLOCK.fullmatch(value)
+    ]
+    if night.step_minutes <= 0 or 60 % night.step_minutes:
+        problems.append(f"night.step_minutes {night.step_minutes} must divide an hour; 15 is usual")
+    if night.close_after_minutes < 0:
+        problems.append(f"night.close_after_minutes {night.close_after_minutes:g} must not be negative")
+    problems += [
+        f"lighting.schedule [{clock}, {level}] must be a local time and a level between 0 and 1"
+        for clock, level in settings.lighting.schedule
+        if not _CLOCK.fullmatch(clock) or not 0 <= level <= 1
+    ]
+    if settings.release.minimum_people < 10:
+        problems.append(f"release.minimum_people {settings.release.minimum_people} must be at least 10 (docs/release.md)")
+    if settings.release.public_cell_m < 200:
+        problems.append(f"release.public_cell_m {settings.release.public_cell_m:g} must be at least 200")
+    return problems
+
+
+def _crs_problems(crs: str) -> list[str]:
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        system = CRS.from_user_input(crs)
+    except CRSError:
+        return [f"crs '{crs}' is not known; write one like EPSG:3067"]
+    if not system.is_projected or any(axis.unit_name != "metre" for axis in system.axis_info[:2]):
+        return [f"crs '{crs}' is not projected in metres; choose the national grid or a UTM zone"]
+    return []
+
+
+def _grid_problems(grid: GridSettings) -> list[str]:
+    if grid.cell_m <= 0:
+        return [f"grid.cell_m {grid.cell_m:g} must be positive"]
+    edges = {"west": grid.west, "south": grid.south, "east": grid.east, "north": grid.north}
+    problems = [
+        f"grid.{name} {edge:g} must be a whole multiple of cell_m {grid.cell_m:g}"
+        for name, edge in edges.items()
+        if abs(edge / grid.cell_m - round(edge / grid.cell_m)) > 1e-9
+    ]
+    if grid.west >= grid.east or grid.south >= grid.north:
+        problems.append("grid must have west < east and south < north")
+    elif (grid.east - grid.west) * (grid.north - grid.south) / grid.cell_m**2 > 25e6:
+        problems.append("grid has more than 25 million cells; choose larger cells or a smaller area")
+    return problems
+
+
+def _toml(content: dict[str, Any], prefix: str = "") -> str:
+    """Plain tables of plain values, which is all that settings hold."""
+    lines = [f"{key} = {_toml_value(value)}" for key, value in content.items() if not isinstance(value, dict)]
+    for key, value in content.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{prefix}{key}]", _toml(value, f"{prefix}{key}.").rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    # JSON strings, numbers, booleans and arrays of them are TOML as well.
+    return msgspec.json.encode(value).decode()

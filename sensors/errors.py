@@ -1,0 +1,68 @@
+"""Everything that Noctule refuses, as one tree.
+
+NoctuleError
+├── CityError        a city folder, its city.toml or one of its tables is not as it should be
+├── RecipeError      a recipe, or a file that it names, cannot be read as it says
+├── DecodeError      a message cannot be read at all
+├── AnswerError      a file of survey answers cannot be imported
+├── BrokerError      the MQTT broker refuses us, or its address is wrong
+├── ShelfLocked      another process already writes this shelf
+├── StoreError       a shelf on disk is damaged, full or of an unknown format
+├── ModelError       no fitted model, or one that does not belong to this city
+├── ScenarioError    a what-if file cannot be planned with
+└── ExportError      what was asked for cannot be handed out
+
+Each message is one sentence (or one a line): what was found, where, and what would do. Bad readings are not
+errors, they get a flag (`sensors.flags`); bad messages are kept with a reason.
+"""
+
+
+class NoctuleError(Exception):
+    """Base of everything that Noctule refuses; the command line prints it as it is and exits with 1."""
+
+
+class CityError(NoctuleError):
+    """A city folder, its `city.toml` or one of its tables is not as it should be."""
+
+
+class RecipeError(NoctuleError):
+    """A recipe, or a file that it names, cannot be read as it says."""
+
+
+class DecodeError(NoctuleError):
+    """A message cannot be read at all."""
+
+
+class AnswerError(NoctuleError):
+    """A file of survey answers cannot be imported."""
+
+
+class BrokerError(NoctuleError):
+    """The MQTT broker refuses us, or its address is wrong."""
+
+
+class ShelfLocked(NoctuleError):
+    """Another process already writes this shelf."""
+
+
+class StoreError(NoctuleError):
+    """A shelf on disk is damaged, full or of an unknown format."""
+
+
+class ModelError(NoctuleError):
+    """There is no fitted model, or it does not belong to this city."""
+
+
+class ScenarioError(NoctuleError):
+    """A what-if file cannot be planned with."""
+
+
+class ExportError(NoctuleError):
+    """What was asked for cannot be handed out."""
+
+
+def gather(title: str, problems: list[str]) -> str:
+    """One message from everything that is wrong with a thing: its title, then a line for each problem."""
+    if len(problems) == 1:
+        return f"{title}: {problems[0]}"
+    return f"{title}: {len(problems)} problems\n" + "\n".join(f"  - {problem}" for problem in problems)

@@ -1,0 +1,66 @@
+"""The quantities that Noctule knows, each with one unit and a plausible range.
+
+Illuminance in lux is not dimming (a setting between 0 and 1); the people who pass a line are not the people present in
+an area and neither are the devices seen there. Levels are A-weighted and averaged as energy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A quantity: its code in a reading, its unit, and the range outside which a value cannot be true."""
+
+    code: int
+    name: str
+    unit: str
+    senml_units: tuple[str, ...]  # spellings accepted on the wire; the first is the one we write
+    low: float
+    high: float
+    title: str
+
+
+# Ranges: gross range test of sensing.md D (QARTOD), the widest that physics and the device allow.
+_TABLE = (
+    Quantity(1, "illuminance", "lx", ("lx",), 0.0, 150_000.0, "Illuminance on the site's plane"),
+    Quantity(2, "dimming", "1", ("/", "1"), 0.0, 1.0, "Dimming level of the light output"),
+    Quantity(3, "lamp_ok", "1", ("/", "1"), 0.0, 1.0, "Lamp working (1) or failed (0)"),
+    Quantity(4, "power", "W", ("W",), -1.0, 5_000.0, "Electrical power"),
+    Quantity(5, "sound_laeq", "dB", ("dB", "dBA", "dB(A)"), 20.0, 130.0, "A-weighted equivalent level"),
+    Quantity(6, "sound_lamax", "dB", ("dB", "dBA", "dB(A)"), 20.0, 140.0, "A-weighted maximum level"),
+    Quantity(7, "people_flow", "count", ("count",), 0.0, 40_000.0, "People who passed within the interval"),
+    Quantity(8, "people_present", "count", ("count",), 0.0, 200_000.0, "People present in the area"),
+    Quantity(9, "devices_seen", "count", ("count",), 0.0, 200_000.0, "Radio devices seen"),
+)
+
+QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _TABLE}
+_BY_CODE = {quantity.code: quantity for quantity in _TABLE}
+
+
+def by_code(code: int) -> Quantity:
+    """The quantity behind the code in a reading.
+
+    >>> by_code(1).unit
+    'lx'
+    """
+    return _BY_CODE[code]
+
+
+def topic_name(name: str) -> str:
+    """How a quantity is spelt in a topic, where only lower-case letters, digits and hyphens are used.
+
+    >>> topic_name("people_flow")
+    'people-flow'
+    """
+    return name.replace("_", "-")
+
+
+def quantity_named(text: str) -> Quantity | None:
+    """The quantity that a topic or a record names, in either spelling, or None.
+
+    >>> quantity_named("sound-laeq").name
+    'sound_laeq'
+    """
+    return QUANTITIES.get(text.replace("-", "_"))
