@@ -61,7 +61,7 @@ class LightingSettings(_Settings):
 
     # [local time, level 0..1] from that time on. A common Dutch profile (Elexon D60, sensing.md A8) dims at 20:00 and
     # 22:00; a city centre at night keeps full light until 23:00 here.
-    schedule: list[tuple[str, float]] = [("16:00", 1.0), ("23:00", 0.7), ("05:00", 1.0)]
+    schedule: tuple[tuple[str, float], ...] = (("16:00", 1.0), ("23:00", 0.7), ("05:00", 1.0))
     maintenance_factor: float = 0.85  # LLMF x LSF x LMF of LED streets, 0.80-0.90 (sensing.md A2)
 
 
@@ -79,13 +79,9 @@ class ReleaseSettings(_Settings):
 class PurposeSettings(_Settings):
     """What the city uses Noctule for and who answers for it; shown on About and in every print."""
 
-    uses: list[str] = []
+    uses: tuple[str, ...] = ()
     responsible: str = ""
-    excluded: list[str] = [
-        "patrol deployment",
-        "enforcement",
-        "licensing sanctions",
-    ]
+    excluded: tuple[str, ...] = ("patrol deployment", "enforcement", "licensing sanctions")
     retention: str = ""
     review: str = ""
 
@@ -105,10 +101,10 @@ class CitySettings(_Settings):
     lighting: LightingSettings = msgspec.field(default_factory=LightingSettings)
     release: ReleaseSettings = msgspec.field(default_factory=ReleaseSettings)
     purpose: PurposeSettings = msgspec.field(default_factory=PurposeSettings)
-    attribution: list[str] = []
+    attribution: tuple[str, ...] = ()
     licence: str = ""
     # Shares of the people out at night by group, for the population view; empty means the mix of those who answered.
-    group_shares: dict[str, float] = {}
+    group_shares: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class City:

@@ -198,7 +198,7 @@ def check_city(city_path: Path) -> list[str]:
 
 def _outside(name: str, frame: geopandas.GeoDataFrame, grid: GridSettings) -> list[str]:
     if not len(frame):
-        return [] if PLACES[name].optional else [f"places/{name}: the table is empty"]
+        return [f"places/{name}: the table is empty; without streets there is no map"] if name == "streets" else []
     box = frame.geometry.bounds
     out = (box.maxx < grid.west) | (box.minx > grid.east) | (box.maxy < grid.south) | (box.miny > grid.north)
     return [f"places/{name}: all {len(frame)} rows lie outside the grid"] if bool(np.all(out)) else []

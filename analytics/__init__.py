@@ -1,0 +1,1 @@
+"""Turns a night of readings and answers into fields."""

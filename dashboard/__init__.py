@@ -1,0 +1,1 @@
+"""Shows released fields to three kinds of people."""

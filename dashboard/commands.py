@@ -1,0 +1,9 @@
+"""The commands of the room `dashboard`; nothing but typer is imported before a command runs."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands to the one command `noctule`."""

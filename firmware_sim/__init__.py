@@ -1,0 +1,1 @@
+"""A pretend city of honest, faulty devices with a known truth; it shares nothing but the wire."""

@@ -1,0 +1,1 @@
+"""Keeps every reading once, durably, and says which to trust."""
