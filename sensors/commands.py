@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sensors.night import Night
 
 CityFolder = Annotated[Path, typer.Argument(metavar="CITY", help="The city folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
@@ -21,6 +26,67 @@ def register(app: typer.Typer) -> None:
     app.add_typer(site_app, name="site")
     app.add_typer(journal_app, name="journal")
     app.command("night")(night)
+
+
+@city_app.command("build")
+def city_build(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
+    osm: Annotated[
+        str, typer.Option(metavar="FILE.pbf", help="An OpenStreetMap extract, or 'helsinki' for the demo's own.")
+    ] = "",
+    recipe: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="How a council's files become places.")] = "",
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder with the recipe's files.")] = None,
+    name: Annotated[str, typer.Option(help="The city's name for people.")] = "",
+    city_id: Annotated[str, typer.Option("--id", help="The city's name in topics: a-z, 0-9, hyphen.")] = "",
+    zone: Annotated[str, typer.Option(help="Time zone of the extract, like Europe/Helsinki.")] = "",
+    crs: Annotated[str, typer.Option(help="Projection in metres; the UTM zone of the extract if empty.")] = "",
+    simulated: Annotated[bool, typer.Option("--simulated", help="Declare it simulated and place devices.")] = False,
+    allow_no_lamps: Annotated[bool, typer.Option("--allow-no-lamps", help="Build without street lamps.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the places of an existing city anew.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a city folder from OpenStreetMap, or by a recipe from a council's open data.
+
+    Example: noctule city build helsinki --osm helsinki
+
+    Example: noctule city build melbourne --recipe melbourne --data ../shared/data/melbourne
+    """
+    import json
+
+    from sensors.build import build_city
+
+    if bool(osm) == bool(recipe):
+        raise typer.BadParameter("give either --osm FILE.pbf or --recipe NAME (with --data DIR)")
+
+    def say(line: str) -> None:
+        if not as_json:
+            typer.echo(f"  {line}", err=True)
+
+    if osm:
+        from sensors.osm import draft_from_osm
+
+        draft = draft_from_osm(
+            osm,
+            id=city_id or None,
+            name=name or None,
+            zone=zone or None,
+            crs=crs or None,
+            simulated=simulated,
+            allow_no_lamps=allow_no_lamps,
+            say=say,
+        )
+    else:
+        from sensors.council import draft_from_recipe
+
+        if data is None:
+            raise typer.BadParameter("--recipe needs --data DIR, the folder with the council's files")
+        draft = draft_from_recipe(recipe, data, say=say)
+    built = build_city(out, draft, rebuild=rebuild, say=say)
+    if as_json:
+        print(json.dumps(built.to_dict(), ensure_ascii=False))
+        return
+    for line in built.lines():
+        print(line)
 
 
 @city_app.command("check")
@@ -202,7 +268,9 @@ def journal_import(city: CityFolder, file: Annotated[Path, typer.Argument(help="
 
 
 def night(
-    city: Annotated[Path | None, typer.Argument(metavar="[CITY]", help="A city folder; or give --at and --zone.")] = None,
+    city: Annotated[
+        Path | None, typer.Argument(metavar="[CITY]", help="A city folder; or give --at and --zone.")
+    ] = None,
     at: Annotated[str, typer.Option(metavar="LAT,LON", help="WGS 84.")] = "",
     zone: Annotated[str, typer.Option(help="Time zone, like Europe/Helsinki.")] = "",
     date: Annotated[str, typer.Option(help="The local date on which the night begins; today if empty.")] = "",
@@ -228,8 +296,8 @@ def night(
     print(f"  23:00-07:00 {times.end_night_hours:.0f} h")
 
 
-def _night_asked(city: Path | None, at: str, zone: str, date: str):  # type: ignore[no-untyped-def]  # typed names would load at start
-    from datetime import date as Date
+def _night_asked(city: Path | None, at: str, zone: str, date: str) -> tuple[float, float, Night]:
+    import datetime
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     from sensors.city import City
@@ -242,20 +310,20 @@ def _night_asked(city: Path | None, at: str, zone: str, date: str):  # type: ign
         longitude, latitude = opened.centre_lonlat()
         place, now = opened.zone, city_clock(city).now()
     elif at and zone:
-        import numpy as np
+        import numpy
 
         latitude, longitude = _latlon(at)
         try:
             place = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError):
             raise CityError(f"zone '{zone}' is no time zone; write one like Europe/Helsinki") from None
-        now = np.datetime64("now", "ms")
+        now = numpy.datetime64("now", "ms")
     else:
         raise typer.BadParameter("give a city folder, or --at LAT,LON and --zone TZ")
     if not date:
         return latitude, longitude, night_of(now, place)
     try:
-        return latitude, longitude, Night(Date.fromisoformat(date), place)
+        return latitude, longitude, Night(datetime.date.fromisoformat(date), place)
     except ValueError:
         raise typer.BadParameter(f"date '{date}' must be a day like 2026-11-20") from None
 
@@ -278,7 +346,7 @@ def _projected(crs: str, text: str) -> tuple[float, float]:
     return float(easting), float(northing)
 
 
-def _moment(text: str):  # type: ignore[no-untyped-def]  # numpy is not loaded before a command runs
+def _moment(text: str) -> np.datetime64:
     from sensors.night import parse_rfc3339
 
     try:
@@ -287,7 +355,7 @@ def _moment(text: str):  # type: ignore[no-untyped-def]  # numpy is not loaded b
         raise typer.BadParameter(f"'{text}' must be a time with its zone, like 2026-11-20T22:00:00+02:00") from None
 
 
-def _local(moment, zone: str) -> str:  # type: ignore[no-untyped-def]  # numpy is not loaded before a command runs
+def _local(moment: np.datetime64 | None, zone: str) -> str:
     if moment is None:
         return "not this night"
     import pandas as pd
