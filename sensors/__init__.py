@@ -28,7 +28,7 @@ _WORDS = {
     "sun_times": "night",
 }
 
-__all__ = sorted(_WORDS)  # noqa: PLE0605  # one table of words instead of two that could part ways
+__all__ = sorted(_WORDS)  # one table of words instead of two that could part ways
 
 
 def __getattr__(name: str) -> Any:

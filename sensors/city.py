@@ -25,11 +25,7 @@ _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # a topic level: lower-case ASCII, 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
-class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
-    """Settings are immutable and refuse what they do not know."""
-
-
-class GridSettings(_Settings):
+class GridSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The map's cells, in metres of the city's projection; edges are whole multiples of the cell."""
 
     west: float
@@ -39,7 +35,7 @@ class GridSettings(_Settings):
     cell_m: float = 10.0  # fine enough for one side of a street, coarse enough for a million cells a city
 
 
-class BrokerSettings(_Settings):
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the city's devices speak."""
 
     url: str = "mqtt://127.0.0.1:1883"
@@ -47,7 +43,7 @@ class BrokerSettings(_Settings):
     user: str = ""  # the name of the account; its password is NOCTULE_BROKER_PASSWORD or in secrets.toml
 
 
-class NightSettings(_Settings):
+class NightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The mapped window of a night, local time, and its steps."""
 
     from_: str = msgspec.field(default="20:00", name="from")
@@ -56,7 +52,7 @@ class NightSettings(_Settings):
     close_after_minutes: float = 5.0  # a step closes this long (city time) after its end
 
 
-class LightingSettings(_Settings):
+class LightingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the lamps do where no controller reports."""
 
     # [local time, level 0..1] from that time on. A common Dutch profile (Elexon D60, sensing.md A8) dims at 20:00 and
@@ -65,7 +61,7 @@ class LightingSettings(_Settings):
     maintenance_factor: float = 0.85  # LLMF x LSF x LMF of LED streets, 0.80-0.90 (sensing.md A2)
 
 
-class ReleaseSettings(_Settings):
+class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may leave: perception.md 6 and DESIGN 3."""
 
     minimum_people: int = 10
@@ -76,7 +72,7 @@ class ReleaseSettings(_Settings):
     minimum_evidence: float = 0.3
 
 
-class PurposeSettings(_Settings):
+class PurposeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the city uses Noctule for and who answers for it; shown on About and in every print."""
 
     uses: tuple[str, ...] = ()
@@ -86,7 +82,7 @@ class PurposeSettings(_Settings):
     review: str = ""
 
 
-class CitySettings(_Settings):
+class CitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything in `city.toml`."""
 
     format: int
@@ -228,7 +224,9 @@ def _problems(settings: CitySettings) -> list[str]:
         if not _CLOCK.fullmatch(clock) or not 0 <= level <= 1
     ]
     if settings.release.minimum_people < 10:
-        problems.append(f"release.minimum_people {settings.release.minimum_people} must be at least 10 (docs/release.md)")
+        problems.append(
+            f"release.minimum_people {settings.release.minimum_people} must be at least 10 (docs/release.md)"
+        )
     if settings.release.public_cell_m < 200:
         problems.append(f"release.public_cell_m {settings.release.public_cell_m:g} must be at least 200")
     return problems

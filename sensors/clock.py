@@ -8,7 +8,6 @@ one.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +63,7 @@ class Clock:
             return
         self._checked = time.monotonic()
         try:
-            status = os.stat(self.path)
+            status = self.path.stat()
             stamp = (status.st_mtime_ns, status.st_ino)
             if stamp != self._stamp:
                 self._file = msgspec.json.decode(self.path.read_bytes(), type=_ClockFile)

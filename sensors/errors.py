@@ -41,7 +41,7 @@ class BrokerError(NoctuleError):
     """The MQTT broker refuses us, or its address is wrong."""
 
 
-class ShelfLocked(NoctuleError):
+class ShelfLocked(NoctuleError):  # noqa: N818  # says what happened, as FileExistsError would not
     """Another process already writes this shelf."""
 
 

@@ -38,7 +38,8 @@ def usable(flags: npt.NDArray[np.uint16]) -> npt.NDArray[np.bool_]:
     >>> usable(np.array([0, 1, 4, 8], np.uint16)).tolist()
     [True, False, True, True]
     """
-    return (flags & np.uint16(int(FAIL))) == 0
+    good: npt.NDArray[np.bool_] = (flags & np.uint16(int(FAIL))) == 0
+    return good
 
 
 def names(flags: int) -> list[str]:

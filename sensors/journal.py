@@ -112,7 +112,9 @@ def _read_rows(text: str, source: str) -> list[Entry]:
     reader = csv.DictReader(io.StringIO(text))
     missing = [name for name in ("kind", "title", "start") if name not in (reader.fieldnames or [])]
     if missing:
-        raise CityError(f"{source}: column {', '.join(missing)} is missing; the journal's columns are {', '.join(COLUMNS)}")
+        raise CityError(
+            f"{source}: column {', '.join(missing)} is missing; the journal's columns are {', '.join(COLUMNS)}"
+        )
     rows, problems = [], []
     for line, raw in enumerate(reader, start=2):
         cells = {name: _unguarded((raw.get(name) or "").strip()) for name in COLUMNS}
@@ -176,8 +178,6 @@ def _content(row: Entry) -> tuple[str, ...]:
 
 def _moment(text: str) -> np.datetime64:
     return parse_rfc3339(text) if text else np.datetime64("NaT", "ms")
-
-
 
 
 @contextmanager

@@ -191,7 +191,7 @@ def check_city(city_path: Path) -> list[str]:
         simulated = city.places("sites")["origin"] == "simulated"
         if simulated.any():
             problems.append(
-                f"places/sites: {int(simulated.sum())} sites are simulated, but city.toml does not say 'simulated = true'"
+                f"places/sites: {int(simulated.sum())} sites are simulated, but city.toml lacks 'simulated = true'"
             )
     return problems
 

@@ -96,8 +96,9 @@ def add_site(
     grid = city.settings.grid
     if not (grid.west <= easting <= grid.east and grid.south <= northing <= grid.north):
         raise CityError(f"{easting:.1f} E {northing:.1f} N ({city.crs}) lies outside the city's grid")
+    number = _next_number(table)
     row = {
-        "site": np.uint32(_next_number(table)),
+        "site": np.uint32(number),
         "device": device,
         "quantity": quantity,
         "height_m": np.float32(height_m),
@@ -112,22 +113,23 @@ def add_site(
         "geometry": Point(easting, northing),
     }
     _append(city, table, row)
-    return int(row["site"])
+    return number
 
 
 def move_site(city: City, site: int, *, easting: float, northing: float, since: np.datetime64) -> int:
     """Retire a site and open one at the new position from `since` on; returns the new number."""
     table = load_place(city.path, "sites", city.crs)
     index = _open_row(table, site)
+    number = _next_number(table)
     row = table.loc[index].to_dict() | {
-        "site": np.uint32(_next_number(table)),
+        "site": np.uint32(number),
         "valid_from": pd.Timestamp(since),
         "valid_to": pd.NaT,
         "geometry": Point(easting, northing),
     }
     table.loc[index, "valid_to"] = pd.Timestamp(since)
     _append(city, table, row)
-    return int(row["site"])
+    return number
 
 
 def retire_site(city: City, site: int, *, until: np.datetime64) -> None:

@@ -45,7 +45,8 @@ class Record:
     """A resolved record: `problem` says why it cannot be used, None when it can."""
 
     part: int  # index in its message
-    name: str
+    name: str  # base name and own name together
+    own_name: str  # what the record itself says in `n`
     unit: str
     value: float | None
     text: str | None
@@ -98,7 +99,7 @@ def _resolve(record: dict[str, Any], part: int, base: dict[str, Any], now_s: flo
     if strange and problem is None:
         problem = f"member '{strange[0]}' must be understood and is not"
     if problem is not None:
-        return Record(part, "", "", None, None, None, now_s, problem)
+        return Record(part, "", "", "", None, None, None, now_s, problem)
     time_s = float(base["bt"]) + float(record.get("t", 0.0))
     if time_s < _RELATIVE_BELOW:
         time_s += now_s
@@ -108,6 +109,7 @@ def _resolve(record: dict[str, Any], part: int, base: dict[str, Any], now_s: flo
     return Record(
         part=part,
         name=f"{base['bn']}{record.get('n', '')}",
+        own_name=record.get("n", ""),
         unit=record.get("u", base["bu"]),
         value=None if value is None else float(value),
         text=record.get("vs"),
@@ -145,4 +147,6 @@ def _parse_cbor(payload: bytes) -> Any:
 
 
 def _named(record: dict[Any, Any]) -> dict[str, Any]:
-    return {_CBOR_LABELS.get(label, str(label)) if isinstance(label, int) else str(label): record[label] for label in record}
+    return {
+        _CBOR_LABELS.get(label, str(label)) if isinstance(label, int) else str(label): record[label] for label in record
+    }

@@ -139,15 +139,17 @@ def decode_pack(topic: Topic, payload: bytes, received_ms: int) -> list[Measurem
     if named is None:
         return [Rejection(f"topic names '{topic.leaf}'; expected one of {_expected()}")]
     records = resolve(pack, received_ms / 1000)
-    return [_measurement(record, topic.device, named, boot, seq) for record in records if not _is_base_only(record, pack)]
+    return [
+        _measurement(record, topic.device, named, boot, seq) for record in records if not _is_base_only(record, pack)
+    ]
 
 
 def _measurement(record: Record, device: str, named: Quantity, boot: int, seq: int) -> Measurement | Rejection:
     part = record.part
     if record.problem is not None:
         return Rejection(record.problem, part)
-    # A base name is usually the device's own (RFC 8428 7: urn:dev:...:), so only what follows it names the quantity.
-    last = re.split(r"[:/]", record.name)[-1]
+    # A base name is the device's own (RFC 8428 7: urn:dev:...), so only the record's own name says what it measures.
+    last = re.split(r"[:/]", record.own_name)[-1]
     quantity = named if not last else quantity_named(last)
     if quantity is None:
         return Rejection(f"record names '{last}'; expected one of {_expected()}", part)
@@ -181,7 +183,7 @@ def _measurement(record: Record, device: str, named: Quantity, boot: int, seq: i
 
 
 def _numbers(first: dict[str, Any]) -> tuple[int, int, str | None]:
-    """boot and seq of the message; without `seq` the message is not numbered."""
+    """Boot and seq of the message; without `seq` the message is not numbered."""
     boot, seq = first.get("boot", 0), first.get("seq", NO_SEQ)
     for name, number in (("boot", boot), ("seq", seq)):
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**32:

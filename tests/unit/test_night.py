@@ -1,0 +1,87 @@
+"""Laws of the night: noon to noon, and what daylight saving does to it."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sensors.night import Night, night_of, nights_of, parse_rfc3339, rfc3339, sun_elevation, sun_times
+
+HELSINKI = ZoneInfo("Europe/Helsinki")
+MELBOURNE = ZoneInfo("Australia/Melbourne")
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "hours", "steps"),
+    [
+        ("2026-11-20", HELSINKI, 24, 40),
+        ("2026-10-24", HELSINKI, 25, 44),
+        ("2026-03-28", HELSINKI, 23, 36),
+        ("2013-10-05", MELBOURNE, 23, 36),
+        ("2014-04-05", MELBOURNE, 25, 44),
+    ],
+)
+def test_a_night_has_the_hours_that_the_clocks_give_it(name, zone, hours, steps):
+    night = Night.named(name, zone)
+    assert (night.end - night.start) / np.timedelta64(1, "h") == hours
+    assert len(night.steps()) == steps
+
+
+@given(st.datetimes(min_value=datetime(2012, 1, 1), max_value=datetime(2040, 1, 1)))
+def test_every_moment_belongs_to_the_one_night_that_contains_it(moment):
+    time = np.datetime64(moment, "ms")
+    for zone in (HELSINKI, MELBOURNE):
+        night = night_of(time, zone)
+        assert night.start <= time < night.end
+        assert nights_of(np.array([time]), zone)[0] == np.datetime64(night.date)
+
+
+def test_a_night_is_named_by_the_evening_it_begins():
+    assert night_of(np.datetime64("2026-11-21T03:00", "ms"), HELSINKI).date == date(2026, 11, 20)
+
+
+def test_the_sun_does_not_set_in_the_polar_day():
+    times = sun_times(69.65, 18.96, Night.named("2026-06-20", ZoneInfo("Europe/Oslo")))
+    assert (times.sunset, times.civil_dusk, times.civil_dawn, times.sunrise) == (None,) * 4
+    assert times.dark_hours == 0
+
+
+def test_the_polar_night_still_has_a_civil_dusk():
+    times = sun_times(69.65, 18.96, Night.named("2026-12-20", ZoneInfo("Europe/Oslo")))
+    assert times.sunset is None
+    assert times.civil_dusk is not None
+    assert 15 < times.dark_hours < 24
+
+
+def test_it_is_dark_all_night_where_the_sun_stays_far_below():
+    times = sun_times(84.0, 0.0, Night.named("2026-12-20", ZoneInfo("UTC")))
+    assert times.civil_dusk is None
+    assert times.dark_hours == pytest.approx(24)
+
+
+def test_the_sun_stands_at_minus_six_at_civil_dusk():
+    times = sun_times(60.17, 24.94, Night.named("2026-11-20", HELSINKI))
+    elevation = sun_elevation(np.array([times.civil_dusk, times.civil_dawn]), 60.17, 24.94)
+    assert elevation == pytest.approx([-6, -6], abs=0.01)
+
+
+def test_the_end_night_has_seven_or_nine_hours_when_the_clocks_change():
+    hours = [
+        sun_times(60.17, 24.94, Night.named(name, HELSINKI)).end_night_hours
+        for name in ("2026-03-28", "2026-11-20", "2026-10-24")
+    ]
+    assert hours == [7, 8, 9]
+
+
+@given(st.integers(min_value=0, max_value=4_000_000_000_000))
+def test_moments_survive_being_written(ms):
+    time = np.datetime64(ms, "ms")
+    assert parse_rfc3339(rfc3339(time)) == time
+
+
+def test_a_time_without_zone_is_refused():
+    with pytest.raises(ValueError, match="has no zone"):
+        parse_rfc3339("2026-11-20T18:00:00")
