@@ -1,0 +1,106 @@
+"""The colours of every layer, as data: ramps, tiers of confidence and look-up tables for the browser.
+
+Perceived safety uses a value-suppressing palette (Correll, Moritz and Heer 2018): eight colours where we are sure, then
+four, two, one grey, so that nobody can read a fine difference out of a coarse estimate. No red anywhere, and lightness
+rises with the value, so that the order survives a grey print and every common colour vision (adjacent CIE76 >= 5.3 in
+protan, deutan and tritan simulation; reference palette of the design).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Colours = npt.NDArray[np.float64]
+
+LEVELS = 101  # values 0..100 as whole numbers
+STEPS = 16  # confidence 0 (least) .. 15 (most)
+TIER_BINS = (1, 2, 4, 8)  # colours per tier, least sure first; four confidence steps a tier
+GREY = "#7d848f"
+
+RAMPS: dict[str, tuple[str, ...]] = {
+    "safety": ("#7b5ea7", "#6f78bd", "#5a93c4", "#4dacbf", "#57c3ae", "#86d49a", "#c3e08d", "#f7ea9a"),
+    "light": ("#2a3160", "#4c4a86", "#82638f", "#bd8a78", "#e6b96b", "#f8e08e", "#fff8dc"),
+    # The low end is lifted well above the dark ground (#0d131c), else a quiet street looks like no street.
+    "footfall": ("#1f4b58", "#22707a", "#2f9490", "#5fb9a2", "#a3d9bb", "#e4f7e6"),
+    "noise": ("#2b356b", "#4b4a95", "#7a62b3", "#a97fc6", "#d5a2d6", "#f8d3ea"),
+    "evidence": ("#33415a", "#45617f", "#5b87a1", "#7fb0bd", "#afd6d2", "#ecfaf0"),
+    "safety_change": ("#8d5fc0", "#b59ad6", "#f1eff5", "#8fd0c8", "#2f9f94"),
+    "light_change": ("#8d5fc0", "#b59ad6", "#f1eff5", "#8fd0c8", "#2f9f94"),
+}
+DIFFERENCES = ("safety_change", "light_change")  # grey unless distinguishable from 0
+
+# How much of the grey is mixed in, least sure tier first.
+_GREYING = {"safety": (0.92, 0.58, 0.30, 0.0)}
+_MILD_GREYING = (0.55, 0.35, 0.15, 0.0)
+_OPACITY = {"safety": (170, 200, 215, 225)}
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One row of the legend: the colours that a degree of confidence may show."""
+
+    colours: tuple[str, ...]
+
+
+def interpolate(colours: tuple[str, ...], count: int) -> Colours:
+    """`count` colours evenly along a ramp, shape (count, 3), 0..255."""
+    stops = np.array([rgb(colour) for colour in colours])
+    place = np.linspace(0.0, len(stops) - 1.0, count)
+    lower = np.minimum(place.astype(int), len(stops) - 2)
+    share = (place - lower)[:, None]
+    return np.asarray(stops[lower] * (1 - share) + stops[lower + 1] * share)
+
+
+def tiers(layer: str) -> list[Tier]:
+    """The legend's rows of a layer, surest first.
+
+    >>> [len(tier.colours) for tier in tiers("safety")]
+    [8, 4, 2, 1]
+    """
+    table = lookup(layer)
+    rows = []
+    for tier in (3, 2, 1, 0):
+        bins = TIER_BINS[tier] if layer == "safety" else 24
+        middles = ((np.arange(bins) + 0.5) / bins * 100).astype(int)
+        rows.append(Tier(tuple(_hex(table[tier * 4 + 3, value, :3]) for value in middles)))
+    return rows
+
+
+def lookup(layer: str) -> npt.NDArray[np.uint8]:
+    """RGBA of every confidence step and value, shape (16, 101, 4)."""
+    table = np.zeros((STEPS, LEVELS, 4), np.uint8)
+    values = np.arange(LEVELS)
+    for step in range(STEPS):
+        tier = step // 4
+        if layer in DIFFERENCES:
+            sure = step >= STEPS // 2
+            colour = interpolate(RAMPS[layer], LEVELS) if sure else np.tile(rgb(GREY), (LEVELS, 1))
+            table[step, :, :3] = np.rint(colour)
+            table[step, :, 3] = 215 if sure else 120
+        elif layer == "safety":
+            bins = TIER_BINS[tier]
+            groups = interpolate(RAMPS[layer], 8).reshape(bins, 8 // bins, 3).mean(axis=1)
+            colour = groups[np.minimum((values * bins) // 100, bins - 1)]
+            table[step, :, :3] = np.rint(_greyed(colour, _GREYING["safety"][tier]))
+            table[step, :, 3] = _OPACITY["safety"][tier]
+        else:
+            table[step, :, :3] = np.rint(_greyed(interpolate(RAMPS[layer], LEVELS), _MILD_GREYING[tier]))
+            # Noise fades away from its meters instead of only turning grey: beyond them it is a model's guess.
+            table[step, :, 3] = 45 + 11 * step if layer == "noise" else 212
+    return table
+
+
+def rgb(colour: str) -> Colours:
+    """'#rrggbb' as three numbers 0..255."""
+    return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)], float)
+
+
+def _greyed(colour: Colours, share: float) -> Colours:
+    return colour * (1 - share) + rgb(GREY) * share
+
+
+def _hex(colour: npt.NDArray[np.uint8]) -> str:
+    return "#" + "".join(f"{int(part):02x}" for part in colour)

@@ -1,0 +1,223 @@
+"""What this server can show: every page of the atlas as a run of frames, each with a version of its own.
+
+A *run* is `now`, a night ('2026-11-20'), a public night ('public-2026-11-19') or a plan ('plan-NAME'). A *frame* is a
+step of it. Its version is taken from what the step holds (the digest of a closed step, the number of a `now` page), so
+that a tile's address never changes its meaning and a browser may keep it for ever; closing the next step leaves all
+earlier tiles as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from analytics import atlas
+from sensors.city import City
+from sensors.errors import NoctuleError
+from sensors.night import parse_rfc3339
+
+from dashboard.ground import ground_mask
+from dashboard.scales import CHANGES, LAYERS, SCALES, Scale
+from dashboard.tiles import NOTHING, ByteCache, GridFrame, Packed, pyramid
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+NOW = "now"
+PUBLIC = "public-"
+PLAN = "plan-"
+_NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
+_PLAN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_KEPT_BYTES = 300 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A page of the atlas as it stood when it was opened."""
+
+    name: str
+    night: str
+    stamp: tuple[int, ...]
+    times: npt.NDArray[np.datetime64]  # starts of the frames, UTC
+    versions: tuple[str | None, ...]  # None: nothing mapped for that step
+    variables: frozenset[str]
+    meta: dict[str, Any]
+    page: xr.Dataset | None  # held where the shelf keeps only the newest
+
+    @property
+    def simulated(self) -> bool:
+        """Whether anything behind this page is simulated."""
+        return bool(self.meta.get("simulated", False))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that this page can show."""
+        return tuple(name for name in (*LAYERS, *CHANGES) if SCALES[name].variable in self.variables)
+
+    @property
+    def last(self) -> int | None:
+        """The newest frame that has a page."""
+        return max((frame for frame, version in enumerate(self.versions) if version is not None), default=None)
+
+
+class Runs:
+    """Opens the atlas's pages when they change and keeps their frames as bytes."""
+
+    def __init__(self, city: City) -> None:
+        self.city = city
+        grid = city.settings.grid
+        shape = (round((grid.north - grid.south) / grid.cell_m), round((grid.east - grid.west) / grid.cell_m))
+        self.frame = GridFrame(city.crs, grid.west, grid.south, grid.cell_m, shape)
+        self.bodies = ByteCache(96 * 2**20)
+        self._open: dict[str, Run] = {}
+        self._levels: OrderedDict[tuple[str, str, int, str], list[Packed]] = OrderedDict()
+        self._size = 0
+        self._lock = RLock()
+        self._ground: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def ground(self) -> npt.NDArray[np.bool_]:
+        """Where people could be told something, (northing, easting)."""
+        with self._lock:
+            if self._ground is None:
+                self._ground = ground_mask(self.city, self.frame)
+        return self._ground
+
+    def nights(self, public: bool = False) -> list[str]:
+        """Names of the runs of past nights and tonight, oldest first."""
+        return [PUBLIC + name for name in atlas.nights(self.city, "public")] if public else atlas.nights(self.city)
+
+    def plans(self) -> list[str]:
+        """Names of the scenarios that were planned, newest first."""
+        names = [name for name in atlas.plans(self.city) if _PLAN_NAME.fullmatch(name)]
+        return sorted(names, key=lambda name: _stamp(self.page_file(PLAN + name)) or (0,), reverse=True)
+
+    def get(self, name: str) -> Run | None:
+        """The run of this name as it stands now; None where there is none or it cannot be read."""
+        stamp = _stamp(self.page_file(name))
+        if stamp is None:
+            return None
+        with self._lock:
+            run = self._open.get(name)
+            if run is None or run.stamp != stamp:
+                try:
+                    run = self._read(name, stamp)
+                except (NoctuleError, OSError, KeyError, ValueError):
+                    # A page is replaced while we open it: the one read before still stands, the next look succeeds.
+                    return run
+                self._open[name] = run
+            return run
+
+    def page_file(self, name: str) -> Path | None:
+        """The small file whose replacement is the commit of a run's page; None for a name that no run can have."""
+        if name == NOW:
+            return self.city.shelf("atlas", NOW, "current.json")
+        if _NIGHT.fullmatch(name):
+            return self.city.shelf("atlas", name, "current.json")
+        if name.startswith(PUBLIC) and _NIGHT.fullmatch(name.removeprefix(PUBLIC)):
+            return self.city.shelf("public", name.removeprefix(PUBLIC), "current.json")
+        if name.startswith(PLAN) and _PLAN_NAME.fullmatch(name.removeprefix(PLAN)):
+            return self.city.shelf("atlas", "plan", name.removeprefix(PLAN), "current.json")
+        return None
+
+    def fields(self, run: Run, frame: int, names: tuple[str, ...]) -> dict[str, Floats]:
+        """Arrays (northing, easting) of one frame, of those variables that the page has; NoctuleError if it is gone."""
+        wanted = [name for name in names if name in run.variables]
+        if run.page is not None:
+            page = run.page
+        elif run.name.startswith(PLAN):
+            page, _ = atlas.open_plan(self.city, run.name.removeprefix(PLAN), run.times[frame])
+        else:
+            level = "public" if run.name.startswith(PUBLIC) else "atlas"
+            page = atlas.open_step(self.city, run.night, run.times[frame], wanted, level)
+        return {name: np.asarray(page[name].values[0]) for name in wanted}
+
+    def levels(self, name: str, layer: str, frame: int, version: str) -> list[Packed] | None:
+        """A frame's bytes on all levels of detail; None where this version is not, or no longer, to be had."""
+        key = (name, layer, frame, version)
+        with self._lock:
+            if key in self._levels:
+                self._levels.move_to_end(key)
+                return self._levels[key]
+        run = self.get(name)
+        if run is None or layer not in run.layers or not 0 <= frame < len(run.versions):
+            return None
+        if run.versions[frame] != version:
+            return None
+        try:
+            made = self._encode(run, layer, frame)
+        except (NoctuleError, OSError):  # replaced between look and read; the browser asks again with the new version
+            return None
+        with self._lock:
+            self._levels[key] = made
+            self._size += sum(level.nbytes for level in made)
+            while self._size > _KEPT_BYTES and len(self._levels) > 1:
+                _, old = self._levels.popitem(last=False)
+                self._size -= sum(level.nbytes for level in old)
+        return made
+
+    def curve(self, run: Run, layer: str, row: int, column: int) -> list[float | None]:
+        """The layer's quantity in one cell through the frames of a run, as coarse as the map shows it."""
+        values: list[float | None] = []
+        for frame, version in enumerate(run.versions):
+            levels = None if version is None else self.levels(run.name, layer, frame, version)
+            packed = NOTHING if levels is None else int(levels[0][row + 1, column + 1]) & 255
+            values.append(None if packed == NOTHING else float(SCALES[layer].to_quantity(packed)))
+        return values
+
+    def _encode(self, run: Run, layer: str, frame: int) -> list[Packed]:
+        scale = SCALES[layer]
+        bounds = ("safety_change_low", "safety_change_high")
+        fields = self.fields(run, frame, (scale.variable, scale.sd, scale.nearest, *bounds))
+        quantity, sd = fields[scale.variable], fields.get(scale.sd)
+        if layer in CHANGES:
+            sd = _unsure(scale, quantity, fields)
+        nearest = fields.get(scale.nearest) if layer == "noise" else None
+        return pyramid(scale, quantity, sd, nearest, self.ground)
+
+    def _read(self, name: str, stamp: tuple[int, ...]) -> Run:
+        if name == NOW:
+            page, meta = atlas.open_now(self.city)
+            times = np.zeros(0, "datetime64[ms]") if page is None else page["time"].values.astype("datetime64[ms]")
+            versions: tuple[str | None, ...] = (str(meta["version"]),) * times.size
+            return Run(NOW, str(meta["night"]), stamp, times, versions, _names(page), meta, page)
+        if name.startswith(PLAN):
+            page, meta = atlas.open_plan(self.city, name.removeprefix(PLAN))
+            times = np.array([parse_rfc3339(step) for step in meta["steps"]], "datetime64[ms]")
+            versions = (str(meta["version"]),) * times.size
+            return Run(name, str(meta.get("night", "")), stamp, times, versions, _names(page), meta, None)
+        level = "public" if name.startswith(PUBLIC) else "atlas"
+        data, meta = atlas.open_night(self.city, name.removeprefix(PUBLIC), level)
+        times = np.array([parse_rfc3339(step) for step in meta["steps"]], "datetime64[ms]")
+        digests = {str(entry["step"]): str(entry["digest"])[:12] for entry in meta["closed"]}
+        versions = tuple(digests.get(str(step)) for step in meta["steps"])
+        return Run(name, str(meta["night"]), stamp, times, versions, _names(data), meta, None)
+
+
+def _unsure(scale: Scale, change: Floats, fields: dict[str, Floats]) -> Floats:
+    """An sd of 0 where a difference differs from 0, else beyond all: what cannot be told apart is drawn grey."""
+    if scale.layer == "light_change":
+        return np.where(np.abs(change) >= 0.05, 0.0, 9.0)  # a twentieth of a lux is below what meters resolve
+    sure = (fields["safety_change_low"] > 0) | (fields["safety_change_high"] < 0)
+    return np.where(sure, 0.0, 9.0)
+
+
+def _names(page: xr.Dataset | None) -> frozenset[str]:
+    return frozenset() if page is None else frozenset(str(name) for name in page.data_vars)
+
+
+def _stamp(page: Path | None) -> tuple[int, ...] | None:
+    try:
+        status = os.stat(page) if page is not None else None
+    except OSError:
+        return None
+    return None if status is None else (status.st_mtime_ns, status.st_ino, status.st_size)

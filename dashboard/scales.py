@@ -1,0 +1,107 @@
+"""How each layer's quantity becomes a whole number 0..100 for the browser, and back for people.
+
+Perceived safety and evidence are already shares, shown as they are. Illuminance and footfall span decades, so equal
+steps on the map are equal ratios: 0 is 0.05 lx (or 1 person an hour) and less, 100 is 100 lx (10,000 persons an hour)
+and more. Noise is already logarithmic: 30 to 90 dB. Confidence 0..15 falls evenly with the standard deviation in
+the layer's own terms and reaches 0 at `sd_none`.
+
+Areas are averaged in the quantity itself: lux and persons as they are, levels only as energy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+CONFIDENCE_TOP = 15
+FADE_FROM_M, FADE_TO_M = 100.0, 400.0  # noise: full confidence within 100 m of a meter, none beyond 400 m
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """One layer: which variables of the atlas it shows and on what scale."""
+
+    layer: str
+    variable: str
+    sd: str  # variable holding the standard deviation, '' where the layer has none
+    kind: str  # 'share', 'log', 'linear' or 'change'
+    low: float
+    high: float
+    sd_none: float = 1.0  # standard deviation at which confidence is nil, in the layer's own terms
+    unit: str = ""
+    ticks: tuple[float, ...] = ()
+    nearest: str = ""  # variable with the distance to the nearest live sensor, metres
+
+    def to_value(self, quantity: npt.ArrayLike) -> Floats:
+        """The quantity on 0..100, NaN kept.
+
+        >>> SCALES["noise"].to_value([30.0, 60.0, 95.0]).tolist()
+        [0.0, 50.0, 100.0]
+        """
+        amount = np.asarray(quantity, np.float32)
+        if self.kind == "log":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.log(np.maximum(amount, np.float32(self.low)) / self.low) / np.log(self.high / self.low)
+        elif self.kind == "change":
+            ratio = 0.5 + 0.5 * np.arcsinh(amount / self.low) / np.arcsinh(self.high / self.low)
+        else:
+            ratio = (amount - self.low) / (self.high - self.low)
+        return np.asarray(np.clip(ratio * 100, 0, 100), np.float32)
+
+    def to_quantity(self, value: npt.ArrayLike) -> Floats:
+        """Back from 0..100."""
+        ratio = np.asarray(value, np.float32) / 100
+        if self.kind == "log":
+            return np.asarray(self.low * (self.high / self.low) ** ratio, np.float32)
+        if self.kind == "change":
+            return np.asarray(self.low * np.sinh((2 * ratio - 1) * np.arcsinh(self.high / self.low)), np.float32)
+        return np.asarray(self.low + ratio * (self.high - self.low), np.float32)
+
+    def confidence(self, sd: npt.ArrayLike, nearest_m: npt.ArrayLike | None = None) -> npt.NDArray[np.uint8]:
+        """Steps 0..15 from the standard deviation, and for noise from the distance to the nearest live meter."""
+        share = 1 - np.asarray(sd, np.float32) / self.sd_none
+        if nearest_m is not None:
+            fade = (FADE_TO_M - np.asarray(nearest_m, np.float32)) / (FADE_TO_M - FADE_FROM_M)
+            share = np.minimum(share, fade)
+        share = np.nan_to_num(np.clip(share, 0, 1), nan=0.0)
+        return np.asarray(np.minimum(share * (CONFIDENCE_TOP + 1), CONFIDENCE_TOP), np.uint8)
+
+    def interval(self, quantity: float, sd: float) -> tuple[float, float]:
+        """Where the quantity likely lies: the central 90 % in the layer's own terms."""
+        half = 1.645 * sd
+        if self.kind == "log":
+            return quantity * float(np.exp(-half)), quantity * float(np.exp(half))
+        if self.kind == "share":
+            return max(self.low, quantity - half), min(self.high, quantity + half)
+        return quantity - half, quantity + half
+
+
+SCALES: dict[str, Scale] = {
+    scale.layer: scale
+    for scale in (
+        # Safety arrives released: whole numbers of 100, sd in points.
+        Scale("safety", "safety", "safety_sd", "share", 0, 100, sd_none=24.0),
+        Scale(
+            "light", "illuminance", "illuminance_sd", "log", 0.05, 100, sd_none=1.0, unit="lx",
+            ticks=(0.1, 1, 5, 20, 100), nearest="illuminance_nearest",
+        ),
+        Scale(
+            "footfall", "footfall", "footfall_sd", "log", 1, 10_000, sd_none=1.4, unit="/h",
+            ticks=(1, 10, 100, 1000, 10000), nearest="footfall_nearest",
+        ),
+        Scale(
+            "noise", "noise", "noise_sd", "linear", 30, 90, sd_none=12.0, unit="dB",
+            ticks=(30, 45, 60, 75, 90), nearest="noise_nearest",
+        ),
+        Scale("evidence", "safety_evidence", "", "share", 0, 1),
+        Scale("safety_change", "safety_change", "", "change", 2, 25, ticks=(-25, -5, 0, 5, 25)),
+        Scale("light_change", "illuminance_change", "", "change", 1, 30, unit="lx", ticks=(-30, -5, 0, 5, 30)),
+    )
+}  # fmt: skip
+
+LAYERS = ("safety", "light", "footfall", "noise", "evidence")
+CHANGES = ("safety_change", "light_change")

@@ -1,0 +1,98 @@
+"""What every answer carries, and which requests are turned away at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_BODY_BYTES = 1_000_000
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def content_policy(script_hashes: Iterable[str]) -> str:
+    """The Content-Security-Policy: our own origin only, no eval, inline scripts only by their hash.
+
+    `style-src` needs 'unsafe-inline': React writes style attributes and Leaflet's package injects its sheet.
+    """
+    return "; ".join(
+        [
+            "default-src 'self'",
+            "script-src 'self' " + " ".join(f"'{digest}'" if digest[0] != "'" else digest for digest in script_hashes),
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "connect-src 'self'",
+            "worker-src 'none'",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "frame-ancestors 'self'",
+            "form-action 'self'",
+        ]
+    )
+
+
+def headers(policy: str) -> Headers:
+    """Headers of every answer."""
+    named = {
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "same-origin",
+        "permissions-policy": "geolocation=(self), camera=(), microphone=()",
+        "cross-origin-opener-policy": "same-origin",
+    }
+    return [(name.encode(), value.encode()) for name, value in named.items()]
+
+
+def foreign(scope: Scope) -> bool:
+    """Whether a request that changes or asks something was sent from another site.
+
+    Browsers say so in Sec-Fetch-Site; where they do not, the Origin must be the host that is asked.
+    """
+    if scope["method"] in ("GET", "HEAD"):
+        return False
+    given = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    site = given.get(b"sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = given.get(b"origin")
+    return origin is not None and origin.split("://", 1)[-1] != given.get(b"host")
+
+
+class Door:
+    """Adds the headers, and refuses foreign, oversized and websocket requests."""
+
+    def __init__(self, app: ASGIApp, always: Headers) -> None:
+        self._app, self._always = app, always
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # nothing here speaks it; Dash's own socket is switched off
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *self._always]
+            await send(message)
+
+        if foreign(scope):
+            await refuse(with_headers, 403)
+        elif _length(scope) > MOST_BODY_BYTES:
+            await refuse(with_headers, 413)
+        else:
+            await self._app(scope, receive, with_headers)
+
+
+async def refuse(send: Send, status: int) -> None:
+    """An empty answer."""
+    start = {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]}
+    await send(start)
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _length(scope: Scope) -> int:
+    given = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(given) if given.isdigit() else MOST_BODY_BYTES + 1
