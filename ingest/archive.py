@@ -1,0 +1,549 @@
+"""The archive: every reading once, by night; and whoever follows it reads nothing else.
+
+    store/readings/manifest.json                     what belongs to the archive, and how far of the log it holds
+    store/readings/night=YYYY-MM-DD/NNNNNNNN.parquet RECORD columns and device, sorted by time, zstd
+
+A compaction writes new files beside, syncs and renames them, and then replaces the manifest: that is the commit. A
+process killed before it leaves files that nobody lists, which the next one removes; killed after it, it has nothing
+left to do. What the log holds beyond the manifest's positions is read from the log's tail, so a reading is visible
+from the moment its group is on disk.
+
+A reading belongs to the night of its `time`, or of `received` where its clock cannot be right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ingest.lock import shelf_lock
+from ingest.log import Position
+from ingest.seen import Seen
+from ingest.tail import TailReader, read_upto, tail_path
+from sensors.city import City
+from sensors.errors import StoreError
+from sensors.flags import Flag
+from sensors.night import Night, nights_of
+from sensors.reading import RECORD, Records, empty_records, unique_by_key
+from sensors.register import SiteRegister
+
+if TYPE_CHECKING:
+    import geopandas
+    import pyarrow
+
+FORMAT = 1
+FILES_A_NIGHT = 8  # more small files of one night than this are made one
+_LOCK_WAIT_S = 30.0
+_RESCAN_POLLS = 20  # polls between looks for a new shard, which appears only when an ingest is added
+
+
+class StoredFile(msgspec.Struct, frozen=True):
+    """One Parquet file of the archive."""
+
+    path: str  # below store/readings
+    night: str
+    rows: int
+    sha256: str
+    number: int  # of the commit that brought its newest reading
+    upto: dict[str, tuple[int, int]]  # for readings from the log: shard -> end of what it holds; else empty
+    source: str
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What belongs to the archive."""
+
+    format: int = FORMAT
+    number: int = 0  # of the last commit
+    positions: dict[str, tuple[int, int]] = {}  # shard -> (segment, offset) up to which the log is archived
+    files: tuple[StoredFile, ...] = ()
+
+
+def night_records(city: City, night: Night | date | str, *, received_until: np.datetime64 | None = None) -> Records:
+    """Every reading of a night once, in the order of `sort_by_key`, from the archive and the log.
+
+    received_until : UTC; only readings received by then, as a page that closed then saw them
+    """
+    name = _night_name(night)
+    while True:
+        manifest = read_manifest(city)
+        files = [file for file in manifest.files if file.night == name]
+        try:
+            parts = [_read_file(city, file) for file in files]
+        except FileNotFoundError:
+            if read_manifest(city).number == manifest.number:
+                raise StoreError(_missing(city, files)) from None
+            continue  # merged away between the manifest and here
+        break
+    parts += [_of_night(records, name, city) for records in _beyond(city, manifest)]
+    records = np.concatenate([empty_records(), *parts])
+    if received_until is not None:
+        records = records[records["received"] <= received_until]
+    return unique_by_key(records)
+
+
+def nights(city: City) -> list[date]:
+    """The nights that have readings, ascending."""
+    manifest = read_manifest(city)
+    names = {file.night for file in manifest.files}
+    for records in _beyond(city, manifest):
+        names |= {str(name) for name in np.unique(_nights(records, city))}
+    return sorted(date.fromisoformat(name) for name in names)
+
+
+def append_records(city: City, records: Records, source: str) -> int:
+    """Add readings that did not come through the log (imported history); flagged by the caller. How many were new.
+
+    source : where they come from, for the manifest
+    Readings whose key the archive already holds are passed over, so an import may be repeated.
+    """
+    if records.dtype != RECORD:
+        raise StoreError("only records of the archived form (sensors.reading.RECORD) can be appended")
+    with _writing(city, "history import"):
+        manifest = _tidied(city)
+        by_night = _by_night(unique_by_key(records), city)
+        fresh = {name: _not_in_archive(city, manifest, name, part) for name, part in by_night.items()}
+        fresh = {name: part for name, part in fresh.items() if len(part)}
+        if not fresh:
+            return 0
+        number = manifest.number + 1
+        writer = _Writer(city, number)
+        added = [writer.write(name, part, {}, source) for name, part in fresh.items()]
+        _commit(city, manifest, manifest.positions, (*manifest.files, *added), number)
+        return sum(len(part) for part in fresh.values())
+
+
+def compact(city: City, upto: Mapping[str, Position]) -> int:
+    """Move what the log's tails hold, up to a position of each shard, into the archive. How many readings moved.
+
+    upto : shard -> end of the last block to take; every block up to there must be in the tail
+    """
+    with _writing(city, "ingest"):
+        manifest = _tidied(city)
+        parts = []
+        for shard, end in upto.items():
+            start = Position(*manifest.positions.get(shard, (0, 0)))
+            parts += [records for position, records in _tail(city, shard, start) if position <= end]
+        records = unique_by_key(np.concatenate([empty_records(), *parts]))
+        positions = dict(manifest.positions) | {
+            shard: (end.segment, end.offset)
+            for shard, end in upto.items()
+            if end > Position(*manifest.positions.get(shard, (0, 0)))
+        }
+        if positions == manifest.positions:
+            return 0
+        number = manifest.number + 1
+        by_night = _by_night(records, city)
+        writer = _Writer(city, number)
+        added = [writer.write(name, part, positions, "log") for name, part in by_night.items()]
+        merged = _merge(city, (*manifest.files, *added), by_night, writer)
+        _commit(city, manifest, positions, merged, number)
+        return len(records)
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """How far a follower has read: archive commits, and a position of each shard's log."""
+
+    number: int = 0
+    positions: dict[str, tuple[int, int]] = {}
+
+    def to_json(self) -> str:
+        """As text, to go on with after a restart."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Cursor:
+        """The cursor that `to_json` wrote."""
+        return msgspec.json.decode(text, type=cls)
+
+
+@dataclass
+class Follower:
+    """Gives new readings as they are stored; see `follow`."""
+
+    city: City
+    cursor: Cursor
+    since: str = ""
+    _readers: dict[str, TailReader] = field(default_factory=dict, init=False)
+    _stamp: tuple[int, int, int] | None = field(default=None, init=False)
+    _polls: int = field(default=0, init=False)
+
+    def poll(self) -> Records:
+        """What was stored since the last call, in order of storing; empty at once when there is nothing.
+
+        Nothing is left out. A reading may come twice where an archive file was merged or a device's message was
+        delivered again, so a follower keeps what it knows by key.
+        """
+        parts: list[Records] = []
+        stamp = _stamp(manifest_path(self.city))
+        if stamp != self._stamp:
+            parts += self._from_archive()
+            self._stamp = stamp
+        if self._polls % _RESCAN_POLLS == 0:
+            self._find_shards()
+        self._polls += 1
+        positions = dict(self.cursor.positions)
+        for shard in self._readers:
+            for position, records in self._from_tail(shard):
+                positions[shard] = (position.segment, position.offset)
+                parts.append(records)
+        if not parts:
+            return empty_records()
+        self.cursor = Cursor(self.cursor.number, positions)
+        records = np.concatenate(parts)
+        return records[_nights(records, self.city).astype(str) >= self.since] if self.since else records
+
+    def close(self) -> None:
+        """Close the files."""
+        for reader in self._readers.values():
+            reader.close()
+
+    def _from_archive(self) -> list[Records]:
+        """Files of commits after the cursor's that hold what it has not read from the log."""
+        manifest = read_manifest(self.city)
+        parts = []
+        positions = dict(self.cursor.positions)
+        for file in manifest.files:
+            if file.number <= self.cursor.number or file.night < self.since or self._has(file):
+                continue
+            try:
+                parts.append(_read_file(self.city, file))
+            except FileNotFoundError:
+                return [*parts, *self._from_archive()]  # merged meanwhile: read what took its place
+        for shard, (segment, offset) in manifest.positions.items():
+            positions[shard] = max(positions.get(shard, (0, 0)), (segment, offset))
+            self._skip(shard, Position(*positions[shard]))
+        self.cursor = Cursor(manifest.number, positions)
+        return parts
+
+    def _has(self, file: StoredFile) -> bool:
+        """Whether all of a file was read from the log before it was archived."""
+        if not file.upto:
+            return False
+        return all(self.cursor.positions.get(shard, (0, 0)) >= end for shard, end in file.upto.items())
+
+    def _skip(self, shard: str, position: Position) -> None:
+        reader = self._readers.get(shard)
+        if reader is None or Position(reader.segment, reader.after) < position:
+            if reader is not None and reader.segment == position.segment:
+                reader.after = position.offset
+                return
+            if reader is not None and reader.segment > position.segment:
+                return
+            if reader is not None:
+                reader.close()
+            self._readers[shard] = TailReader(_shard_folder(self.city, shard), position.segment, position.offset)
+
+    def _find_shards(self) -> None:
+        for shard in _shards(self.city):
+            if shard not in self._readers:
+                self._skip(shard, Position(*self.cursor.positions.get(shard, (0, 0))))
+
+    def _from_tail(self, shard: str) -> list[tuple[Position, Records]]:
+        blocks = []
+        while True:
+            reader = self._readers[shard]
+            blocks += reader.read()
+            following = _next_segment(reader.folder, reader.segment)
+            if following is None:
+                return blocks
+            blocks += reader.read()  # what came between reading and seeing that the segment had ended
+            reader.close()
+            self._readers[shard] = TailReader(reader.folder, following)
+
+
+def follow(city: City, cursor: Cursor | None = None, *, since: Night | date | str | None = None) -> Follower:
+    """Follow what is stored: first the archive, then the log's tail as it grows.
+
+    cursor : where an earlier follower stopped (`Follower.cursor`); None begins with the oldest reading
+    since : leave out nights before this one
+    """
+    return Follower(city, cursor or Cursor(), "" if since is None else _night_name(since))
+
+
+def stored_until(city: City) -> np.datetime64 | None:
+    """City time (UTC) before which everything that was received is here to be read; None when no ingest ever ran.
+
+    It moves on while ingest runs, with or without readings, and stands still while it does not.
+    """
+    said = [upto for shard in _shards(city) if (upto := read_upto(_shard_folder(city, shard))) is not None]
+    return np.datetime64(min(said), "ms") if said else None
+
+
+def answers(city: City) -> geopandas.GeoDataFrame:
+    """All survey answers as they are kept: coarsened, columns of `sensors.answer`, points in the city's CRS."""
+    import geopandas
+    import pandas as pd
+
+    from sensors.answer import ANSWER_COLUMNS, empty_answers
+
+    frames = [pd.read_parquet(file) for file in sorted(city.shelf("answers").glob("*.parquet"))]
+    table = pd.concat(frames, ignore_index=True) if frames else empty_answers()
+    missing = [name for name in ANSWER_COLUMNS if name not in table]
+    if missing:
+        raise StoreError(f"store/answers of {city.name} lacks {', '.join(missing)}; import the answers again")
+    table = table[list(ANSWER_COLUMNS)].astype(ANSWER_COLUMNS)
+    points = geopandas.points_from_xy(table["easting"], table["northing"], crs=city.crs)
+    return geopandas.GeoDataFrame(table, geometry=points, crs=city.crs)
+
+
+def answers_summary(city: City) -> dict[str, Any]:
+    """How many answers there are, from when, and from which origins; None for times when there are none."""
+    table = answers(city)
+    people = table.drop_duplicates("response_id")
+    return {
+        "answers": len(table),
+        "responses": len(people),
+        "oldest": None if table.empty else table["time"].min(),
+        "newest": None if table.empty else table["time"].max(),
+        "origins": {str(origin): int(count) for origin, count in people["origin"].value_counts().items()},
+    }
+
+
+def manifest_path(city: City) -> Path:
+    """The file whose replacement commits a change of the archive."""
+    return city.shelf("readings", "manifest.json")
+
+
+def read_manifest(city: City) -> Manifest:
+    """What belongs to the archive now."""
+    path = manifest_path(city)
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return Manifest()
+    except msgspec.DecodeError as error:
+        raise StoreError(f"{path} cannot be read ({error}); restore it from a backup") from error
+    if manifest.format != FORMAT:
+        raise StoreError(f"{path} has format {manifest.format}, this version reads {FORMAT}; try 'noctule migrate'")
+    return manifest
+
+
+def _writing(city: City, who: str) -> Any:
+    return shelf_lock(city.shelf("readings"), who, wait_s=_LOCK_WAIT_S)
+
+
+def _tidied(city: City) -> Manifest:
+    """The manifest, after removing files that a killed process left behind."""
+    manifest = read_manifest(city)
+    listed = {file.path for file in manifest.files}
+    shelf = city.shelf("readings")
+    for path in shelf.glob("night=*/*"):
+        if str(path.relative_to(shelf)) not in listed:
+            path.unlink(missing_ok=True)
+    return manifest
+
+
+def _commit(
+    city: City,
+    manifest: Manifest,
+    positions: dict[str, tuple[int, int]],
+    files: Sequence[StoredFile],
+    number: int,
+) -> None:
+    ordered = tuple(sorted(files, key=lambda file: file.path))
+    path = manifest_path(city)
+    beside = path.with_suffix(".json.new")
+    with beside.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, number, positions, ordered)), indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    _sync_folder(path.parent)
+    kept = {file.path for file in files}
+    for old in manifest.files:
+        if old.path not in kept:
+            path.parent.joinpath(old.path).unlink(missing_ok=True)
+
+
+def _merge(city: City, files: Sequence[StoredFile], touched: Iterable[str], writer: _Writer) -> list[StoredFile]:
+    """Of each touched night that is in too many pieces, one file."""
+    kept = list(files)
+    for name in touched:
+        pieces = [file for file in kept if file.night == name]
+        if len(pieces) <= FILES_A_NIGHT:
+            continue
+        records = unique_by_key(np.concatenate([_read_file(city, piece) for piece in pieces]))
+        logged = all(piece.upto for piece in pieces)
+        upto: dict[str, tuple[int, int]] = {}
+        for piece in pieces:
+            for shard, end in piece.upto.items():
+                upto[shard] = max(upto.get(shard, (0, 0)), end)
+        source = ", ".join(sorted({part for piece in pieces for part in piece.source.split(", ")}))
+        merged = writer.write(name, records, upto if logged else {}, source, suffix="-merged")
+        # A follower that is past all pieces has nothing new to read in their sum.
+        merged = msgspec.structs.replace(merged, number=max(piece.number for piece in pieces))
+        kept = [file for file in kept if file.night != name] + [merged]
+        for piece in pieces:
+            if piece.number == writer.number:  # written by this very commit and never listed
+                city.shelf("readings").joinpath(piece.path).unlink(missing_ok=True)
+    return kept
+
+
+class _Writer:
+    """Writes the Parquet files of one commit."""
+
+    def __init__(self, city: City, number: int) -> None:
+        self.number = number
+        self._shelf = city.shelf("readings")
+        table = SiteRegister.load(city).table
+        self._devices = dict(zip(table["site"].astype(int), table["device"], strict=True))
+
+    def write(
+        self, night: str, records: Records, upto: dict[str, tuple[int, int]], source: str, suffix: str = ""
+    ) -> StoredFile:
+        """One file, on disk under its own name when this returns."""
+        import pyarrow.parquet as parquet
+
+        name = f"night={night}/{self.number:08d}{suffix}.parquet"
+        path = self._shelf / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".parquet.new")
+        # Times and sequence numbers grow, so their differences are small; bytes of floats compress better apart.
+        parquet.write_table(
+            self._table(records),
+            beside,
+            compression="zstd",
+            use_dictionary=["device", "site", "quantity", "flags", "duration_s", "boot", "part"],
+            column_encoding={
+                "time": "DELTA_BINARY_PACKED",
+                "received": "DELTA_BINARY_PACKED",
+                "seq": "DELTA_BINARY_PACKED",
+                "value": "BYTE_STREAM_SPLIT",
+            },
+            row_group_size=65_536,
+        )
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        beside.replace(path)
+        _sync_folder(path.parent)
+        return StoredFile(name, night, len(records), digest, self.number, dict(upto), source)
+
+    def _table(self, records: Records) -> pyarrow.Table:
+        import pyarrow
+
+        columns: dict[str, Any] = {
+            name: pyarrow.array(np.ascontiguousarray(records[name])) for name in RECORD.names or ()
+        }
+        for name in ("time", "received"):
+            columns[name] = columns[name].cast(pyarrow.timestamp("ms", tz="UTC"))
+        sites, codes = np.unique(records["site"], return_inverse=True)
+        devices = [self._devices.get(int(site), "") for site in sites]
+        columns["device"] = pyarrow.DictionaryArray.from_arrays(pyarrow.array(codes.astype(np.int32)), devices)
+        return pyarrow.table(columns)
+
+
+def _read_file(city: City, file: StoredFile) -> Records:
+    import pyarrow.parquet as parquet
+
+    columns = list(RECORD.names or ())
+    # One file is small; a pool of threads would only fight with the mapper's own.
+    with city.shelf("readings").joinpath(file.path).open("rb") as source:
+        table = parquet.ParquetFile(source).read(columns=columns, use_threads=False)
+    records = np.empty(table.num_rows, RECORD)
+    for name in columns:
+        records[name] = table[name].to_numpy()
+    return records
+
+
+def _not_in_archive(city: City, manifest: Manifest, night: str, records: Records) -> Records:
+    """Those of some unique records of a night that are not stored yet."""
+    held = [_read_file(city, file) for file in manifest.files if file.night == night]
+    held += [_of_night(part, night, city) for part in _beyond(city, manifest)]
+    seen = Seen(len(records) + sum(len(part) for part in held))
+    for part in held:
+        seen.new(part)
+    return records[seen.new(records)]
+
+
+def _beyond(city: City, manifest: Manifest) -> list[Records]:
+    """What the log holds and the archive does not yet."""
+    parts = []
+    for shard in _shards(city):
+        start = Position(*manifest.positions.get(shard, (0, 0)))
+        parts += [records for _, records in _tail(city, shard, start)]
+    return parts
+
+
+def _tail(city: City, shard: str, start: Position) -> list[tuple[Position, Records]]:
+    """The blocks of a shard's tail beyond a position."""
+    folder = _shard_folder(city, shard)
+    blocks = []
+    for path in sorted(tail_path(folder, 0).parent.glob("*.rec")):
+        segment = int(path.stem)
+        if segment < start.segment:
+            continue
+        reader = TailReader(folder, segment, start.offset if segment == start.segment else 0)
+        blocks += reader.read()
+        reader.close()
+    return blocks
+
+
+def _shards(city: City) -> list[str]:
+    return sorted(path.name for path in city.shelf("log").glob("*") if path.is_dir())
+
+
+def _shard_folder(city: City, shard: str) -> Path:
+    return city.shelf("log", shard)
+
+
+def _next_segment(folder: Path, segment: int) -> int | None:
+    """The segment after this one that has a tail; numbers follow each other, but for those removed with age."""
+    if tail_path(folder, segment + 1).exists():
+        return segment + 1
+    if segment == 0 or not tail_path(folder, segment).exists():
+        later = [int(path.stem) for path in tail_path(folder, 0).parent.glob("*.rec") if int(path.stem) > segment]
+        return min(later, default=None)
+    return None
+
+
+def _night_name(night: Night | date | str) -> str:
+    if isinstance(night, Night):
+        return night.name
+    return night if isinstance(night, str) else night.isoformat()
+
+
+def _nights(records: Records, city: City) -> npt.NDArray[np.datetime64]:
+    clock_failed = (records["flags"] & np.uint16(Flag.CLOCK)) != 0
+    return nights_of(np.where(clock_failed, records["received"], records["time"]), city.zone)
+
+
+def _of_night(records: Records, name: str, city: City) -> Records:
+    picked: Records = records[_nights(records, city) == np.datetime64(name, "D")]
+    return picked
+
+
+def _by_night(records: Records, city: City) -> dict[str, Records]:
+    found = _nights(records, city)
+    return {str(name): records[found == name] for name in np.unique(found)}
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _missing(city: City, files: Sequence[StoredFile]) -> str:
+    shelf = city.shelf("readings")
+    lost = [file.path for file in files if not shelf.joinpath(file.path).exists()]
+    return f"{city.name}: the archive lists {', '.join(lost)} and the file is not there; restore it from a backup"
