@@ -6,6 +6,8 @@ the others.
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import shapely
 from pyproj import Transformer
 
 from sensors.city import City, CitySettings, GridSettings, read_settings, write_settings
-from sensors.draft import Draft, Say, quiet
+from sensors.draft import Draft, RecordedHistory, Say, quiet
 from sensors.errors import CityError
 from sensors.lanterns import REQUIRED_CLASS_OF_STREET, assumed_lanterns, with_cabinets, with_defaults
 from sensors.places import PLACES, empty_place, save_place
@@ -101,6 +103,8 @@ def build_city(out: Path, draft: Draft, *, rebuild: bool = False, say: Say = qui
     for name, table in tables.items():
         if len(table) or not PLACES[name].optional:
             save_place(out, name, table)
+    if draft.history is not None:
+        _lay_history(out, draft.history)
     write_settings(out, settings)
     say(f"{out} written")
     return Built(
@@ -300,6 +304,20 @@ def _keep_numbers(before: geopandas.GeoDataFrame, now: geopandas.GeoDataFrame) -
     old_rows = before[~before.site.isin(numbers)].copy()
     old_rows["valid_to"] = old_rows["valid_to"].fillna(built)
     return geopandas.GeoDataFrame(pd.concat([old_rows, kept], ignore_index=True).sort_values("site"), crs=now.crs)
+
+
+def _lay_history(out: Path, history: RecordedHistory) -> None:
+    """Records as the council published them, their recipe, and which night to show: `history/history.toml`."""
+    folder = out / "history"
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(history.file, folder / history.file.name)
+    recipe = history.recipe
+    if recipe.endswith(".toml"):
+        shutil.copyfile(recipe, folder / Path(recipe).name)
+        recipe = Path(recipe).name
+    entries = {"file": history.file.name, "recipe": recipe, "demo_night": history.demo_night}
+    lines = ["format = 1", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entries.items())]
+    (folder / "history.toml").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def _devices_by_quantity(sites: geopandas.GeoDataFrame) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -16,11 +15,12 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 from shapely.ops import substring
 
-from sensors.draft import Draft, LanternRule, Say, VirtualDevices, quiet
+from sensors.draft import Draft, LanternRule, RecordedHistory, Say, VirtualDevices, quiet
 from sensors.errors import RecipeError, gather
 from sensors.quantities import QUANTITIES
-from sensors.recipe import TABLES, CityRecipe, Column, Overlay, Source, Value, city_recipe, columns_of
+from sensors.recipe import TABLES, CityRecipe, Overlay, Recorded, Source, city_recipe, columns_of, history_recipe
 from sensors.sections import cut_lines, middles
+from sensors.tables import column_of, kept_rows, mapped, numbers_of, read_csv, texts_of
 
 _PIECE_M = 20.0  # how finely a line is asked on which polygon it lies
 _WIDTH_LIMITS_M = (2.0, 60.0)  # a road polygon outside of this is a square or a sliver, not a street
@@ -46,6 +46,12 @@ def draft_from_recipe(name: str, data: Path, *, say: Say = quiet) -> Draft:
                 problems.append(f"{table}[{number}]: {error}")
         if parts:
             layers[table] = _stacked(parts)
+    history = None
+    if recipe.history is not None:
+        try:
+            history = _recorded(name, recipe.history, data)
+        except RecipeError as error:
+            problems.append(f"history: {error}")
     if problems:
         raise RecipeError(gather(f"recipe '{name}' with {data}", problems))
     area = recipe.area
@@ -67,58 +73,23 @@ def draft_from_recipe(name: str, data: Path, *, say: Say = quiet) -> Draft:
             LanternRule(tuple(rule.kinds), rule.lamp_class, rule.spacing_m, rule.both_sides, rule.narrow_m)
             for rule in recipe.lanterns
         ],
+        history=history,
         lamp_source=recipe.lamp_source,
         repaired=repaired,
         dropped=dropped,
     )
 
 
-def read_csv(path: Path, separator: str = ",") -> pd.DataFrame:
-    """A CSV file, plain or gzip, every value as text; an empty cell is missing."""
-    if not path.is_file():
-        raise RecipeError(f"there is no file '{path}'")
-    try:
-        frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise RecipeError(f"'{path}' is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError) as error:
-        raise RecipeError(f"'{path}' cannot be read as CSV ({error})") from error
-    if not len(frame):
-        raise RecipeError(f"'{path}' has a header but no rows")
-    return frame
-
-
-def kept_rows(
-    frame: pd.DataFrame, keep: dict[str, list[Value]], drop: dict[str, list[Value]], where: str
-) -> pd.DataFrame:
-    """The rows that a recipe's `keep` and `drop` leave; values are compared as text."""
-    for conditions, wanted in ((keep, True), (drop, False)):
-        for column, values in conditions.items():
-            texts = {_as_text(value) for value in values}
-            frame = frame[_texts(_column(frame, column, where)).isin(texts) == wanted]
-    return frame
-
-
-def mapped(frame: pd.DataFrame, rule: str | Column, kind: str, where: str) -> pd.Series[Any]:
-    """One column as its rule says, of kind 'int', 'float', 'str' or 'bool', with the index of `frame`.
-
-    Missing numbers are NaN, missing texts are ''.
-    """
-    rule = Column(column=rule) if isinstance(rule, str) else rule
-    if rule.value is not None:
-        values: pd.Series[Any] = pd.Series([rule.value] * len(frame), index=frame.index, dtype=object)
-    else:
-        values = _looked_up(_column(frame, rule.column, where), rule)
-    if kind in ("float", "int"):
-        values = _numbers(values, where, rule.column) * rule.scale + rule.offset
-        if rule.times is not None:
-            values = values * mapped(frame, rule.times, "float", where)
-        if rule.fill_by:
-            category = _column(frame, rule.fill_by, where)
-            values = values.fillna(values.groupby(category).transform("median"))
-    if rule.default is not None:
-        values = values.where(values.notna(), rule.default)
-    return _cast(values, rule, kind, where)
+def _recorded(name: str, recorded: Recorded, data: Path) -> RecordedHistory:
+    """The file of records and its recipe, both checked to be there."""
+    file = _within(data, recorded.file)
+    if not file.is_file():
+        raise RecipeError(f"there is no file '{file}'")
+    recipe = recorded.recipe
+    if recipe.endswith(".toml"):
+        recipe = str(Path(name).parent / recipe)
+    history_recipe(recipe)
+    return RecordedHistory(file, recipe, recorded.demo_night)
 
 
 def _rows(
@@ -134,14 +105,16 @@ def _rows(
     where = f"'{source.file}'"
     frame = geopandas.GeoDataFrame(kept_rows(frame, source.keep, source.drop, where))
     if source.only_in is not None:
-        keys = _column(read_csv(_within(data, source.only_in.file)), source.only_in.column, f"'{source.only_in.file}'")
+        keys = column_of(
+            read_csv(_within(data, source.only_in.file)), source.only_in.column, f"'{source.only_in.file}'"
+        )
         before = len(frame)
-        frame = frame[_texts(_column(frame, source.only_in.on, where)).isin(set(_texts(keys)))]
+        frame = frame[texts_of(column_of(frame, source.only_in.on, where)).isin(set(texts_of(keys)))]
         dropped[f"{table}: not in {source.only_in.file}"] += before - len(frame)
     if source.join is not None:
         there = read_csv(_within(data, source.join.file))
         for column in (source.join.column, *source.join.columns):
-            _column(there, column, f"'{source.join.file}'")
+            column_of(there, column, f"'{source.join.file}'")
         there = there.drop_duplicates(source.join.column).set_index(source.join.column)[source.join.columns]
         frame = frame.join(there, on=source.join.on, rsuffix="_joined")
     if not len(frame):
@@ -183,7 +156,7 @@ def _read(source: Source, data: Path, table: str, dropped: Counter[str]) -> geop
             raise RecipeError(f'\'{source.file}\' is CSV: add position = ["lon", "lat"]')
         rows = read_csv(path, source.separator)
         where = f"'{source.file}'"
-        east, north = (_numbers(_column(rows, name, where), where, name) for name in source.position)
+        east, north = (numbers_of(column_of(rows, name, where), where, name) for name in source.position)
         placed = east.notna() & north.notna()
         dropped[f"{table}: no position"] += int((~placed).sum())
         frame = geopandas.GeoDataFrame(
@@ -243,7 +216,7 @@ def _overlaid(
     """
     polygons = _read_geojson(_within(data, overlay.file)).set_crs(_crs(overlay.crs), allow_override=True)
     for column in overlay.columns:
-        _column(polygons, column, f"'{overlay.file}'")
+        column_of(polygons, column, f"'{overlay.file}'")
     polygons = polygons.to_crs(recipe.crs).reset_index(drop=True)
     invalid = ~polygons.is_valid
     repaired[overlay.file] += int(invalid.sum())
@@ -305,75 +278,3 @@ def _rectangle_width(shapes: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def _stacked(parts: list[geopandas.GeoDataFrame]) -> geopandas.GeoDataFrame:
     return geopandas.GeoDataFrame(pd.concat(parts, ignore_index=True), crs="EPSG:4326")
-
-
-def _looked_up(values: pd.Series[Any], rule: Column) -> pd.Series[Any]:
-    texts = _texts(values)
-    result = values.astype(object).where(texts != "", None)
-    if rule.unknown:
-        result = result.where(~texts.isin({_as_text(value) for value in rule.unknown}), None)
-    if rule.table:
-        result = texts.map(rule.table).astype(object)
-    if rule.patterns:
-        found = pd.Series([None] * len(texts), index=texts.index, dtype=object)
-        for pattern, value in reversed(rule.patterns.items()):
-            found = found.where(~texts.str.contains(pattern, case=False, regex=True), value)
-        result = found if not rule.table else result.where(result.notna(), found)
-    return result
-
-
-def _column(frame: pd.DataFrame, name: str, where: str) -> pd.Series[Any]:
-    if name not in frame.columns:
-        has = ", ".join(str(column) for column in frame.columns if column != "geometry")
-        raise RecipeError(f"{where} has no column '{name}'; it has {has}")
-    return frame[name]
-
-
-def _texts(values: pd.Series[Any]) -> pd.Series[Any]:
-    return values.map(_as_text).astype(object)
-
-
-def _as_text(value: Any) -> str:
-    """As a person would write it in a recipe: whole numbers without a point, booleans as in TOML."""
-    if value is None or (isinstance(value, float) and np.isnan(value)) or value is pd.NaT:
-        return ""
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value).strip() if not isinstance(value, dict | list) else json.dumps(value)
-
-
-def _numbers(values: pd.Series[Any], where: str, column: str) -> pd.Series[Any]:
-    given = _texts(values) != ""
-    numbers = pd.to_numeric(values.where(given, None), errors="coerce").astype(float)
-    wrong = given & ~np.isfinite(numbers)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong.to_numpy())[0])
-        text = _as_text(values.iloc[row])
-        raise RecipeError(
-            f"{where}: {int(wrong.sum())} values of column '{column}' are not numbers, the first is '{text}' "
-            f"in row {row + 1}"
-        )
-    return numbers
-
-
-def _cast(values: pd.Series[Any], rule: Column, kind: str, where: str) -> pd.Series[Any]:
-    if kind == "str":
-        texts = values.map(_as_text)
-        if rule.title:
-            texts = texts.str.split().str.join(" ").str.title().str.replace("'S ", "'s ", regex=False)
-        if rule.text:
-            texts = texts.map(lambda text: rule.text.replace("{}", text))
-        return texts.astype(object)
-    if kind == "bool":
-        truth = values.map({True: True, False: False, "true": True, "false": False, "yes": True, "no": False})
-        if truth.isna().any():
-            text = _as_text(values[truth.isna()].iloc[0])
-            raise RecipeError(f"{where}: '{text}' in column '{rule.column}' is neither true nor false")
-        return truth.astype(bool)
-    if kind == "int":
-        if values.isna().any():
-            raise RecipeError(f"{where}: column '{rule.column}' has rows without a number; add a default")
-        return values.round().astype(np.int64)
-    return values.astype(float)

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import geopandas
 
@@ -37,6 +38,15 @@ class VirtualDevices:
     controllers: str = "none"  # 'lamp': one on each lamp; 'circuit': one for each circuit of lamps; 'none'
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedHistory:
+    """A file of records that travels with the city folder, so that a demo can live through real nights."""
+
+    file: Path
+    recipe: str  # a name, or a file
+    demo_night: str  # 'YYYY-MM-DD'
+
+
 @dataclass
 class Draft:
     """Everything a builder knows; layers carry some of the columns of `sensors.places.PLACES`, in any projection."""
@@ -53,6 +63,7 @@ class Draft:
     area: tuple[float, float, float, float] | None = None  # west, south, east, north in degrees; None: the data's own
     cell_m: float = 10.0
     lanterns: list[LanternRule] = field(default_factory=list)
+    history: RecordedHistory | None = None
     lamp_source: str = "assumed"  # of the lamps in the layer
     repaired: Counter[str] = field(default_factory=Counter)  # geometries made valid, by layer
     dropped: Counter[str] = field(default_factory=Counter)  # rows left out, by reason

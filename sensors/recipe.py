@@ -12,6 +12,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterable
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A part of a recipe; it refuses keys that it does not know."""
 
 
-class Column(_Part):
+class Column(_Part, frozen=True):
     """How one column comes about; a plain string stands for `{ column = "that" }`."""
 
     column: str = ""  # of the file, or one already mapped above
@@ -50,7 +51,7 @@ class Column(_Part):
     title: bool = False  # WRITTEN IN CAPITALS -> Written In Capitals
 
 
-class OnlyIn(_Part):
+class OnlyIn(_Part, frozen=True):
     """Keep the rows whose key occurs in another file."""
 
     file: str
@@ -58,7 +59,7 @@ class OnlyIn(_Part):
     on: str  # here
 
 
-class Join(_Part):
+class Join(_Part, frozen=True):
     """Columns of another table, looked up by a key."""
 
     file: str
@@ -67,7 +68,7 @@ class Join(_Part):
     columns: list[str]
 
 
-class Overlay(_Part):
+class Overlay(_Part, frozen=True):
     """Columns of the polygons of another file on which the rows lie; lines are cut where the polygon changes."""
 
     file: str
@@ -76,7 +77,7 @@ class Overlay(_Part):
     crs: str = "EPSG:4326"
 
 
-class Source(_Part):
+class Source(_Part, frozen=True):
     """One file and how its rows become rows of a table."""
 
     file: str  # within the data folder
@@ -92,7 +93,7 @@ class Source(_Part):
     columns: dict[str, str | Column] = {}
 
 
-class Area(_Part):
+class Area(_Part, frozen=True):
     """The rectangle of the city, degrees WGS 84."""
 
     west: float
@@ -101,7 +102,7 @@ class Area(_Part):
     north: float
 
 
-class Lanterns(_Part):
+class Lanterns(_Part, frozen=True):
     """Road lanterns assumed along streets where nobody publishes them."""
 
     kinds: list[str]  # of streets
@@ -111,7 +112,7 @@ class Lanterns(_Part):
     narrow_m: float = 0.0  # streets narrower than this have lamps at their ends only
 
 
-class Virtual(_Part):
+class Virtual(_Part, frozen=True):
     """Devices that the builder invents; only in a city declared simulated."""
 
     footfall: int = 0
@@ -120,7 +121,15 @@ class Virtual(_Part):
     controllers: str = "none"  # 'lamp', 'circuit' or 'none'
 
 
-class CityRecipe(_Part):
+class Recorded(_Part, frozen=True):
+    """A file of records that is laid into the city folder for a demo of real nights."""
+
+    file: str
+    recipe: str  # of kind 'history': a name, or a file beside this recipe
+    demo_night: str  # the night that the demo lives through by default
+
+
+class CityRecipe(_Part, frozen=True):
     """A recipe of kind 'city'."""
 
     format: int
@@ -145,9 +154,10 @@ class CityRecipe(_Part):
     devices: list[Source] = []
     lanterns: list[Lanterns] = []
     virtual: Virtual = Virtual()
+    history: Recorded | None = None
 
 
-class TimeColumn(_Part):
+class TimeColumn(_Part, frozen=True):
     """How the file writes time."""
 
     column: str
@@ -159,7 +169,7 @@ class TimeColumn(_Part):
     doubled_hour: str = "drop"
 
 
-class HistoryRecipe(_Part):
+class HistoryRecipe(_Part, frozen=True):
     """A recipe of kind 'history': a CSV file of records."""
 
     format: int
@@ -226,11 +236,11 @@ def recipe_names(kind: str) -> list[str]:
     True
     """
     folder = resources.files("sensors") / "recipes"
-    names = []
-    for file in folder.iterdir():
-        if file.name.endswith(".toml") and tomllib.loads(file.read_text("utf-8")).get("kind") == kind:
-            names.append(file.name.removesuffix(".toml"))
-    return sorted(names)
+    return sorted(
+        file.name.removesuffix(".toml")
+        for file in folder.iterdir()
+        if file.name.endswith(".toml") and tomllib.loads(file.read_text("utf-8")).get("kind") == kind
+    )
 
 
 def _content(name: str, kind: str) -> tuple[str, dict[str, Any]]:
@@ -329,9 +339,19 @@ def _city_problems(recipe: CityRecipe) -> list[str]:
             problems.append(f"lanterns[{number}].spacing_m {rule.spacing_m:g} must be at least 5")
     if recipe.virtual.controllers not in ("lamp", "circuit", "none"):
         problems.append(f"virtual.controllers '{recipe.virtual.controllers}'; expected lamp, circuit or none")
+    if recipe.history is not None and not _is_day(recipe.history.demo_night):
+        problems.append(f"history.demo_night '{recipe.history.demo_night}' must be a day like 2014-09-26")
     if recipe.virtual != Virtual() and not recipe.simulated:
         problems.append("virtual devices belong to a city that says 'simulated = true'")
     return problems
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _source_problems(source: Source, where: str) -> list[str]:
@@ -357,6 +377,8 @@ def _history_problems(recipe: HistoryRecipe) -> list[str]:
             problems.append(f"time.{key} '{value}'; expected one of {', '.join(allowed)}")
     if isinstance(recipe.duration_s, float) and recipe.duration_s <= 0:
         problems.append(f"duration_s {recipe.duration_s:g} must be positive")
+    if time.doubled_hour == "both" and recipe.duration_s != 3600:
+        problems.append("time.doubled_hour 'both' makes one record of two hours: it needs duration_s = 3600")
     for key in ("device", "value", "quantity"):
         problems += _rule_problems(getattr(recipe, key), key)
     quantity = recipe.quantity

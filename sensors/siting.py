@@ -158,15 +158,15 @@ def _meters(candidates: Candidates, layers: dict[str, geopandas.GeoDataFrame], c
     n_park = min(count // 4, len(parks))
     n_main = count // 4 - (count // 4) // 4
     n_quiet = count - n_venue - n_park - n_main
-    quiet_score = np.isin(kinds, _QUIET) / (1.0 + 3.0 * candidates.venues) + 1e-3
-    main_score = np.isin(kinds, _MAIN) + 1e-3
+    quiet_score: Scores = np.isin(kinds, _QUIET) / (1.0 + 3.0 * candidates.venues) + 1e-3
+    main_score: Scores = np.isin(kinds, _MAIN) + np.float64(1e-3)
     placed: list[tuple[float, float]] = []
     for score, wanted in ((candidates.venues, n_venue), (quiet_score, n_quiet), (main_score, n_main)):
         taken: Points = np.array(placed, np.float64).reshape(-1, 2)
         placed += [(float(points[i, 0]), float(points[i, 1])) for i in choose(points, score, wanted, taken)]
-    in_parks = choose(parks, np.ones(len(parks)), n_park, np.array(placed).reshape(-1, 2))
+    in_parks = choose(parks, np.ones(len(parks)), n_park, np.array(placed, np.float64).reshape(-1, 2))
     rows: list[dict[str, object]] = []
-    positions = np.array(placed + [(float(parks[i, 0]), float(parks[i, 1])) for i in in_parks]).reshape(-1, 2)
+    positions: Points = np.array(placed + [(float(parks[i, 0]), float(parks[i, 1])) for i in in_parks]).reshape(-1, 2)
     walls = layers["buildings"].geometry.boundary.to_numpy()
     for number, position in enumerate(positions, 1):
         free = number > len(placed)

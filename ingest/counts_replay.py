@@ -1,0 +1,269 @@
+"""Publishes recorded counts over MQTT as they happened, so that a real past night can be lived through again.
+
+An hour's count becomes four messages of a quarter hour: a multinomial draw with equal chances, so that the four add up
+to the recorded count exactly. The draw depends on the seed, the device and the hour alone, not on where a replay
+begins. Each message leaves when the city's clock passes the end of its quarter hour. `boot` is 0 and `seq` the number
+of the quarter hour since 1970, so that a replay that is begun again repeats its messages and the archive keeps one.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ingest.history import as_records, read_history, within_nights
+from ingest.mqtt import Publisher
+from sensors.city import City
+from sensors.clock import Clock, city_clock, clear_clock, set_clock
+from sensors.draft import Say, quiet
+from sensors.errors import RecipeError, StoreError
+from sensors.night import Night, rfc3339
+from sensors.quantities import QUANTITIES
+from sensors.wire import Sample, encode_pack, encode_status, quantity_topic, status_topic
+
+QUARTER_S = 900
+_BOOT = 0
+_LONGEST_WAIT_S = 0.5  # how often the clock is looked at again while nothing is due
+_SAY_EVERY_S = 3600  # city time between two lines of progress
+_LAST_WORDS_S = 3.0  # how long a stopped replay waits for acknowledgements
+_BEHIND_MS = QUARTER_S * 1000  # on a running clock, what ended longer ago than this is not sent any more
+
+
+class Message(NamedTuple):
+    """What a counter says at the end of a quarter hour."""
+
+    time_ms: int
+    device: str
+    quantity: str
+    value: float
+    duration_s: float
+
+
+@dataclass
+class Replayed:
+    """What became of a replay."""
+
+    published: int
+    acknowledged: int
+    people: float
+    late: int  # ended before the clock that the replay had to follow
+    stopped: bool
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `noctule replay-counts --json` prints it."""
+        return {
+            "published": self.published,
+            "acknowledged": self.acknowledged,
+            "people": self.people,
+            "late": self.late,
+            "stopped": self.stopped,
+            "skipped": self.skipped,
+        }
+
+
+def replay_counts(
+    city: City,
+    file: Path,
+    recipe: str,
+    *,
+    first: date,
+    until: date,
+    speed: float = 60.0,
+    seed: int = 20,
+    broker: str = "",
+    password: str = "",
+    own_clock: bool = True,
+    say: Say = quiet,
+    stop: Callable[[], bool] | None = None,
+) -> Replayed:
+    """Publish the counts of the nights from `first` up to, and without, the night `until`.
+
+    Parameters
+    ----------
+    speed : float
+        City seconds per second of the world; not used without `own_clock`.
+    own_clock : bool
+        Drive the city's clock, from noon of `first` on; otherwise follow the clock that is there.
+    stop : callable, optional
+        Asked often; the replay ends when it says so, or on SIGINT or SIGTERM.
+    """
+    messages, skipped = recorded_messages(city, file, recipe, first=first, until=until, seed=seed)
+    for reason, count in skipped.items():
+        say(f"{count:,} rows left out: {reason}")
+    clock = city_clock(city.path)
+    if own_clock:
+        if clock.simulated:
+            raise StoreError(
+                f"{city.name} already has a driven clock (store/clock.json): follow it with --no-clock, or stop the "
+                "demo or replay that drives it; after a crash, remove the file"
+            )
+        set_clock(city.path, Night(first, city.zone).start, speed)
+        clock = city_clock(city.path)
+    try:
+        with _asked_to_stop(stop) as stopped:
+            return _publish(city, messages, clock, broker or city.settings.broker.url, password, skipped, say, stopped)
+    finally:
+        if own_clock:
+            clear_clock(city.path)
+
+
+def recorded_messages(
+    city: City, file: Path, recipe: str, *, first: date, until: date, seed: int
+) -> tuple[list[Message], dict[str, int]]:
+    """Every message of the nights from `first` until `until` in order of time, and the rows left out, by reason."""
+    history = read_history(file, recipe, city.zone)
+    rows = within_nights(history.rows, city.zone, first, until)
+    if not len(rows):
+        span = history.rows["time"]
+        raise RecipeError(
+            f"'{file}' has no counts between the nights {first} and {until}; it goes from {span.min():%Y-%m-%d} to "
+            f"{span.max():%Y-%m-%d}"
+        )
+    _, unknown = as_records(city, rows)
+    skipped = {f"no site of {device} in the register": count for device, count in unknown.items()}
+    skipped |= dict(history.skipped)
+    rows = rows[~rows["device"].isin(list(unknown))]
+    messages = [message for row in rows.itertuples(index=False) for message in quarter_hours(row, seed)]
+    if not messages:
+        raise RecipeError(f"none of the counters in '{file}' is in the register of {city.name}")
+    return sorted(messages), skipped
+
+
+def quarter_hours(row: Any, seed: int) -> list[Message]:
+    """A recorded interval as messages of a quarter hour whose counts add up to its own.
+
+    What is not a count, or not made of whole quarter hours, stays one message.
+
+    Parameters
+    ----------
+    row : named tuple
+        device, quantity, time (UTC, end), duration_s and value.
+    """
+    end_ms = pd.Timestamp(row.time).value // 1_000_000
+    parts, rest = divmod(row.duration_s, QUARTER_S)
+    if (
+        rest
+        or parts < 2
+        or QUANTITIES[row.quantity].unit != "count"
+        or row.value < 0
+        or not float(row.value).is_integer()
+    ):
+        return [Message(end_ms, row.device, row.quantity, float(row.value), float(row.duration_s))]
+    parts = int(parts)
+    chance = np.random.default_rng([seed, zlib.crc32(f"{row.device}/{row.quantity}".encode()), end_ms // 1000])
+    counts = chance.multinomial(int(row.value), np.full(parts, 1 / parts))
+    first_ms = end_ms - (parts - 1) * QUARTER_S * 1000
+    return [
+        Message(first_ms + part * QUARTER_S * 1000, row.device, row.quantity, float(count), float(QUARTER_S))
+        for part, count in enumerate(counts)
+    ]
+
+
+def _publish(
+    city: City,
+    messages: list[Message],
+    clock: Clock,
+    url: str,
+    password: str,
+    skipped: dict[str, int],
+    say: Say,
+    stopped: Callable[[], bool],
+) -> Replayed:
+    settings = city.settings.broker
+    root, begun_ms = settings.root, clock.now_ms()
+    due = [message for message in messages if message.time_ms > begun_ms - _BEHIND_MS]
+    late = len(messages) - len(due)
+    if not due:
+        last = rfc3339(np.datetime64(messages[-1].time_ms, "ms"))
+        now = rfc3339(np.datetime64(begun_ms, "ms"))
+        raise StoreError(f"the city's clock reads {now}, the last count is of {last}; replay without --no-clock")
+    if late:
+        say(f"{late:,} messages are of before {rfc3339(np.datetime64(begun_ms, 'ms'))} and are not sent")
+    devices = sorted({message.device for message in due})
+    say(f"{len(due):,} messages of {len(devices)} counters at {clock.speed:g}x to {url}")
+    done = Replayed(published=0, acknowledged=0, people=0.0, late=late, stopped=False, skipped=skipped)
+    name = f"noctule-{city.id}-counts"
+    with Publisher(url, name, settings.user or None, password or None) as publisher:
+        state = _State(publisher, say)
+        for device in devices:
+            publisher.publish(
+                status_topic(root, city.id, device), encode_status("online", _BOOT, begun_ms), retain=True
+            )
+        said_ms = 0
+        for message in due:
+            while not stopped() and (wait_ms := message.time_ms - clock.now_ms()) > 0:
+                publisher.pause(min(_LONGEST_WAIT_S, wait_ms / 1000 / clock.speed))
+                state.look()
+            # A publisher whose window is full waits inside `publish` for a broker that may be away for long.
+            while not stopped() and publisher.unacknowledged >= publisher.window:
+                publisher.pause(0.05)
+                state.look()
+            if stopped():
+                done.stopped = True
+                break
+            sample = Sample(message.quantity, message.time_ms, message.value, message.duration_s)
+            payload = encode_pack([sample], _BOOT, message.time_ms // (QUARTER_S * 1000))
+            publisher.publish(quantity_topic(root, city.id, message.device, message.quantity), payload, token=message)
+            done.published += 1
+            done.people += message.value
+            if message.time_ms - said_ms >= _SAY_EVERY_S * 1000:
+                said_ms = message.time_ms
+                local = pd.Timestamp(message.time_ms, unit="ms", tz="UTC").tz_convert(city.zone)
+                say(f"{local:%a %Y-%m-%d %H:%M}  {done.published:,} messages, {done.people:,.0f} people")
+        _say_goodbye(publisher, [status_topic(root, city.id, device) for device in devices], clock, done.stopped)
+        done.acknowledged = sum(isinstance(token, Message) for token in publisher.acknowledged)
+    return done
+
+
+def _say_goodbye(publisher: Publisher, topics: list[str], clock: Clock, stopped: bool) -> None:
+    """Everything acknowledged, then every counter offline; a stopped replay does not wait for a broker that is away."""
+    patience = _LAST_WORDS_S if stopped else None
+    if not publisher.flush(patience):
+        return
+    for topic in topics:
+        publisher.publish(topic, encode_status("offline", _BOOT, clock.now_ms()), retain=True)
+    publisher.flush(_LAST_WORDS_S)
+
+
+@dataclass
+class _State:
+    """Says when the connection comes and goes, once."""
+
+    publisher: Publisher
+    say: Say
+    said: str = ""
+
+    def look(self) -> None:
+        """Say the connection's sentence if its state is another than before."""
+        if self.publisher.state != self.said and self.publisher.sentence != "not connected yet":
+            self.said = self.publisher.state
+            self.say(self.publisher.sentence + ("" if self.said == "connected" else "; trying again"))
+
+
+class _asked_to_stop:  # noqa: N801 - a context manager reads as a verb
+    """Turns SIGINT and SIGTERM into an answer while it lasts, so that a replay ends between two messages."""
+
+    def __init__(self, stop: Callable[[], bool] | None) -> None:
+        self._stop = stop
+        self._asked = threading.Event()
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Callable[[], bool]:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, lambda *_: self._asked.set())
+        return lambda: self._asked.is_set() or (self._stop is not None and self._stop())
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
