@@ -16,11 +16,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine t
 history_app = typer.Typer(help="Years of existing records, without MQTT.", no_args_is_help=True)
 
 
+survey_app = typer.Typer(help="Survey answers: check, import, remove.", no_args_is_help=True)
+
+
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command `noctule`."""
     app.command("ingest")(ingest)
     app.command("health")(health)
     app.command("decode")(decode)
+    app.add_typer(survey_app, name="survey")
     app.add_typer(history_app, name="history")
     app.command("replay-counts")(replay_counts)
 
@@ -205,3 +209,89 @@ def _day(text: str, option: str) -> date | None:
         return datetime.date.fromisoformat(text) if text else None
     except ValueError:
         raise typer.BadParameter(f"'{text}' must be a day like 2014-09-16", param_hint=option) from None
+
+
+AnswersFile = Annotated[Path, typer.Argument(metavar="FILE", help="CSV, XLSX, GeoJSON or GeoPackage.")]
+InstrumentName = Annotated[
+    str, typer.Option(help="What was asked, where the file does not say; see docs/perception.md.")
+]
+MappingFile = Annotated[
+    Path | None, typer.Option("--mapping", metavar="FILE.toml", help="How the file's columns and codes become ours.")
+]
+
+
+@survey_app.command("check")
+def survey_check(
+    file: AnswersFile,
+    city: Annotated[Path | None, typer.Option(help="A city folder: places and times are checked as well.")] = None,
+    instrument: InstrumentName = "core-4",
+    mapping: MappingFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """What would become of a file of answers, column by column and row by row; nothing is kept.
+
+    Exit code 1 if a row would be left out.
+
+    Example: noctule survey check answers.csv --city helsinki
+    """
+    import json
+
+    from ingest.surveys import check_answers
+    from sensors.city import City
+
+    opened = City.open(city) if city else None
+    report = check_answers(file, instrument=instrument, mapping=mapping, city=opened)
+    print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.text())
+    if report.wrong_rows:
+        raise typer.Exit(1)
+
+
+@survey_app.command("import")
+def survey_import(
+    city: CityFolder,
+    file: AnswersFile,
+    campaign: Annotated[str, typer.Option(help="Id of the campaign; the file's name if left out.")] = "",
+    instrument: InstrumentName = "core-4",
+    simulated: Annotated[bool, typer.Option("--simulated", help="The answers are of simulated residents.")] = False,
+    mapping: MappingFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take answers into the city: coarsened, without identity, as a campaign that can be removed.
+
+    Rows that are wrong are left out and told; the same file twice changes nothing.
+
+    Example: noctule survey import helsinki answers.csv --campaign autumn-2026
+    """
+    import json
+
+    from ingest.surveys import import_answers
+    from sensors.city import City
+
+    opened = City.open(city)
+    report = import_answers(
+        opened, file, campaign=campaign, instrument=instrument, simulated=simulated, mapping=mapping
+    )
+    print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.text())
+    if not as_json:
+        print(
+            f"campaign '{report.campaign}' of {opened.name} holds them ({report.origin}); 'noctule fit {city}' is next"
+        )
+
+
+@survey_app.command("remove")
+def survey_remove(
+    city: CityFolder,
+    campaign: Annotated[str, typer.Option(help="Id of the campaign.")],
+    receipt: Annotated[str, typer.Option(help="Only the one answer with this receipt.")] = "",
+) -> None:
+    """Erase a campaign's answers, or one answer; the next fit no longer knows them.
+
+    Example: noctule survey remove helsinki --campaign autumn-2026
+    """
+    from ingest.surveys import remove_answers
+    from sensors.city import City
+
+    gone = remove_answers(City.open(city), campaign=campaign, receipt=receipt)
+    print(
+        f"{gone} answers of campaign '{campaign}' are erased; run 'noctule fit {city}' so that the map forgets them too"
+    )
