@@ -226,11 +226,12 @@ def write_step(city: City, night: Night, page: xr.Dataset, meta: Meta) -> Meta:
 
 
 def write_night(
-    city: City, night: Night, pages: Iterable[tuple[xr.Dataset, Meta]], level: str = "atlas"
+    city: City, night: Night, pages: Iterable[tuple[xr.Dataset, Meta]], level: str = "atlas", **more: Any
 ) -> Meta | None:
     """Write a whole night as a new version, committed once at the end; returns its `current.json`.
 
-    `pages` are (page, meta) as for `write_step`, one a step; None and nothing written when there are none.
+    `pages` are (page, meta) as for `write_step`, one a step; None and nothing written when there are none. `more`
+    is added to `current.json`.
     """
     folder = city.shelf(level, night.name)
     with _writer(folder, "a mapper or a replay"):
@@ -249,7 +250,7 @@ def write_night(
             last = meta
         if not closed:
             return None
-        content = _night_current(night, version, all_steps, sorted(closed, key=_step_of), last)
+        content = _night_current(night, version, all_steps, sorted(closed, key=_step_of), last) | more
         _commit(folder, content)
         _prune(folder, version)
     return content
