@@ -70,7 +70,15 @@ def draft_from_recipe(name: str, data: Path, *, say: Say = quiet) -> Draft:
         area=(area.west, area.south, area.east, area.north),
         cell_m=recipe.cell_m,
         lanterns=[
-            LanternRule(tuple(rule.kinds), rule.lamp_class, rule.spacing_m, rule.both_sides, rule.narrow_m)
+            LanternRule(
+                tuple(rule.kinds),
+                rule.lamp_class,
+                rule.spacing_m,
+                rule.both_sides,
+                rule.narrow_m,
+                rule.lumens,
+                rule.watts,
+            )
             for rule in recipe.lanterns
         ],
         history=history,

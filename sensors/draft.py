@@ -26,6 +26,8 @@ class LanternRule:
     spacing_m: float
     both_sides: bool
     narrow_m: float = 0.0  # a street narrower than this has lamps at its ends only
+    lumens: float | None = None  # instead of the class's
+    watts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

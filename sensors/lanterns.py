@@ -133,13 +133,13 @@ def assumed_lanterns(streets: geopandas.GeoDataFrame, rules: Sequence[LanternRul
     Each stands beside the middle of the street by a share of its width. Where crossing streets would put two within
     10 m, the one of the earlier rule stays.
     """
-    parts = [_along(streets[streets.kind.isin(rule.kinds)], rule) for rule in rules]
-    positions = np.concatenate([part for part, _ in parts]) if parts else np.zeros((0, 2))
-    classes = np.concatenate([names for _, names in parts]) if parts else np.zeros(0, object)
+    parts = [_along(streets[streets["kind"].isin(rule.kinds)], rule) for rule in rules]
+    positions = np.concatenate([np.zeros((0, 2)), *parts])
+    rule_of = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     kept = _spaced(positions, _LEAST_GAP_M)
-    positions, classes = positions[kept], classes[kept]
+    positions, rule_of = positions[kept], rule_of[kept]
     columns = {
-        column: np.array([getattr(LAMP_CLASSES[name], column) for name in classes], np.float32)
+        column: np.array([_typical(rule, column) for rule in rules], np.float32)[rule_of]
         for column in ("height_m", "lumens", "watts")
     }
     return geopandas.GeoDataFrame(
@@ -153,9 +153,13 @@ def assumed_lanterns(streets: geopandas.GeoDataFrame, rules: Sequence[LanternRul
     )
 
 
-def _along(
-    streets: geopandas.GeoDataFrame, rule: LanternRule
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
+def _typical(rule: LanternRule, column: str) -> float:
+    own: float | None = getattr(rule, column, None)
+    return float(getattr(LAMP_CLASSES[rule.lamp_class], column)) if own is None else own
+
+
+def _along(streets: geopandas.GeoDataFrame, rule: LanternRule) -> npt.NDArray[np.float64]:
+    """Positions (n, 2) of the lanterns of one rule."""
     lines = streets.geometry.to_numpy()
     lengths = shapely.length(lines)
     widths = streets["width_m"].to_numpy(np.float64)
@@ -176,7 +180,7 @@ def _along(
     if rule.both_sides:
         other = middle - left * aside
         positions = np.concatenate([positions, other[~narrow[of]]])
-    return positions, np.full(len(positions), rule.lamp_class, object)
+    return positions
 
 
 def _spaced(positions: npt.NDArray[np.float64], gap_m: float) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +51,21 @@ _DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 _DAY = "|".join(_DAYS)
 _HOURS = re.compile(rf"((?:(?:{_DAY})[\s,-]*)+)?(\d{{1,2}}):(\d{{2}})\s*[-–]\s*(\d{{1,2}}):(\d{{2}})")
 _METRES = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*(m|metres?)?\s*")
-_DEFAULT_WIDTH_M = {"primary": 16.0, "secondary": 14.0, "tertiary": 12.0, "residential": 9.0, "pedestrian": 10.0}
+# Metres between the kerbs or edges, where the tag `width` is missing or cannot be true [assumed].
+_WIDTHS_M = {
+    "motorway": 20.0,
+    "trunk": 18.0,
+    "primary": 16.0,
+    "secondary": 14.0,
+    "tertiary": 12.0,
+    "residential": 9.0,
+    "unclassified": 8.0,
+    "living_street": 8.0,
+    "pedestrian": 10.0,
+    "service": 5.0,
+}
+_FOOTPATH_WIDTH_M = 3.0
+_WIDTH_LIMITS_M = (0.5, 60.0)
 
 
 def draft_from_osm(
@@ -96,7 +109,6 @@ def draft_from_osm(
             f"{source} has no street lamps (nodes highway=street_lamp): without them there is no light to map. "
             "Use the council's list of lamps with a recipe (docs/recipes.md), or --allow-no-lamps for a city without"
         )
-    repaired: Counter[str] = Counter()
     id = id or slug(Path(source).name.split(".")[0])
     crs = crs or str(layers["streets"].estimate_utm_crs())
     counted = VirtualDevices(footfall=14, noise=16, lux=8, controllers="lamp") if simulated else VirtualDevices()
@@ -111,7 +123,6 @@ def draft_from_osm(
         layers=layers,
         virtual=counted,
         lamp_source="openstreetmap",
-        repaired=repaired,
     )
 
 
@@ -182,13 +193,14 @@ def _streets(osm: OSM) -> geopandas.GeoDataFrame:
         return _frame({"name": [], "kind": [], "lit": [], "width_m": [], "walkable": []}, [])
     kinds = _text(ways, "highway")
     widths = _numbers(ways, "width")
-    typical = np.array([_DEFAULT_WIDTH_M.get(kind.removesuffix("_link"), np.nan) for kind in kinds])
+    typical = np.array([_WIDTHS_M.get(kind.removesuffix("_link"), _FOOTPATH_WIDTH_M) for kind in kinds])
+    likely = (widths >= _WIDTH_LIMITS_M[0]) & (widths <= _WIDTH_LIMITS_M[1])
     return _frame(
         {
             "name": _text(ways, "name"),
             "kind": kinds,
             "lit": _text(ways, "lit"),
-            "width_m": np.where(np.isnan(widths), typical, widths),
+            "width_m": np.where(likely, widths, typical),
             "walkable": np.ones(len(ways), bool),
         },
         ways.geometry.to_numpy(),

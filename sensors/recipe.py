@@ -110,6 +110,8 @@ class Lanterns(_Part, frozen=True):
     spacing_m: float
     both_sides: bool = False
     narrow_m: float = 0.0  # streets narrower than this have lamps at their ends only
+    lumens: float | None = None  # instead of the class's
+    watts: float | None = None
 
 
 class Virtual(_Part, frozen=True):

@@ -39,6 +39,7 @@ _QUIET = ("residential", "living_street", "unclassified")
 _VENUE_REACH_M = 80.0
 _STOP_REACH_M = 60.0
 _SPREAD_M = 220.0  # a candidate this far from the chosen ones keeps 63 % of its score
+_EVENLY_M = 1e5  # so wide that the discount grows with the square of the distance for any: the farthest is best
 _FACADE_M = 14.0  # a meter beside a building hangs on it
 _LAMP_REACH_M = 35.0  # a lux sensor stands where some lamp lights
 
@@ -87,10 +88,12 @@ def virtual_devices(layers: dict[str, geopandas.GeoDataFrame], virtual: VirtualD
     return frame
 
 
-def choose(points: Points, scores: Scores, count: int, taken: Points | None = None) -> list[int]:
+def choose(
+    points: Points, scores: Scores, count: int, taken: Points | None = None, spread_m: float = _SPREAD_M
+) -> list[int]:
     """Numbers of the `count` best candidates, each discounted by how near it is to those already chosen or `taken`.
 
-    The discount is 1 - exp(-(d / 220 m)^2), d the distance to the nearest of them.
+    The discount is 1 - exp(-(d / spread)^2), d the distance to the nearest of them.
 
     >>> line = np.array([[0.0, 0.0], [10.0, 0.0], [500.0, 0.0]])
     >>> choose(line, np.array([3.0, 2.9, 1.0]), 2)
@@ -101,7 +104,7 @@ def choose(points: Points, scores: Scores, count: int, taken: Points | None = No
         distance = cKDTree(taken).query(points)[0]
     chosen: list[int] = []
     for _ in range(min(count, len(points))):
-        worth = scores * -np.expm1(-((distance / _SPREAD_M) ** 2))
+        worth = scores * -np.expm1(-((distance / spread_m) ** 2))
         worth[chosen] = -1.0
         best = int(np.argmax(worth))
         chosen.append(best)
@@ -112,9 +115,12 @@ def choose(points: Points, scores: Scores, count: int, taken: Points | None = No
 def _candidates(layers: dict[str, geopandas.GeoDataFrame]) -> Candidates:
     streets, sections = layers["streets"], layers["sections"]
     kinds = streets.set_index("street")["kind"].reindex(sections["street"]).to_numpy(dtype=object)
+    points = middles(sections.geometry.to_numpy())
     outdoors = ~np.isin(kinds.astype(str), _INDOORS)
-    points = middles(sections.geometry.to_numpy()[outdoors]) if outdoors.any() else np.zeros((0, 2))
-    kinds = kinds[outdoors]
+    # Passages of shopping centres and tunnels are streets as well; a device inside a building tells nothing of outside.
+    walls = shapely.STRtree(layers["buildings"].geometry.to_numpy())
+    outdoors[walls.query(shapely.points(points), predicate="intersects")[0]] = False
+    points, kinds = points[outdoors], kinds[outdoors]
     weight = np.array([_STREET_WEIGHT.get(kind, 0.5) for kind in kinds])
     venues, stops = layers["venues"], layers["stops"]
     pull = _pull(points, venues, np.sqrt(venues["capacity"].to_numpy(np.float64)) / 10.0, _VENUE_REACH_M)
@@ -179,12 +185,12 @@ def _meters(candidates: Candidates, layers: dict[str, geopandas.GeoDataFrame], c
 
 
 def _lux_sensors(candidates: Candidates, lamps: geopandas.GeoDataFrame, count: int) -> list[dict[str, object]]:
-    """At ground level, spread over the lit streets."""
+    """At ground level, evenly over the lit streets."""
     if not len(lamps):
         return []
     away = cKDTree(shapely.get_coordinates(lamps.geometry.to_numpy())).query(candidates.points)[0]
     lit = np.flatnonzero(away < _LAMP_REACH_M)
-    chosen = lit[choose(candidates.points[lit], 1.0 + 0.2 * candidates.busy[lit], count)]
+    chosen = lit[choose(candidates.points[lit], np.ones(len(lit)), count, spread_m=_EVENLY_M)]
     return [
         _row(f"lux-{number:02d}", "illuminance", candidates.points[index], plane="horizontal", mounting="free")
         for number, index in enumerate(chosen, 1)
