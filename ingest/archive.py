@@ -182,22 +182,25 @@ class Follower:
         Nothing is left out. A reading may come twice where an archive file was merged or a device's message was
         delivered again, so a follower keeps what it knows by key.
         """
-        parts: list[Records] = []
-        stamp = _stamp(manifest_path(self.city))
-        if stamp != self._stamp:
-            parts += self._from_archive()
-            self._stamp = stamp
+        manifest = self._changed_manifest()
+        jumped = {} if manifest is None else self._jump(manifest)
         if self._polls % _RESCAN_POLLS == 0:
             self._find_shards()
         self._polls += 1
+        parts: list[Records] = []
         positions = dict(self.cursor.positions)
         for shard in self._readers:
             for position, records in self._from_tail(shard):
                 positions[shard] = (position.segment, position.offset)
                 parts.append(records)
+        if manifest is not None:
+            # Only now, so that what was archived since the last call is known from the tail and not read again.
+            parts = [*self._from_archive(manifest, positions | jumped), *parts]
+            self.cursor = Cursor(manifest.number, positions)
+        elif parts:
+            self.cursor = Cursor(self.cursor.number, positions)
         if not parts:
             return empty_records()
-        self.cursor = Cursor(self.cursor.number, positions)
         records = np.concatenate(parts)
         return records[_nights(records, self.city).astype(str) >= self.since] if self.since else records
 
@@ -206,46 +209,48 @@ class Follower:
         for reader in self._readers.values():
             reader.close()
 
-    def _from_archive(self) -> list[Records]:
-        """Files of commits after the cursor's that hold what it has not read from the log."""
-        manifest = read_manifest(self.city)
-        parts = []
+    def _changed_manifest(self) -> Manifest | None:
+        stamp = _stamp(manifest_path(self.city))
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        return read_manifest(self.city)
+
+    def _jump(self, manifest: Manifest) -> dict[str, tuple[int, int]]:
+        """Where a tail was never read, or is gone, go to where the archive ends; the positions left behind."""
+        left = {}
         positions = dict(self.cursor.positions)
+        for shard, end in manifest.positions.items():
+            begun = positions.get(shard, (0, 0))
+            if begun < end and not tail_path(_shard_folder(self.city, shard), begun[0]).exists():
+                left[shard] = begun
+                positions[shard] = end
+                if shard in self._readers:
+                    self._readers.pop(shard).close()
+                self._open(shard, Position(*end))
+        self.cursor = Cursor(self.cursor.number, positions)
+        return left
+
+    def _from_archive(self, manifest: Manifest, known: Mapping[str, tuple[int, int]]) -> list[Records]:
+        """Files of commits after the cursor's, but for those that were read from the log before."""
+        parts = []
         for file in manifest.files:
-            if file.number <= self.cursor.number or file.night < self.since or self._has(file):
+            read = bool(file.upto) and all(known.get(shard, (0, 0)) >= end for shard, end in file.upto.items())
+            if read or file.number <= self.cursor.number or file.night < self.since:
                 continue
             try:
                 parts.append(_read_file(self.city, file))
             except FileNotFoundError:
-                return [*parts, *self._from_archive()]  # merged meanwhile: read what took its place
-        for shard, (segment, offset) in manifest.positions.items():
-            positions[shard] = max(positions.get(shard, (0, 0)), (segment, offset))
-            self._skip(shard, Position(*positions[shard]))
-        self.cursor = Cursor(manifest.number, positions)
+                self._stamp = None  # merged meanwhile: the next call reads what took its place
         return parts
 
-    def _has(self, file: StoredFile) -> bool:
-        """Whether all of a file was read from the log before it was archived."""
-        if not file.upto:
-            return False
-        return all(self.cursor.positions.get(shard, (0, 0)) >= end for shard, end in file.upto.items())
-
-    def _skip(self, shard: str, position: Position) -> None:
-        reader = self._readers.get(shard)
-        if reader is None or Position(reader.segment, reader.after) < position:
-            if reader is not None and reader.segment == position.segment:
-                reader.after = position.offset
-                return
-            if reader is not None and reader.segment > position.segment:
-                return
-            if reader is not None:
-                reader.close()
-            self._readers[shard] = TailReader(_shard_folder(self.city, shard), position.segment, position.offset)
+    def _open(self, shard: str, position: Position) -> None:
+        self._readers[shard] = TailReader(_shard_folder(self.city, shard), position.segment, position.offset)
 
     def _find_shards(self) -> None:
         for shard in _shards(self.city):
             if shard not in self._readers:
-                self._skip(shard, Position(*self.cursor.positions.get(shard, (0, 0))))
+                self._open(shard, Position(*self.cursor.positions.get(shard, (0, 0))))
 
     def _from_tail(self, shard: str) -> list[tuple[Position, Records]]:
         blocks = []

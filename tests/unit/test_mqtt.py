@@ -1,0 +1,286 @@
+"""The wire: what is said when a broker refuses, hangs up, takes over or comes back, against a scripted broker."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ingest.mqtt import Address, Delivery, Filter, Publisher, Subscriber, parse_address
+from sensors.errors import BrokerError
+
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 12, 14
+FILTERS = (Filter("noctule/town/+/+", 2), Filter("noctule/town/+/status", 0))
+
+
+class ScriptedBroker:
+    """Speaks just enough MQTT on a free port; `answer` decides what a CONNECT gets."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"mqtt://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.packets: list[tuple[int, bytes]] = []
+        self.connections: list[socket.socket] = []
+        self.answer = "accept"
+        self.acknowledge = True
+        self._stopped = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def send(self, data: bytes) -> None:
+        self.connections[-1].sendall(data)
+
+    def deliver(self, topic: str, payload: bytes, mid: int, v5: bool = True) -> None:
+        body = (
+            struct.pack("!H", len(topic)) + topic.encode() + struct.pack("!H", mid) + (b"\0" if v5 else b"") + payload
+        )
+        self.send(bytes([0x32]) + _length(len(body)) + body)
+
+    def of(self, kind: int) -> list[bytes]:
+        return [body for found, body in self.packets if found == kind]
+
+    def close(self) -> None:
+        self._stopped = True
+        self._thread.join()
+        for connection in (*self.connections, self.listener):
+            connection.close()
+
+    def _serve(self) -> None:
+        while not self._stopped:
+            for ready in select.select([self.listener, *self.connections], [], [], 0.02)[0]:
+                if ready is self.listener:
+                    self.connections.append(self.listener.accept()[0])
+                    continue
+                try:
+                    packet = _read(ready)
+                except OSError:
+                    packet = None
+                if packet is None:
+                    self.connections.remove(ready)
+                    ready.close()
+                else:
+                    self.packets.append(packet)
+                    with contextlib.suppress(OSError):
+                        self._respond(ready, *packet)
+
+    def _respond(self, connection: socket.socket, kind: int, body: bytes) -> None:
+        if kind == CONNECT:
+            v5 = body[6] == 5
+            if self.answer == "hang up on 5" and v5:
+                connection.shutdown(socket.SHUT_RDWR)
+            elif self.answer == "refuse 5" and v5:
+                connection.sendall(b"\x20\x03\x00\x84\x00")
+            elif self.answer == "refuse":
+                connection.sendall(b"\x20\x03\x00\x87\x00")
+            elif self.answer != "silence":
+                connection.sendall(b"\x20\x03\x01\x00\x00" if v5 else b"\x20\x02\x01\x00")
+            self.v5 = v5
+        elif kind == SUBSCRIBE:
+            granted = b"\x01\x01" if self.answer != "refuse subscription" else b"\x87\x01"
+            properties = b"\0" if self.v5 else b""
+            connection.sendall(b"\x90" + _length(2 + len(properties) + 2) + body[:2] + properties + granted)
+        elif kind == PUBLISH and self.acknowledge:
+            (length,) = struct.unpack_from("!H", body)
+            connection.sendall(b"\x40\x02" + body[2 + length : 4 + length])
+        elif kind == PINGREQ:
+            connection.sendall(b"\xd0\x00")
+
+
+def _read(connection: socket.socket) -> tuple[int, bytes] | None:
+    first = connection.recv(1)
+    if not first:
+        return None
+    length, shift = 0, 0
+    while True:
+        byte = connection.recv(1)[0]
+        length |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            break
+    body = b""
+    while len(body) < length:
+        body += connection.recv(length - len(body))
+    return first[0] >> 4, body
+
+
+def _length(number: int) -> bytes:
+    out = bytearray()
+    while True:
+        number, low = divmod(number, 128)
+        out.append(low | (128 if number else 0))
+        if not number:
+            return bytes(out)
+
+
+@pytest.fixture
+def broker() -> Iterator[ScriptedBroker]:
+    scripted = ScriptedBroker()
+    yield scripted
+    scripted.close()
+
+
+@pytest.fixture
+def subscriber(broker) -> Iterator[Subscriber]:
+    client = Subscriber(broker.url, "noctule-town-0", filters=FILTERS)
+    yield client
+    client.close()
+
+
+def until(condition, step, limit_s: float = 5.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        step()
+
+
+def connected(broker: ScriptedBroker, subscriber: Subscriber, subscriptions: int = 1) -> None:
+    until(
+        lambda: subscriber.state == "connected" and len(broker.of(SUBSCRIBE)) == subscriptions,
+        lambda: subscriber.step(0.01),
+    )
+
+
+def test_the_connection_says_what_protects_us(broker, subscriber):
+    connected(broker, subscriber)
+    (connect,) = broker.of(CONNECT)
+    assert connect[:7] == b"\0\x04MQTT\x05"
+    assert connect[7] & 0x02 == 0  # clean start off: the session stays
+    for identifier, value in ((0x11, struct.pack("!I", 7 * 86_400)), (0x21, struct.pack("!H", 20_000)),
+                              (0x27, struct.pack("!I", 262_144))):  # fmt: skip
+        assert bytes([identifier]) + value in connect
+    assert connect.endswith(b"\0\x0enoctule-town-0")
+    (subscription,) = broker.of(SUBSCRIBE)
+    assert b"noctule/town/+/+" + bytes([2 << 4 | 1]) in subscription
+    assert b"noctule/town/+/status" + bytes([0 << 4 | 1]) in subscription
+
+
+def test_nothing_is_acknowledged_by_itself_and_everything_in_order_by_hand(broker, subscriber):
+    connected(broker, subscriber)
+    for mid in (5, 3, 9):
+        broker.deliver("noctule/town/a/power", b"x", mid)
+    until(lambda: len(subscriber.inbox) == 3, lambda: subscriber.receive(0.01, 100))
+    assert broker.of(PUBACK) == []
+    subscriber.acknowledge([subscriber.pop() for _ in range(3)])
+    until(lambda: len(broker.of(PUBACK)) == 3, lambda: time.sleep(0.01))
+    assert [struct.unpack("!H", body[:2])[0] for body in broker.of(PUBACK)] == [5, 3, 9]
+
+
+def test_acknowledgements_of_an_old_connection_are_forgotten_on_the_next(broker, subscriber):
+    connected(broker, subscriber)
+    broker.deliver("noctule/town/a/power", b"x", 5)
+    until(lambda: bool(subscriber.inbox), lambda: subscriber.receive(0.01, 100))
+    old = subscriber.pop()
+    broker.connections[-1].shutdown(socket.SHUT_RDWR)
+    until(lambda: subscriber.state == "retrying", lambda: subscriber.step(0.01))
+    connected(broker, subscriber, subscriptions=2)
+    assert subscriber.acknowledge([old]) == 0
+    broker.deliver("noctule/town/a/power", b"x", 5)
+    until(lambda: bool(subscriber.inbox), lambda: subscriber.receive(0.01, 100))
+    assert subscriber.acknowledge([subscriber.pop()]) == 1
+    until(lambda: len(broker.of(PUBACK)) == 1, lambda: time.sleep(0.01))
+
+
+def test_a_taken_over_session_stops_with_a_sentence(broker, subscriber):
+    connected(broker, subscriber)
+    broker.send(b"\xe0\x02\x8e\x00")
+    until(lambda: subscriber.state != "connected", lambda: subscriber.step(0.01))
+    assert subscriber.state == "stopped"
+    assert "another client took over the session 'noctule-town-0'" in subscriber.sentence
+    for _ in range(5):
+        subscriber.step(0.01)
+    assert len(broker.of(CONNECT)) == 1
+
+
+@pytest.mark.parametrize("answer", ["refuse 5", "hang up on 5"])
+def test_a_broker_without_mqtt_5_is_spoken_to_in_3(broker, subscriber, answer):
+    broker.answer = answer
+    connected(broker, subscriber)
+    last = broker.of(CONNECT)[-1]
+    assert last[6] == 4
+    assert last[7] & 0x02 == 0  # clean session off
+    broker.deliver("noctule/town/a/power", b"x", 5, v5=False)
+    until(lambda: bool(subscriber.inbox), lambda: subscriber.receive(0.01, 100))
+    assert subscriber.pop() == Delivery(subscriber.connection, 5, 1, "noctule/town/a/power", b"x", False)
+
+
+def test_a_refusal_is_said_in_words_and_tried_again(broker, subscriber):
+    broker.answer = "refuse"
+    until(lambda: "refuses us: Not authorized" in subscriber.sentence, lambda: subscriber.step(0.01))
+    broker.answer = "accept"
+    connected(broker, subscriber)
+
+
+def test_a_refused_subscription_is_said(broker, subscriber):
+    broker.answer = "refuse subscription"
+    until(lambda: "refuses the subscription to 'noctule/town/+/+'" in subscriber.sentence,
+          lambda: subscriber.step(0.01))  # fmt: skip
+    assert subscriber.state == "retrying"
+
+
+def test_attempts_become_rarer(subscriber, broker):
+    broker.close()
+    pauses = []
+    for _ in range(6):
+        subscriber._retry_at = 0.0
+        subscriber.step(0.0)
+        pauses.append(subscriber._retry_at - time.monotonic())
+    assert pauses[0] < 0.3
+    assert 3.0 < pauses[-1] < 7.0
+    assert "no broker answers at" in subscriber.sentence
+
+
+def test_garbage_from_the_broker_costs_a_connection_not_the_loop(broker, subscriber):
+    connected(broker, subscriber)
+    broker.send(b"\x32\x05\xff\xff\xff\xff\xff")  # a topic longer than its packet
+    broker.send(b"\xf0\xff\xff\xff\xff\xff")
+    until(lambda: subscriber.connection > 1, lambda: subscriber.step(0.01))
+    connected(broker, subscriber, subscriptions=2)
+
+
+def test_what_is_published_is_sent_again_until_it_is_acknowledged(broker):
+    broker.acknowledge = False
+    with Publisher(broker.url, "replay") as publisher:
+        for number in range(5):
+            publisher.publish("noctule/town/a/power", b"%d" % number, token=number)
+        assert not publisher.flush(0.2)
+        assert publisher.unacknowledged == 5
+        broker.connections[-1].shutdown(socket.SHUT_RDWR)
+        broker.acknowledge = True
+        assert publisher.flush(5)
+        assert list(publisher.acknowledged) == [0, 1, 2, 3, 4]
+
+
+def test_a_publisher_waits_while_too_much_is_in_flight(broker):
+    with Publisher(broker.url, "replay", window=3) as publisher:
+        for number in range(50):
+            publisher.publish("noctule/town/a/power", b"x", token=number)
+            assert publisher.unacknowledged <= 3
+        assert publisher.flush(5)
+        assert list(publisher.acknowledged) == list(range(50))
+
+
+def test_addresses():
+    assert parse_address("mqtt://broker.town") == Address("broker.town", 1883, False)
+    assert parse_address("mqtts://broker.town") == Address("broker.town", 8883, True)
+    assert parse_address("mqtt://[::1]:1884/") == Address("::1", 1884, False)
+
+
+@pytest.mark.parametrize("url", ["", "broker", "http://broker", "mqtt://", "mqtt://h:port", "mqtt://h/topic"])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(BrokerError, match="write mqtt://host:port"):
+        parse_address(url)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated():
+    with pytest.raises(BrokerError) as refusal:
+        parse_address("mqtt://me:secret@broker")
+    assert "secret" not in str(refusal.value)
+    with pytest.raises(BrokerError) as refusal:
+        parse_address("http://me:secret@broker")
+    assert "secret" not in str(refusal.value)
