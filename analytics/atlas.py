@@ -400,6 +400,7 @@ def _copy(old: Path, new: Path) -> None:
 
 
 def _commit(folder: Path, content: Meta, *, durable: bool = True) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     beside = folder / "current.json.new"
     beside.write_bytes(msgspec.json.encode(content))
     if durable:

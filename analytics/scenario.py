@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -99,12 +99,16 @@ class Scenario:
 
     @cached_property
     def after(self) -> geopandas.GeoDataFrame:
-        """The lamps as they would stand; column `row` is the old row, -1 for an added lamp."""
+        """The lamps as they would stand.
+
+        Column `row` is the old row, -1 for an added lamp; `change` the number of the change that added it, else -1.
+        """
         import geopandas
         import pandas as pd
 
         table = self.lamps.reset_index(drop=True).copy()
         table["row"] = np.arange(len(table), dtype=np.int64)
+        table["change"] = np.int64(-1)
         added = []
         for number, change in enumerate(self.changes):
             if change.what == "replace":
@@ -116,22 +120,18 @@ class Scenario:
                 added.append(self._new_lamps(number, change))
         return geopandas.GeoDataFrame(pd.concat([table, *added], ignore_index=True), crs=self.lamps.crs)
 
-    def levels(self, night: Night, step: np.datetime64, scheduled: float) -> npt.NDArray[np.float64]:
-        """What each lamp of `after` gives in a step, as a multiple of what the schedule would have it give.
-
-        scheduled : 0..1, the level that the city's schedule sets at that hour
-        """
-        factor = np.ones(len(self.after))
+    def levels(self, night: Night, step: np.datetime64) -> npt.NDArray[np.float64]:
+        """The level, 0..1, at which the scenario holds each lamp of `after` in a step; NaN where it leaves it be."""
+        level = np.full(len(self.after), np.nan)
         rows = self.after["row"].to_numpy()
-        numbers = self.after["change"].to_numpy() if "change" in self.after else np.full(len(rows), -1)
+        made_by = self.after["change"].to_numpy()
         for number, change in enumerate(self.changes):
             holds = change.holds(night, step)
             if change.what == "dim" and holds and change.level is not None:
-                # A schedule of 0 is "off": nothing to be multiplied, so the change is relative to full light there.
-                factor[np.isin(rows, change.rows)] = change.level / (scheduled if scheduled > 0 else 1.0)
+                level[np.isin(rows, change.rows)] = change.level
             elif change.what == "add" and not holds:
-                factor[numbers == number] = 0.0
-        return factor
+                level[made_by == number] = 0.0
+        return level
 
     def _new_lamps(self, number: int, change: Change) -> geopandas.GeoDataFrame:
         import geopandas
@@ -348,13 +348,3 @@ def _projected(points: npt.NDArray[np.float64], city: City) -> npt.NDArray[np.fl
 
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def scheduled_level(schedule: Sequence[tuple[str, float]], night: Night, step: np.datetime64) -> float:
-    """The level, 0..1, that a city's schedule sets at a moment of a night; full light before its first entry."""
-    entries = sorted((night.time_of(clock), level) for clock, level in schedule)
-    level = 1.0
-    for begins, set_to in entries:
-        if begins <= step:
-            level = set_to
-    return level

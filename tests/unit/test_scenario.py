@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pyproj import Transformer
 
-from analytics.scenario import parse_scenario, read_scenario, scheduled_level
+from analytics.scenario import parse_scenario, read_scenario
 from sensors.city import City
 from sensors.errors import ScenarioError
 from sensors.night import Night
@@ -68,21 +68,32 @@ def test_after_a_scenario_the_other_lamps_are_as_they_were(city: City) -> None:
         assert (after.loc[rest, column] == old.loc[rest, column]).all()
 
 
-def test_a_dimmed_lamp_gives_its_level_and_only_in_its_hours(city: City) -> None:
+def test_a_dimmed_lamp_is_held_at_its_level_and_only_in_its_hours(city: City) -> None:
     night = Night.named("2026-11-20", city.zone)
     changed = scenario(city, {"what": "dim", "lamps": ["lamp-002"], "level": 0.35, "hours": ["23:00", "03:00"]})
-    at = {clock: changed.levels(night, night.time_of(clock), 0.7) for clock in ("22:45", "23:00", "02:45", "03:00")}
-    assert at["22:45"].tolist() == at["03:00"].tolist() == [1.0] * 66
-    assert at["23:00"][2] == at["02:45"][2] == 0.5
-    assert (np.delete(at["23:00"], 2) == 1.0).all()
+    at = {clock: changed.levels(night, night.time_of(clock)) for clock in ("22:45", "23:00", "02:45", "03:00")}
+    assert np.isnan(at["22:45"]).all() and np.isnan(at["03:00"]).all()
+    assert at["23:00"][2] == at["02:45"][2] == 0.35
+    assert np.isnan(np.delete(at["23:00"], 2)).all()
+
+
+def test_of_two_changes_of_a_lamp_the_later_one_holds(city: City) -> None:
+    night = Night.named("2026-11-20", city.zone)
+    whole_night = {"what": "dim", "street": "Market Street", "level": 0.5}
+    exception = {"what": "dim", "lamps": ["lamp-000"], "level": 1.0, "hours": ["22:00", "02:00"]}
+    lamp = scenario(city, whole_night).changes[0].rows[0]
+    exception["lamps"] = [city.places("lamps")["lamp"].iloc[lamp]]
+    changed = scenario(city, whole_night, exception)
+    assert changed.levels(night, night.time_of("21:45"))[lamp] == 0.5
+    assert changed.levels(night, night.time_of("22:00"))[lamp] == 1.0
 
 
 def test_an_added_lamp_is_dark_outside_its_hours(city: City) -> None:
     night = Night.named("2026-11-20", city.zone)
     add = {"what": "add", "positions": [lonlat(city, 385_900, 6_671_900)], "lumens": 5000, "watts": 40, "height_m": 6}
     changed = scenario(city, {**add, "hours": ["20:00", "01:00"]})
-    assert changed.levels(night, night.time_of("00:45"), 1.0)[-1] == 1.0
-    assert changed.levels(night, night.time_of("01:00"), 1.0)[-1] == 0.0
+    assert np.isnan(changed.levels(night, night.time_of("00:45"))).all()
+    assert changed.levels(night, night.time_of("01:00"))[-1] == 0.0
 
 
 def test_everything_wrong_is_in_one_message(city: City) -> None:
@@ -127,10 +138,3 @@ def test_a_file_that_is_no_scenario_is_refused(city: City, tmp_path: Path, text:
     assert says in str(refused.value)
     with pytest.raises(ScenarioError, match="no scenario file"):
         read_scenario(tmp_path / "absent.toml", city)
-
-
-def test_the_schedule_holds_from_each_entry_to_the_next(city: City) -> None:
-    night = Night.named("2026-11-20", city.zone)
-    schedule = [("23:00", 0.7), ("16:00", 0.9), ("05:00", 1.0)]
-    asked = ("15:00", "16:00", "22:59", "23:00", "04:59", "05:00")
-    assert [scheduled_level(schedule, night, night.time_of(clock)) for clock in asked] == [1.0, 0.9, 0.9, 0.7, 0.7, 1.0]
