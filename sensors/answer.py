@@ -42,7 +42,7 @@ CODES: dict[str, tuple[str, ...]] = {
     "disability": ("yes", "no", "undisclosed"),
     "alone": ("alone", "accompanied", "undisclosed"),
     "role": ("resident", "visitor", "worker", "undisclosed"),
-    "familiarity": ("low", "high", "undisclosed"),
+    "familiarity": ("daily", "often", "seldom", "first-time", "undisclosed"),
     "trigger": ("prompted", "random-time", "intercept", "panel", "spontaneous"),
 }
 

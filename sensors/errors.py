@@ -61,8 +61,14 @@ class ExportError(NoctuleError):
     """What was asked for cannot be handed out."""
 
 
+_LINES = 25  # more than fits a screen helps nobody; the rest is usually the same again
+
+
 def gather(title: str, problems: list[str]) -> str:
     """One message from everything that is wrong with a thing: its title, then a line for each problem."""
     if len(problems) == 1:
         return f"{title}: {problems[0]}"
-    return f"{title}: {len(problems)} problems\n" + "\n".join(f"  - {problem}" for problem in problems)
+    lines = [f"{title}: {len(problems)} problems", *(f"  - {problem}" for problem in problems[:_LINES])]
+    if len(problems) > _LINES:
+        lines.append(f"  - and {len(problems) - _LINES} more of the kind")
+    return "\n".join(lines)
