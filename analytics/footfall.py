@@ -1,0 +1,123 @@
+"""People passing, persons an hour through a line across the street: habits of the hour and the place, and counters.
+
+In ln(persons/h): level of the place (venues, stops, kind of street; fitted on counters) plus the hour-of-week shape
+that counters share, plus what tonight differs by, kriged. A count of y in T hours says ln((y + 1/2) / T) with variance
+1 / (y + 1/2) + 1 / k: Poisson for small counts, k = 25 (20 %) for counters' own error and people who walk in groups.
+Absent is not zero: a silent counter falls back to its habit, with growing variance. Presence and devices are other
+quantities and are never added in.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics.assimilation import Departures, correct
+from analytics.observations import Said, latest, said
+from analytics.profile import Profile
+from analytics.surroundings import Surroundings
+from sensors.reading import Records
+
+PLACE_SD = 0.8  # ln, between the place features and a street: a factor of two each way (sensing.md C4)
+OFF_STREET_SD = 1.3  # ln, courtyards and parks: hardly anybody ever counted there
+_COUNT_K = 25.0
+_CELL_SD = 0.2  # ln, one line for a cell
+
+
+@dataclass(frozen=True)
+class FootfallField:
+    """(northing, easting) arrays: persons/h (median), sd of its logarithm, metres to a live counter, origin bits."""
+
+    rate: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    nearest: NDArray[np.float32]
+    origin: NDArray[np.uint8]
+
+
+def footfall_field(
+    surroundings: Surroundings,
+    profile: Profile,
+    coefficients: NDArray[np.float64],
+    records: Records,
+    step: np.datetime64,
+) -> FootfallField:
+    """People passing in the step that starts at `step` (UTC), the sd of its logarithm, and where it comes from.
+
+    coefficients : (1 + FEATURES,) level of a plain street and what features add; records : in the order of their keys
+    """
+    zone = surroundings.zone
+    middle = step + np.timedelta64(surroundings.step_minutes * 30, "s")
+    background = place_level(surroundings, coefficients) + np.float32(profile.at(middle, zone))
+    departures = _departures(surroundings, profile, background, records, step, middle)
+    sd = np.where(surroundings.street, np.float32(place_sd(profile)), np.float32(OFF_STREET_SD))
+    correction = correct(surroundings.grid, departures, profile, sd, middle, zone)
+    return FootfallField(
+        rate=np.exp(background + correction.mean + np.float32(correction.shift)),
+        sd=np.sqrt(correction.variance + np.float32(correction.shift_variance + _CELL_SD**2)),
+        nearest=correction.nearest,
+        origin=correction.origin,
+    )
+
+
+def place_level(surroundings: Surroundings, coefficients: NDArray[np.float64]) -> NDArray[np.float32]:
+    """ln(persons/h) that places have beyond the hour's shape, (northing, easting)."""
+    level = np.full(surroundings.grid.shape, coefficients[0], np.float32)
+    for coefficient, feature in zip(coefficients[1:], surroundings.features, strict=True):
+        level += np.float32(coefficient) * feature
+    return level
+
+
+def place_sd(profile: Profile) -> float:
+    """Sd of the background on a street: between places, and of one place around its habit tonight."""
+    own = (1.0 - profile.city_share) * profile.temporal_sd**2
+    return float(np.sqrt(PLACE_SD**2 + own))
+
+
+def log_rate(count: NDArray[np.float64], hours: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """ln(persons/h) that a count over some hours says, and the variance of that; NaN where no hours were counted."""
+    known = np.where(hours > 0, hours, np.nan)
+    return np.log((count + 0.5) / known), 1.0 / (count + 0.5) + 1.0 / _COUNT_K
+
+
+def counted(readings: Said, n_sites: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """People and hours counted by each row of `Sites`; a count without a duration counts for nothing."""
+    timed = readings.duration_s > 0
+    row = readings.row[timed]
+    people = np.bincount(row, np.maximum(readings.value[timed], 0.0), n_sites).astype(np.float64)
+    return people, np.bincount(row, readings.duration_s[timed], n_sites) / 3600.0
+
+
+def _departures(
+    surroundings: Surroundings,
+    profile: Profile,
+    background: NDArray[np.float32],
+    records: Records,
+    step: np.datetime64,
+    middle: np.datetime64,
+) -> Departures:
+    sites = surroundings.sites
+    rows = sites.of("people_flow")
+    rows = rows[sites.inside[rows]]
+    until = step + np.timedelta64(surroundings.step_minutes, "m")
+    people, hours = counted(said(records, sites, "people_flow", step, until), sites.site.size)
+    value, variance = log_rate(people[rows], hours[rows])
+    here = background[sites.row[rows], sites.column[rows]].astype(np.float64)
+    before = said(records, sites, "people_flow", None, step)
+    last_count, last_time = latest(before, sites.site.size)
+    last_seconds = np.zeros(sites.site.size)
+    last_seconds[before.row] = before.duration_s
+    last_value, last_variance = log_rate(np.maximum(last_count[rows], 0.0), last_seconds[rows] / 3600.0)
+    now_shape = profile.at(middle, surroundings.zone)
+    then_shape = profile.shape_at(last_time[rows], surroundings.zone)
+    return Departures(
+        site=sites.site[rows],
+        easting=sites.easting[rows],
+        northing=sites.northing[rows],
+        origin=sites.origin[rows],
+        departure=value - here,
+        noise_variance=variance,
+        last=last_value - here + now_shape - then_shape,
+        last_variance=last_variance,
+        hours_since=(middle - last_time[rows]) / np.timedelta64(1, "h"),
+        sd=np.where(surroundings.street[sites.row[rows], sites.column[rows]], place_sd(profile), OFF_STREET_SD),
+    )

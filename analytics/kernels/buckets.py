@@ -1,0 +1,186 @@
+"""Points sorted into square buckets, so that the nearest of them are found without looking at all.
+
+Points of one bucket lie next to each other in memory; buckets hold about three points. The search looks at rings of
+buckets around the bucket of the query and stops when everything not yet seen is farther than what is held.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics.kernels.jit import cell_kernel, kernel
+
+DISTANCE_TILE = 16  # cells along the side of a tile that shares its candidates
+_CANDIDATES = 32
+_POINTS_PER_BUCKET = 3.0
+_FAR = 1e30
+
+
+class Buckets(NamedTuple):
+    """Where the points of each bucket start, and the points in bucket order.
+
+    start : (n_north * n_east + 1,) i8; east and north : (n,) f8 metres from (west, south); order : (n,) i8, the place
+    that each sorted point had in the input; width in metres.
+    """
+
+    start: NDArray[np.int64]
+    n_east: int
+    n_north: int
+    width: float
+    west: float
+    south: float
+    east: NDArray[np.float64]
+    north: NDArray[np.float64]
+    order: NDArray[np.int64]
+
+
+def sort_into_buckets(easting: NDArray[np.float64], northing: NDArray[np.float64]) -> Buckets:
+    """Sort at least one point, coordinates in metres, into buckets over the points' own bounding box."""
+    west, south = float(easting.min()), float(northing.min())
+    span_east, span_north = float(easting.max()) - west, float(northing.max()) - south
+    area = max(span_east, 1.0) * max(span_north, 1.0)
+    width = max(float(np.sqrt(area * _POINTS_PER_BUCKET / easting.size)), max(span_east, span_north) / 1000, 1e-3)
+    n_east, n_north = int(span_east / width) + 1, int(span_north / width) + 1
+    column = np.minimum(((easting - west) / width).astype(np.int64), n_east - 1)
+    row = np.minimum(((northing - south) / width).astype(np.int64), n_north - 1)
+    bucket = row * n_east + column
+    order = np.argsort(bucket, kind="stable")
+    start = np.searchsorted(bucket[order], np.arange(n_east * n_north + 1)).astype(np.int64)
+    return Buckets(
+        start, n_east, n_north, width, west, south, (easting - west)[order], (northing - south)[order], order
+    )
+
+
+@kernel()
+def nearest(
+    at_east: Any,
+    at_north: Any,
+    half: Any,
+    k: Any,
+    start: Any,
+    n_east: Any,
+    n_north: Any,
+    width: Any,
+    east: Any,
+    north: Any,
+    found: Any,
+    distance2: Any,
+) -> Any:
+    """Find the k points nearest to the square of half-width `half` around (at_east, at_north); return how many.
+
+    Distance is to the square's edge, 0 inside, plus a thousandth of the squared distance to its centre, which
+    orders the points inside. found : (k,) i8 sorted points; distance2 : (k,) f8, ascending; equal ones in sorted order.
+    """
+    column = min(max(int(at_east / width), 0), n_east - 1)
+    row = min(max(int(at_north / width), 0), n_north - 1)
+    n = 0
+    ring = 0
+    while True:
+        bottom, top = row - ring, row + ring
+        left, right = column - ring, column + ring
+        for r in range(max(bottom, 0), min(top, n_north - 1) + 1):
+            whole = r == bottom or r == top
+            c = max(left, 0)
+            while c <= min(right, n_east - 1):
+                if not whole and c != left and c != right:
+                    c = right
+                    if c > n_east - 1:
+                        break
+                b = r * n_east + c
+                for s in range(start[b], start[b + 1]):
+                    d_east = east[s] - at_east
+                    d_north = north[s] - at_north
+                    out_east = max(abs(d_east) - half, 0.0)
+                    out_north = max(abs(d_north) - half, 0.0)
+                    d = out_east * out_east + out_north * out_north
+                    d += 1e-3 * (d_east * d_east + d_north * d_north)
+                    if n < k or d < distance2[n - 1]:
+                        j = n if n < k else k - 1
+                        n = min(n + 1, k)
+                        while j > 0 and distance2[j - 1] > d:
+                            distance2[j] = distance2[j - 1]
+                            found[j] = found[j - 1]
+                            j -= 1
+                        distance2[j] = d
+                        found[j] = s
+                c += 1
+        gap = _FAR  # from the query to the nearest bucket not yet seen; a side that has run out holds nothing
+        if left > 0:
+            gap = min(gap, at_east - left * width)
+        if right < n_east - 1:
+            gap = min(gap, (right + 1) * width - at_east)
+        if bottom > 0:
+            gap = min(gap, at_north - bottom * width)
+        if top < n_north - 1:
+            gap = min(gap, (top + 1) * width - at_north)
+        if gap == _FAR:
+            break
+        gap -= half
+        if n == k and gap > 0 and gap * gap >= distance2[k - 1]:
+            break
+        ring += 1
+    return n
+
+
+@cell_kernel()
+def nearest_distance(
+    first: Any,
+    last: Any,
+    cell: Any,
+    origin_east: Any,
+    origin_north: Any,
+    start: Any,
+    n_east: Any,
+    n_north: Any,
+    width: Any,
+    east: Any,
+    north: Any,
+    out: Any,
+) -> None:
+    """Fill rows of tiles of `out` with the distance in metres from each cell centre to the nearest point.
+
+    origin_east, origin_north: centre of cell (0, 0) from the buckets' west and south, in metres. The points nearest to
+    a tile serve all its cells, if they surely hold the nearest of each; where points crowd, each cell searches itself.
+    """
+    k = min(_CANDIDATES, east.size)
+    found = np.empty(k, np.int64)
+    distance2 = np.empty(k)
+    rows, columns = out.shape
+    half = 0.5 * DISTANCE_TILE * cell
+    diagonal = half * np.sqrt(2.0)
+    for tile_row in range(first, last):
+        r0, r1 = tile_row * DISTANCE_TILE, min((tile_row + 1) * DISTANCE_TILE, rows)
+        for c0 in range(0, columns, DISTANCE_TILE):
+            c1 = min(c0 + DISTANCE_TILE, columns)
+            middle_east = origin_east + (c0 + 0.5 * (DISTANCE_TILE - 1)) * cell
+            middle_north = origin_north + (r0 + 0.5 * (DISTANCE_TILE - 1)) * cell
+            nearest(middle_east, middle_north, 0.0, 1, start, n_east, n_north, width, east, north, found, distance2)
+            d_east, d_north = east[found[0]] - middle_east, north[found[0]] - middle_north
+            bound = np.sqrt(d_east * d_east + d_north * d_north) + diagonal  # no cell of the tile has to look farther
+            limit = bound * bound + 1e-3 * (bound + diagonal) ** 2
+            n = nearest(
+                middle_east, middle_north, half, k, start, n_east, n_north, width, east, north, found, distance2
+            )
+            shared = n == east.size or distance2[n - 1] > limit
+            for r in range(r0, r1):
+                at_north = origin_north + r * cell
+                if shared:
+                    for c in range(c0, c1):
+                        out[r, c] = np.float32(_FAR)
+                    for i in range(n):
+                        if distance2[i] > limit:
+                            break
+                        d_north2 = np.float32((north[found[i]] - at_north) ** 2)
+                        offset = np.float32(origin_east + c0 * cell - east[found[i]])
+                        for c in range(c0, c1):
+                            d_east32 = offset + np.float32(c - c0) * np.float32(cell)
+                            out[r, c] = min(out[r, c], d_east32 * d_east32 + d_north2)
+                    for c in range(c0, c1):
+                        out[r, c] = np.sqrt(out[r, c])
+                else:
+                    for c in range(c0, c1):
+                        at_east = origin_east + c * cell
+                        nearest(at_east, at_north, 0.0, 1, start, n_east, n_north, width, east, north, found, distance2)
+                        d_east, d_north = east[found[0]] - at_east, north[found[0]] - at_north
+                        out[r, c] = np.sqrt(d_east * d_east + d_north * d_north)

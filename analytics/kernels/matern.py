@@ -1,0 +1,48 @@
+"""Matérn correlations of half-integer smoothness, from squared distance.
+
+With s = sqrt(2 nu) / ell and r = s d (Rasmussen & Williams 2006, eq. 4.16-4.17):
+
+    nu = 1/2   exp(-r)
+    nu = 3/2   (1 + r) exp(-r)
+    nu = 5/2   (1 + r + r^2 / 3) exp(-r)
+
+Smoothness travels as the whole number 2 nu: 1, 3 or 5. r is cut at 80, where the correlation is 1e-33.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from analytics.kernels.approximations import exponential
+from analytics.kernels.jit import kernel
+
+
+@kernel()
+def correlations(
+    two_nu: Any, scale: Any, easting: Any, northing: Any, east: Any, north: Any, a: Any, b: Any, out: Any
+) -> None:
+    """Write the correlation of the point (east, north) with points a to b into out[a:b].
+
+    scale is sqrt(2 nu) / ell in 1/m; all coordinates in metres from one local origin; precision is that of the arrays.
+    """
+    real = out.dtype.type
+    limit = real(80)
+    one = real(1)
+    third = real(1 / 3)
+    if two_nu == 1:
+        for j in range(a, b):
+            r = _reduced(scale, easting[j] - east, northing[j] - north, limit)
+            out[j] = exponential(-r)
+    elif two_nu == 3:
+        for j in range(a, b):
+            r = _reduced(scale, easting[j] - east, northing[j] - north, limit)
+            out[j] = (one + r) * exponential(-r)
+    else:
+        for j in range(a, b):
+            r = _reduced(scale, easting[j] - east, northing[j] - north, limit)
+            out[j] = (one + r + r * r * third) * exponential(-r)
+
+
+@kernel()
+def _reduced(scale: Any, d_east: Any, d_north: Any, limit: Any) -> Any:
+    return min(np.sqrt(d_east * d_east + d_north * d_north) * scale, limit)

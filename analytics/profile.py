@@ -1,0 +1,94 @@
+"""What a quantity is expected to be by hour of the week, city-wide and at each sensor, and how far off that may be."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics.covariance import Matern
+from analytics.hours import HOURS, hour_blend, hour_of_week
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One quantity's learnt habits, in its transformed unit (ln lx, dB, ln persons/h).
+
+    shape : (168,) added to the background at every place, by hour of the week
+    site : (n,) u4 ascending; bias : (n, 168) what a sensor is expected to say beyond the background; bias_variance :
+    (n,) of that expectation
+    temporal_sd : of one sensor around its own expectation; hour_correlation : of that deviation an hour later;
+    city_share : share of its variance that all sensors have in common
+    covariance : of the correction to the background, in units of the background's own sd; range_interval : 90 % for
+    its range in metres; simulated : whether simulated sensors taught any of it; nights : how many were learnt from
+    """
+
+    shape: NDArray[np.float64]
+    temporal_sd: float
+    hour_correlation: float
+    city_share: float
+    covariance: Matern
+    range_interval: tuple[float, float]
+    site: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    bias: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, HOURS)))
+    bias_variance: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    simulated: bool = False
+    nights: int = 0
+
+    def at(self, time: np.datetime64, zone: str) -> float:
+        """The shape at a moment (UTC), between the middles of its hours."""
+        first, second, share = hour_blend(time, zone)
+        return float((1 - share) * self.shape[first] + share * self.shape[second])
+
+    def shape_at(self, times: NDArray[np.datetime64], zone: str) -> NDArray[np.float64]:
+        """The shape at the hours of some moments (UTC), NaN for NaT."""
+        out = np.full(times.shape, np.nan)
+        known = ~np.isnat(times)
+        out[known] = self.shape[hour_of_week(times[known], zone)]
+        return out
+
+    def bias_at(
+        self, sites: NDArray[np.uint32], time: np.datetime64, zone: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Bias and its variance of sensors by site number; 0 and infinite for those never met."""
+        bias, variance = np.zeros(sites.size), np.full(sites.size, np.inf)
+        if self.site.size:
+            row = np.searchsorted(self.site, sites).clip(0, self.site.size - 1)
+            met = self.site[row] == sites
+            first, second, share = hour_blend(time, zone)
+            blended = (1 - share) * self.bias[:, first] + share * self.bias[:, second]
+            bias[met], variance[met] = blended[row[met]], self.bias_variance[row[met]]
+        return bias, variance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, texts and lists, as JSON takes them; floats survive the round trip exactly."""
+        return {
+            "shape": self.shape.tolist(),
+            "temporal_sd": self.temporal_sd,
+            "hour_correlation": self.hour_correlation,
+            "city_share": self.city_share,
+            "covariance": {
+                "nu": self.covariance.nu, "range_m": self.covariance.range_m, "variance": self.covariance.variance
+            },
+            "range_interval": list(self.range_interval),
+            "site": self.site.tolist(),
+            "bias": self.bias.tolist(),
+            "bias_variance": self.bias_variance.tolist(),
+            "simulated": self.simulated,
+            "nights": self.nights,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Profile":
+        """What `to_dict` wrote."""
+        plain = dict(content)
+        low, high = plain.pop("range_interval")
+        return cls(
+            shape=np.array(plain.pop("shape"), np.float64),
+            covariance=Matern(**plain.pop("covariance")),
+            range_interval=(float(low), float(high)),
+            site=np.array(plain.pop("site"), np.uint32),
+            bias=np.array(plain.pop("bias"), np.float64).reshape(-1, HOURS),
+            bias_variance=np.array(plain.pop("bias_variance"), np.float64),
+            **plain,
+        )

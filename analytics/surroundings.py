@@ -1,0 +1,281 @@
+"""What stands still in a city, laid out for the kernels: lamps, walls, streets, venues, roads and sensors' places.
+
+Computed once from the city folder; `digest` names it, so that a page can say which surroundings it was made with.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import geopandas
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analytics.grid import Grid
+from analytics.kernels import density
+from analytics.kernels.jit import over_rows
+from analytics.photometry import Lamps, prepare_lamps
+from analytics.sources import traffic_energy, venue_power
+from sensors.city import City, LightingSettings
+from sensors.quantities import QUANTITIES
+
+ORIGINS = ("device", "recorded", "simulated")
+PLANES = ("horizontal", "vertical", "none")
+
+# Features of a place that footfall goes with (sensing.md C4: at night venues and stops dominate, centrality weakens);
+# radius in metres of the quartic kernel, half of whose weight lies within 0.45 of it.
+FEATURES = ("venues_100m", "venues_400m", "stops_250m", "pedestrian_street", "main_street", "off_street")
+_MAIN_KINDS = ("primary", "secondary", "tertiary", "trunk", "arterial", "council major", "major")
+_PEDESTRIAN_KINDS = ("pedestrian", "footway", "living_street", "square")
+_KERB_M = 3.0  # a walkable street reaches this far beyond its half width: pavements are not in the carriageway
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Every site of the register by ascending number; (n,) arrays.
+
+    quantity : code; origin, plane : index into ORIGINS, PLANES; inside : within the grid; row, column : its cell;
+    valid_from, valid_to : UTC, NaT open; lamp_start, lamp_index : lamps of site i are
+    lamp_index[lamp_start[i] : lamp_start[i + 1]], rows of `Lamps`
+    """
+
+    site: NDArray[np.uint32]
+    quantity: NDArray[np.uint8]
+    easting: NDArray[np.float64]
+    northing: NDArray[np.float64]
+    height_m: NDArray[np.float64]
+    plane: NDArray[np.uint8]
+    facade: NDArray[np.bool_]
+    origin: NDArray[np.uint8]
+    inside: NDArray[np.bool_]
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    valid_from: NDArray[np.datetime64]
+    valid_to: NDArray[np.datetime64]
+    lamp_start: NDArray[np.int64]
+    lamp_index: NDArray[np.int64]
+
+    def of(self, quantity: str) -> NDArray[np.int64]:
+        """Rows of the sites that measure a quantity."""
+        return np.flatnonzero(self.quantity == QUANTITIES[quantity].code)
+
+    def rows(self, numbers: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """The row of each site number, -1 where the register has no such site."""
+        if self.site.size == 0:
+            return np.full(numbers.shape, -1, np.int64)
+        row = np.searchsorted(self.site, numbers).clip(0, self.site.size - 1)
+        return np.where(self.site[row] == numbers, row, -1)
+
+
+@dataclass(frozen=True)
+class Venues:
+    """Places that people leave at night; (n,) arrays: metres, patrons, minutes after local noon, 10^(L_W/10) open."""
+
+    easting: NDArray[np.float64]
+    northing: NDArray[np.float64]
+    capacity: NDArray[np.float64]
+    closes_min: NDArray[np.int64]
+    power: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A city's standing parts on its grid.
+
+    indoor, street : (northing, easting) bool, inside a building; on a walkable street
+    features : (FEATURES, northing, easting) f4; traffic : (northing, easting) f4, energy of one whole day's traffic
+    passing within one hour
+    """
+
+    grid: Grid
+    zone: str
+    longitude: float
+    latitude: float
+    step_minutes: int
+    window: tuple[str, str]
+    schedule: tuple[tuple[str, float], ...]
+    indoor: NDArray[np.bool_]
+    street: NDArray[np.bool_]
+    features: NDArray[np.float32]
+    traffic: NDArray[np.float32]
+    lamps: Lamps
+    sites: Sites
+    venues: Venues
+    digest: str
+
+
+def surroundings(city: City) -> Surroundings:
+    """Lay out a city's standing parts; reads `places/` and `city.toml` and nothing else."""
+    settings = city.settings
+    names = ("sites", "lamps", "streets", "buildings", "venues", "stops", "traffic")
+    return lay_out(
+        Grid.of(city),
+        {name: city.places(name) for name in names},
+        zone=settings.zone,
+        lonlat=city.centre_lonlat(),
+        lighting=settings.lighting,
+        step_minutes=settings.night.step_minutes,
+        window=(settings.night.from_, settings.night.to),
+    )
+
+
+def lay_out(
+    grid: Grid,
+    places: Mapping[str, geopandas.GeoDataFrame],
+    *,
+    zone: str,
+    lonlat: tuple[float, float],
+    lighting: LightingSettings,
+    step_minutes: int = 15,
+    window: tuple[str, str] = ("20:00", "06:00"),
+) -> Surroundings:
+    """Do what `surroundings` does from tables of places in the grid's projection."""
+    lamps = prepare_lamps(places["lamps"], lighting.maintenance_factor)
+    streets = places["streets"]
+    walkable = streets[streets.walkable.to_numpy(bool)] if len(streets) else streets
+    street = _on_streets(grid, walkable)
+    venues = _venues(places["venues"])
+    laid_out = Surroundings(
+        grid=grid,
+        zone=zone,
+        longitude=lonlat[0],
+        latitude=lonlat[1],
+        step_minutes=step_minutes,
+        window=window,
+        schedule=lighting.schedule,
+        indoor=_inside(grid, places["buildings"]),
+        street=street,
+        features=_features(grid, walkable, street, venues, places["stops"]),
+        traffic=traffic_energy(grid, streets, places["traffic"]),
+        lamps=lamps,
+        sites=_sites(grid, places["sites"], lamps),
+        venues=venues,
+        digest="",
+    )
+    return replace(laid_out, digest=_digest(laid_out))
+
+
+def _inside(grid: Grid, buildings: geopandas.GeoDataFrame) -> NDArray[np.bool_]:
+    """Cells whose centre lies in a building."""
+    return _burn(grid, buildings.geometry, all_touched=False)
+
+
+def _on_streets(grid: Grid, streets: geopandas.GeoDataFrame) -> NDArray[np.bool_]:
+    """Cells that a street, as wide as it is and with its pavements, touches."""
+    if not len(streets):
+        return np.zeros(grid.shape, bool)
+    half = streets.width_m.fillna(8.0).clip(2.0, 40.0).to_numpy(np.float64) / 2 + _KERB_M
+    return _burn(grid, streets.geometry.buffer(half, quad_segs=2), all_touched=False) | _burn(
+        grid, streets.geometry, all_touched=True
+    )
+
+
+def _burn(grid: Grid, shapes: geopandas.GeoSeries, all_touched: bool) -> NDArray[np.bool_]:
+    from rasterio.features import rasterize
+    from rasterio.transform import Affine
+
+    drawn = [shape for shape in shapes if shape is not None and not shape.is_empty]
+    if not drawn:
+        return np.zeros(grid.shape, bool)
+    # rasterio's rows go south; ours go north: a positive row step turns them over
+    transform = Affine(grid.cell_m, 0, grid.west, 0, grid.cell_m, grid.south)
+    burnt = rasterize(drawn, out_shape=grid.shape, transform=transform, all_touched=all_touched, dtype=np.uint8)
+    return np.asarray(burnt, bool)
+
+
+def _features(
+    grid: Grid,
+    walkable: geopandas.GeoDataFrame,
+    street: NDArray[np.bool_],
+    venues: Venues,
+    stops: geopandas.GeoDataFrame,
+) -> NDArray[np.float32]:
+    """What footfall goes with, in the order of FEATURES; sums enter as ln(1 + sum / unit)."""
+    kinds = walkable.kind.fillna("").astype(str).str.lower() if len(walkable) else pd.Series(dtype=str)
+    stop_east, stop_north = stops.geometry.x.to_numpy(np.float64), stops.geometry.y.to_numpy(np.float64)
+    layers = [
+        np.log1p(_around(grid, venues.easting, venues.northing, venues.capacity, 100.0) / 50.0),
+        np.log1p(_around(grid, venues.easting, venues.northing, venues.capacity, 400.0) / 200.0),
+        np.log1p(_around(grid, stop_east, stop_north, np.ones(stop_east.size), 250.0)),
+        _on_streets(grid, walkable[kinds.isin(_PEDESTRIAN_KINDS).to_numpy(bool)]),
+        _on_streets(grid, walkable[kinds.isin(_MAIN_KINDS).to_numpy(bool)]),
+        ~street,
+    ]
+    return np.stack([np.asarray(layer, np.float32) for layer in layers])
+
+
+def _around(
+    grid: Grid,
+    easting: NDArray[np.float64],
+    northing: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    radius_m: float,
+) -> NDArray[np.float32]:
+    out = np.zeros(grid.shape, np.float32)
+    order = np.lexsort((weight, easting, northing))
+    over_rows(
+        density.quartic_sum, grid.shape[0], grid.cell_m, float(grid.easting[0]), float(grid.northing[0]), radius_m,
+        easting[order], northing[order], weight[order], out,
+    )  # fmt: skip
+    return out
+
+
+def _venues(table: geopandas.GeoDataFrame) -> Venues:
+    easting, northing = table.geometry.x.to_numpy(np.float64), table.geometry.y.to_numpy(np.float64)
+    order = np.lexsort((table.venue.to_numpy(np.int64), easting, northing))
+    capacity = table.capacity.fillna(60.0).clip(0).to_numpy(np.float64)[order]
+    kinds = table.kind.fillna("").astype(str).str.lower().to_numpy(str)[order]
+    return Venues(
+        easting=easting[order],
+        northing=northing[order],
+        capacity=capacity,
+        closes_min=table.closes_min.to_numpy(np.int64)[order],
+        power=venue_power(kinds, capacity),
+    )
+
+
+def _sites(grid: Grid, table: geopandas.GeoDataFrame, lamps: Lamps) -> Sites:
+    table = table.sort_values("site", kind="stable")
+    codes = {name: quantity.code for name, quantity in QUANTITIES.items()}
+    easting, northing = table.geometry.x.to_numpy(np.float64), table.geometry.y.to_numpy(np.float64)
+    row, column, inside = grid.cells(easting, northing)
+    place_of = {lamp: index for index, lamp in enumerate(lamps.lamp.tolist())}
+    of_site = [[place_of[lamp] for lamp in str(text).split(";") if lamp in place_of] for text in table.lamps.fillna("")]
+    return Sites(
+        site=table.site.to_numpy(np.uint32),
+        quantity=table.quantity.map(codes).fillna(0).to_numpy(np.uint8),
+        easting=easting,
+        northing=northing,
+        height_m=table.height_m.fillna(0.0).to_numpy(np.float64),
+        plane=_index_of(table.plane, PLANES, "none"),
+        facade=(table.mounting == "facade").to_numpy(bool),
+        origin=_index_of(table.origin, ORIGINS, "simulated"),
+        inside=inside,
+        row=row,
+        column=column,
+        valid_from=table.valid_from.to_numpy("datetime64[ms]"),
+        valid_to=table.valid_to.to_numpy("datetime64[ms]"),
+        lamp_start=np.cumsum([0, *map(len, of_site)]).astype(np.int64),
+        lamp_index=np.array([index for indices in of_site for index in indices], np.int64),
+    )
+
+
+def _index_of(column: Any, words: tuple[str, ...], otherwise: str) -> NDArray[np.uint8]:
+    return np.array([words.index(word) if word in words else words.index(otherwise) for word in column], np.uint8)
+
+
+def _digest(part: Any) -> str:
+    """SHA-256 over every array and setting of nested dataclasses, in the order of their fields."""
+    hasher = hashlib.sha256()
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if is_dataclass(value):
+            hasher.update(_digest(value).encode())
+        elif isinstance(value, np.ndarray):
+            hasher.update(f"{field.name}{value.dtype}{value.shape}".encode())
+            hasher.update(np.ascontiguousarray(value).tobytes())
+        else:
+            hasher.update(f"{field.name}{value!r}".encode())
+    return hasher.hexdigest()
