@@ -2,8 +2,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command `noctule`."""
+    app.command("serve")(serve)
+
+
+def serve(
+    city: Annotated[Path, typer.Argument(metavar="CITY", help="The city folder.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where it answers.")] = 8050,
+    host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Let visitors choose their role; only where no other machine reaches it.")
+    ] = False,
+) -> None:
+    """Show the city's atlas: the pages Live, Plan, Research and About.
+
+    Example: noctule serve helsinki --port 8050
+
+    Without --demo everyone has one role: viewer on 127.0.0.1, public (delayed and coarse) on any other address.
+    """
+    import socket
+
+    import uvicorn
+    from sensors.errors import NoctuleError
+
+    from dashboard.app import build
+
+    here = host in ("127.0.0.1", "localhost", "::1")
+    if demo and not here:
+        raise typer.BadParameter("the demo's role switch is for this machine only; leave --host at 127.0.0.1")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        if probe.connect_ex((host, port)) == 0:
+            raise NoctuleError(f"port {port} of {host} is taken by another program; choose another with --port")
+    application = build(city, switch=demo, role="viewer" if here else "public")
+    print(f"map         http://{host}:{port}/", flush=True)
+    # A short grace: browsers hold event streams open for as long as they live.
+    uvicorn.run(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1, ws="none")

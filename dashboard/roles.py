@@ -1,17 +1,14 @@
 """Who may see what. Checked on the server in every handler, never by hiding a link.
 
 Until sign-in exists (an issue of its own), the role comes from a cookie that the page's own switch sets, on a server
-that listens on this machine only; the page says so. A server that others can reach serves the public role and nothing
-else.
+that listens on this machine only; the page says so. Without the switch everyone has one role: 'viewer' on a server
+that only this machine reaches, 'public' on any other.
 """
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
-
 ROLES = ("public", "viewer", "planner", "researcher")
 COOKIE = "noctule_role"
-_START = "viewer"
 
 _MAY: dict[str, frozenset[str]] = {
     "live": frozenset({"viewer", "planner", "researcher"}),
@@ -36,17 +33,10 @@ def may_run(role: str, run: str) -> bool:
     return may(role, "live" if run == "now" else "nights")
 
 
-def role_of(cookie: str, switch: bool) -> str:
-    """The role behind a request's Cookie header; 'public' wherever the demo's switch is off.
+def role_of(chosen: str, switch: bool, otherwise: str) -> str:
+    """The role of who asks: what the demo's switch chose, or everyone's role where there is no switch.
 
-    >>> role_of("noctule_role=planner", switch=True), role_of("noctule_role=planner", switch=False)
-    ('planner', 'public')
+    >>> role_of("planner", True, "viewer"), role_of("planner", False, "public"), role_of("admin", True, "viewer")
+    ('planner', 'public', 'viewer')
     """
-    if not switch:
-        return ROLES[0]
-    try:
-        jar = SimpleCookie(cookie)
-    except CookieError:
-        return _START
-    chosen = jar[COOKIE].value if COOKIE in jar else _START
-    return chosen if chosen in ROLES else _START
+    return chosen if switch and chosen in ROLES else otherwise

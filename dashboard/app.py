@@ -1,0 +1,146 @@
+"""Puts the dashboard together: Dash on its FastAPI backend, with tiles, events and pictures answered in front of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import dash_leaflet  # noqa: F401  # puts Leaflet (window.L) on the page
+from dash import Dash, Input, Output, ctx, dcc, html
+from fastapi import FastAPI
+from sensors.city import City
+from sensors.clock import city_clock
+from sensors.errors import CityError
+from starlette.types import ASGIApp
+
+from dashboard.basemap import Basemap
+from dashboard.bundles import Bundles
+from dashboard.pages import about, live, plan, research
+from dashboard.pages.context import House, asked
+from dashboard.push import Push
+from dashboard.routes import Routes, palettes
+from dashboard.runs import Runs
+from dashboard.security import Door, content_policy, headers
+from dashboard.words import words
+
+VIEWS: dict[str, Any] = {"/": live, "/plan": plan, "/research": research, "/about": about}
+_OWN = re.compile(r"/_dash-(layout|dependencies|update-component|component-suites/.*)|/assets/.*|/_favicon\.ico")
+
+_INDEX = """<!DOCTYPE html>
+<html lang="__LANGUAGE__">
+<head>
+<title>{%title%}</title>
+{%metas%}
+{%favicon%}
+{%css%}
+</head>
+<body>
+{%app_entry%}
+<footer>
+{%config%}
+{%scripts%}
+{%renderer%}
+</footer>
+</body>
+</html>"""
+
+
+class Pages(Dash):
+    """Dash, with the language of each page on its `html` element."""
+
+    def interpolate_index(self, **parts: Any) -> str:
+        """The first bytes of a page, in the language that its address asks for."""
+        request = self.backend.request_adapter()
+        query = parse_qs(str(request.full_path).partition("?")[2]) if self.backend.has_request_context() else {}
+        say = words((query.get("lang") or [None])[0])
+        page: str = super().interpolate_index(**parts)
+        return page.replace("__LANGUAGE__", escape(say.language, quote=True), 1)
+
+
+def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", warm: bool = True) -> ASGIApp:
+    """The dashboard of a city folder as an ASGI application.
+
+    Parameters
+    ----------
+    city_path : path
+        The city folder; its atlas may still be empty.
+    switch : bool
+        Whether visitors may choose their role, for a demo on this machine only.
+    role : str
+        Everyone's role without the switch, and before a choice with it.
+    warm : bool
+        Whether to draw the basemap of the usual zooms in the background.
+    """
+    city = City.open(city_path)
+    if not switch and not city.settings.purpose.uses:
+        raise CityError(
+            f"{city.path}/city.toml says nothing under [purpose]; a city that is served must say what it uses the map "
+            "for and who answers for it (uses, responsible, retention, review)"
+        )
+    palette = f"/palette/{hashlib.sha256(palettes()).hexdigest()[:12]}.bin"
+    house = House(city, city_clock(city.path), Runs(city), Basemap(city), switch, role, palette)
+    dash = _dash(house)
+    push = Push(house.runs, house.clock)
+    policy = content_policy(dash.csp_hashes())
+    if warm:
+        threading.Thread(target=_warm, args=(house,), name="basemap", daemon=True).start()
+    return Door(Routes(house, push, Bundles(_Known(dash.server))), headers(policy))
+
+
+def _dash(house: House) -> Dash:
+    app = Pages(
+        __name__,
+        server=FastAPI(openapi_url=None, docs_url=None, redoc_url=None),
+        assets_folder=str(Path(__file__).parent / "assets"),
+        index_string=_INDEX,
+        title=f"Noctule · {house.city.name}",
+        update_title=None,
+        serve_locally=True,
+        suppress_callback_exceptions=True,
+        enable_mcp=False,
+        meta_tags=[
+            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            {"name": "theme-color", "content": "#0d131c"},
+            {"name": "description", "content": f"How safe people feel at night in {house.city.name}"},
+        ],
+    )
+    # Undocumented switch: otherwise Dash opens a websocket for every browser, used or not (tests/unit/test_app.py).
+    app.backend.websocket_capability = False
+    app.layout = html.Div([dcc.Location(id="url", refresh="callback-nav"), html.Div(id="page")], id="app")
+
+    @app.callback(Output("page", "children"), Input("url", "pathname"), Input("url", "search"))
+    def show_page(pathname: Any, search: Any) -> list[Any]:
+        path = str(pathname or "/")
+        wanted = asked(path if path in VIEWS else "/", str(search or ""), house.role_of(dict(ctx.cookies)))
+        children: list[Any] = VIEWS[wanted.path].layout(house, wanted)
+        return children
+
+    for view in VIEWS.values():
+        view.register(app, house)
+    app._setup_server()  # noqa: SLF001  # registers what csp_hashes must know; Dash itself does so on the first request
+    return app
+
+
+class _Known:
+    """Answers 404 for what is neither a page nor one of Dash's own addresses, which Dash would answer with a page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] not in VIEWS and not _OWN.fullmatch(scope["path"]):
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": b"there is no such page"})
+            return
+        await self._app(scope, receive, send)
+
+
+def _warm(house: House) -> None:
+    """Draw what the first visitors see, so that they need not wait for it."""
+    _ = house.runs.ground
+    house.basemap.warm(range(13, 18))

@@ -1,0 +1,140 @@
+/* Controls as plain HTML, and what follows the server. Each is a Dash component (dashboard/components.py). */
+(function () {
+  'use strict';
+  const R = window.React, h = R.createElement;
+  const N = (window.noctule = window.noctule || {});
+
+  /* The view stands in the address: what is shown can be sent to somebody. */
+  N.asked = name => new URLSearchParams(location.search).get(name) || '';
+  N.address = changes => {
+    const query = new URLSearchParams(location.search);
+    for (const [name, value] of Object.entries(changes)) { if (value === '' || value === null || value === undefined) query.delete(name); else query.set(name, value); }
+    const text = query.toString();
+    history.replaceState(history.state, '', location.pathname + (text ? '?' + text : '') + location.hash);
+  };
+
+  N.Choice = p => h('fieldset', { id: p.id, className: 'choice' }, h('legend', null, p.legend), h('div', { className: 'chips' }, p.options.map(o =>
+    h('label', { key: o.value, className: o.value === p.value ? 'chip on' : 'chip' },
+      h('input', { type: 'radio', name: p.id, value: o.value, checked: o.value === p.value, onChange: () => { N.address({ [p.id]: o.value }); p.setProps({ value: o.value }); } }),
+      h('span', null, o.label)))));
+
+  N.Choices = p => h('fieldset', { id: p.id, className: 'choices' }, h('legend', null, p.legend), p.options.map(o =>
+    h('label', { key: o.value, className: 'check' },
+      h('input', { type: 'checkbox', checked: p.value.includes(o.value), onChange: e => {
+        const value = e.target.checked ? [...p.value, o.value] : p.value.filter(v => v !== o.value);
+        N.address({ over: value.join('.') }); p.setProps({ value });
+      } }), h('i', { className: 'dotkey ' + o.value }), h('span', null, o.label))));
+
+  N.RoleSwitch = p => h('label', { className: 'role', title: p.note }, h('span', null, p.label),
+    h('select', { id: p.id, value: p.value, onChange: e => fetch('/role', { method: 'POST', body: 'role=' + e.target.value }).then(() => location.reload()) },
+      p.options.map(o => h('option', { key: o.value, value: o.value }, o.label))), h('small', null, p.note));
+
+  N.NightPicker = p => h('fieldset', { id: p.id, className: 'nights' }, h('legend', null, p.legend), h('div', { className: 'nightlist' }, p.options.map(o =>
+    h('label', { key: o.value, className: o.value === p.value ? 'chip on' : 'chip', title: o.note },
+      h('input', { type: 'radio', name: p.id, value: o.value, checked: o.value === p.value, onChange: () => N.go({ night: o.value, t: '' }) }),
+      h('span', null, o.label), h('meter', { min: 0, max: 1, value: o.closed, 'aria-label': o.note })))));
+
+  /* Open an address on this page without loading everything anew: Dash's Location hears it and asks for the page. */
+  N.go = (changes, path) => {
+    const query = new URLSearchParams(path ? '' : location.search);
+    for (const [name, value] of Object.entries(changes)) { if (value === '') query.delete(name); else query.set(name, value); }
+    history.pushState(null, '', (path || location.pathname) + '?' + query + (path ? '' : location.hash));
+    window.dispatchEvent(new PopStateEvent('popstate'));
+  };
+  document.addEventListener('click', e => {
+    const link = e.target.closest && e.target.closest('a.tab, a.lang, .scenario a');
+    if (!link || e.ctrlKey || e.metaKey || e.shiftKey || e.button) return;
+    e.preventDefault();
+    const to = new URL(link.href);
+    if (link.dataset.lang) N.go({ lang: link.dataset.lang });
+    else N.go(Object.fromEntries(to.searchParams), to.pathname);
+  });
+  const speak = () => { document.documentElement.lang = N.asked('lang') === 'fr' ? 'fr' : 'en'; };
+  window.addEventListener('popstate', speak);
+
+  N.TimeBar = p => {
+    const scene = p.scene || {}, frames = scene.frames || [], q = p.labels, last = frames.length - 1;
+    const mapped = frames.map((f, i) => (f.version ? i : -1)).filter(i => i >= 0);
+    const nearest = v => mapped.reduce((best, i) => (Math.abs(i - v) < Math.abs(best - v) ? i : best), mapped[0]);
+    const newest = scene.live !== null && scene.live !== undefined ? scene.live : mapped[mapped.length - 1];
+    const [told, tell] = R.useState('');
+    const now = R.useRef({}); now.current = { p, mapped, newest };
+    R.useEffect(() => {
+      if (!mapped.length) return;
+      /* A replay opens at 23:00, the hour that most questions are about. */
+      const start = p.value === null || p.value === undefined ? Math.max(0, frames.findIndex(f => f.label === '23:00')) : p.value;
+      const value = p.follow ? newest : nearest(start);
+      if (value !== p.value) p.setProps({ value });
+    }, [p.scene, p.follow]);
+    R.useEffect(() => {
+      N.playing = !!p.playing;
+      if (!p.playing) return undefined;
+      const timer = setInterval(() => {
+        const { p, mapped, newest } = now.current, next = mapped.find(i => i > p.value);
+        if (N.busy && N.busy()) return; /* no step before the last one is on the screen */
+        if (next === undefined) p.setProps({ playing: false, follow: scene.live !== null && p.value === newest });
+        else move(next, false);
+      }, 600);
+      return () => clearInterval(timer);
+    }, [p.playing]);
+    const move = (value, follow) => { N.address({ t: follow ? '' : value }); p.setProps({ value, follow }); };
+    N.togglePlay = () => {
+      if (!mapped.length) return;
+      if (!p.playing && p.value >= mapped[mapped.length - 1]) move(mapped[0], false);
+      p.setProps({ playing: !p.playing, ...(p.playing ? {} : { follow: false }) });
+    };
+    const label = frames[p.value] ? frames[p.value].label : '--:--';
+    const at = i => (last > 0 ? i / last * 100 : 0) + '%';
+    const hours = frames.map((f, i) => [f.label, i]).filter(([text]) => text.endsWith(':00'));
+    return h('section', { id: p.id, className: 'timebar', 'aria-label': q.name },
+      h('button', { type: 'button', className: 'btn play', onClick: N.togglePlay, 'aria-label': p.playing ? q.pause : q.play, disabled: !mapped.length }, h('i', { className: p.playing ? 'pause' : 'go' })),
+      h('output', { className: 'clock', htmlFor: p.id + '-range' }, label),
+      h('div', { className: 'track' },
+        h('div', { className: 'rail' }, frames.map((f, i) => f.version ? h('i', { key: i, style: { left: `calc(${at(i)} - ${50 / Math.max(1, last)}%)`, width: 100 / Math.max(1, last) + '%' } }) : null)),
+        h('input', { id: p.id + '-range', type: 'range', min: 0, max: Math.max(0, last), step: 1, value: p.value || 0, 'aria-label': q.name, 'aria-valuetext': label, disabled: !mapped.length, onChange: e => { const value = nearest(+e.target.value); if (value !== undefined) move(value, false); } }),
+        (scene.journal || []).map((m, i) => h('button', { key: i, type: 'button', className: 'mark', style: { left: m.from * 100 + '%' }, title: m.text, 'aria-label': q.journal + ': ' + m.text, onClick: () => tell(told === m.text ? '' : m.text) })),
+        h('div', { className: 'hours', 'aria-hidden': 'true' }, hours.map(([text, i]) => h('span', { key: i, style: { left: at(i) } }, text)))),
+      scene.live !== null && scene.live !== undefined ? h('button', { type: 'button', className: p.follow ? 'btn now on' : 'btn now', 'aria-pressed': !!p.follow, onClick: () => move(newest, true) }, h('i', null), p.follow ? q.live : q.follow) : null,
+      told ? h('p', { className: 'told', role: 'status' }, told) : null);
+  };
+
+  document.addEventListener('keydown', e => {
+    const free = e.target === document.body || (e.target.classList && e.target.classList.contains('map'));
+    if (e.key === ' ' && free && N.togglePlay) { e.preventDefault(); N.togglePlay(); }
+    if (e.key === 'Escape') { const close = document.getElementById('close'); if (close && close.offsetParent) close.click(); }
+  });
+
+  /* Server-sent events say that something changed; the scene is then asked for. After two failures we ask every five
+     seconds instead, and say so, and try the stream again every half minute. */
+  N.Follow = p => {
+    const now = R.useRef(p); now.current = p;
+    R.useEffect(() => {
+      let over = false, source = null, failures = 0, poll = 0, retry = 0, asking = false, again = false;
+      const trouble = text => { if (!over && (now.current.trouble || '') !== text) now.current.setProps({ trouble: text }); };
+      const ask = () => {
+        if (asking) { again = true; return; }
+        asking = true;
+        fetch(p.url).then(r => (r.ok ? r.json() : Promise.reject(r.status))).then(scene => { if (!over) { N.sceneAt = performance.now(); now.current.setProps({ scene }); } })
+          .catch(() => { if (!source) trouble('reconnecting'); }).finally(() => { asking = false; if (again) { again = false; ask(); } });
+      };
+      const listen = () => {
+        source = new EventSource('/live/events');
+        source.onopen = () => { const back = failures > 0 || poll; failures = 0; clearInterval(poll); poll = 0; trouble(''); if (back) ask(); };
+        source.onmessage = e => { N.eventAt = performance.now(); N.lastEvent = JSON.parse(e.data); ask(); };
+        source.onerror = () => {
+          failures += 1;
+          if (failures < 2) { trouble('reconnecting'); return; }
+          source.close(); source = null;
+          trouble('polling');
+          if (!poll) poll = setInterval(() => { trouble('polling'); ask(); }, 5000);
+          clearTimeout(retry); retry = setTimeout(listen, 30000);
+        };
+      };
+      N.lookAgain = ask;
+      ask();
+      listen();
+      return () => { over = true; if (source) source.close(); clearInterval(poll); clearTimeout(retry); };
+    }, [p.url]);
+    return null;
+  };
+})();

@@ -1,0 +1,46 @@
+"""Our own page elements as Dash components, without a build step.
+
+Their scripts in `assets/` register functions under `window.noctule`. Controls are native HTML: Dash's own radio items,
+sliders and check lists fail the accessibility rules (axe-core, reference/dashboard.md 3.4).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash.development.base_component import Component
+
+
+def _component(name: str, properties: list[str]) -> Any:
+    def start(self: Component, **values: Any) -> None:
+        Component.__init__(self, **values)
+
+    members = {
+        "__init__": start,
+        "__module__": __name__,
+        "_children_props": [],
+        "_base_nodes": ["children"],
+        "_namespace": "noctule",
+        "_type": name,
+        "_prop_names": properties,
+        "available_properties": properties,
+        "_valid_wildcard_attributes": ["data-", "aria-"],
+        "available_wildcard_properties": ["data-", "aria-"],
+    }
+    return type(name, (Component,), members)
+
+
+# The map: `config` is of the page; `view` is {run, frame, version, layer, overlays}; `reading` is the place that is read.
+NightMap = _component("NightMap", ["id", "config", "view", "reading"])
+# One of several: radio buttons. `options` are {value, label}.
+Choice = _component("Choice", ["id", "legend", "options", "value"])
+# Some of several: check boxes. `value` is a list.
+Choices = _component("Choices", ["id", "legend", "options", "value"])
+# The night's steps with play, marks of the journal and, on Live, the way back to now.
+TimeBar = _component("TimeBar", ["id", "labels", "scene", "value", "follow", "playing"])
+# Nights to choose from, each with how much of it is mapped; choosing one opens its address.
+NightPicker = _component("NightPicker", ["id", "legend", "options", "value"])
+# Listens to the server and fetches the scene when something changed; `trouble` is '', 'reconnecting' or 'polling'.
+Follow = _component("Follow", ["id", "url", "live", "labels", "scene", "trouble"])
+# The demo's switch between roles; the server decides what a role may see.
+RoleSwitch = _component("RoleSwitch", ["id", "label", "note", "options", "value"])

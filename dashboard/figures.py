@@ -1,0 +1,212 @@
+"""Legends, curves and the words of a place: pure functions of numbers, tested without a browser."""
+
+from __future__ import annotations
+
+import base64
+from xml.sax.saxutils import escape
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from dash import html
+
+from dashboard.palette import DIFFERENCES, tiers
+from dashboard.probe import Probe
+from dashboard.scales import SCALES
+from dashboard.words import Words
+
+# Below a twentieth of a probit a contribution moves P(feels safe) by less than two points of 100; a quarter moves ten.
+_A_LITTLE, _CLEARLY = 0.05, 0.25
+_CONFIDENCE = ("confidence.verylow", "confidence.low", "confidence.medium", "confidence.high")
+
+
+def legend(layer: str, say: Words) -> html.Div:
+    """A layer's colours by value and confidence, its ticks, and the hatched entry."""
+    rows = tiers(layer)
+    if layer in DIFFERENCES:
+        shown = [(rows[0], say("legend.sure")), (rows[-1], say("legend.grey"))]
+    elif layer == "safety":
+        shown = [(row, say(key)) for row, key in zip(rows, reversed(_CONFIDENCE), strict=True)]
+    elif layer == "evidence":
+        shown = [(rows[0], "")]
+    else:
+        shown = [(rows[0], say("confidence.high")), (rows[2], say("confidence.low"))]
+    bars = []
+    for row, word in shown:
+        cells = [html.I(style={"background": colour}) for colour in row.colours]
+        bars.append(html.Div([html.Div(cells, className="ramp"), html.Span(word, className="sure")], className="tier"))
+    ends = html.Div([html.Span(text) for text in _ticks(layer, say)], className="ticks")
+    hatch = html.Div([html.I(className="hatch"), html.Span(say("legend.hatched"))], className="none")
+    note = [html.P(say("legend.noise"), className="note")] if layer == "noise" else []
+    return html.Div([*bars, ends, hatch, *note], className="legend", **{"data-layer": layer})
+
+
+def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool) -> list[object]:
+    """A place in words: value, interval, confidence, what measured it, what goes with it, and its night."""
+    head: list[object] = [html.H2(say(f"layer.{found.layer}"))]
+    where = html.P(f"{found.latitude:.5f}, {found.longitude:.5f}", className="where")
+    if found.state != "value":
+        return [*head, where, html.P(say(f"details.{found.state}"), className="none"), *_others(found, say)]
+    body = [
+        html.P([html.Strong(_amount(found.layer, found.value, say)), html.Span(_unit(found.layer, found.value, say))], className="big"),
+        html.P(_likely(found, say)),
+        _confidence(found, say),
+        html.P(_source(found, say), className="source"),
+    ]
+    if simulated:
+        body.append(html.P(say("simulated.mark"), className="simulated"))
+    if found.layer == "noise":
+        body.append(html.P(say("legend.noise"), className="note"))
+    return [*head, where, *body, *_reasons(found, say), *_curve(found, say, zone), *_others(found, say)]
+
+
+def reasons(goes_with: dict[str, float], say: Words) -> tuple[list[str], list[str]]:
+    """What goes with feeling safer and less safe here, strongest first, in words; too small ones are left out.
+
+    These are associations relative to the city's mean of the night. They are never called causes.
+    """
+    strongest = sorted(goes_with.items(), key=lambda item: -abs(item[1]))
+    chosen = [(name, amount) for name, amount in strongest if abs(amount) >= _A_LITTLE]
+
+    def words(name: str, amount: float) -> str:
+        much = "reason.clearly" if abs(amount) >= _CLEARLY else "reason.alittle"
+        return say("reason.item", thing=say(f"reason.{name}"), much=say(much))
+
+    safer = [words(name, amount) for name, amount in chosen if amount > 0]
+    return safer, [words(name, amount) for name, amount in chosen if amount < 0]
+
+
+def curve_svg(values: list[float], labels: list[str], frame: int, low: float, high: float) -> str:
+    """A small line through the night; gaps where nothing is known, a dot at the step that is shown."""
+    wide, high_px, left, top = 300, 64, 4, 8
+    count = max(2, len(values))
+
+    def at(place: int, value: float) -> tuple[float, float]:
+        share = (value - low) / (high - low) if high > low else 0.5
+        return left + place * wide / (count - 1), top + high_px * (1 - min(1.0, max(0.0, share)))
+
+    path, pen_down = [], False
+    for place, value in enumerate(values):
+        if np.isfinite(value):
+            x, y = at(place, value)
+            path.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
+        pen_down = bool(np.isfinite(value))
+    parts = [
+        f'<line x1="{left}" y1="{top + high_px + 4}" x2="{left + wide}" y2="{top + high_px + 4}" stroke="#3a475a"/>',
+        f'<path d="{" ".join(path)}" fill="none" stroke="#9fdfb4" stroke-width="2" stroke-linejoin="round" '
+        'stroke-linecap="round"/>',
+    ]
+    if 0 <= frame < len(values) and np.isfinite(values[frame]):
+        x, y = at(frame, values[frame])
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="#ffd479" stroke="#131a24" stroke-width="2"/>')
+    for place, anchor in ((0, "start"), (len(labels) // 2, "middle"), (len(labels) - 1, "end")):
+        if labels:
+            x = left + place * wide / (count - 1)
+            parts.append(f'<text x="{x:.0f}" y="94" text-anchor="{anchor}">{escape(labels[place])}</text>')
+    head = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 308 100" '
+        'font-family="system-ui,sans-serif" font-size="11" fill="#b4bfce">'
+    )
+    return head + "".join(parts) + "</svg>"
+
+
+def picture(svg: str) -> str:
+    """An SVG as the address of an image."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _ticks(layer: str, say: Words) -> list[str]:
+    scale = SCALES[layer]
+    if not scale.ticks:
+        return [say(f"legend.{layer}.low"), say(f"legend.{layer}.high")]
+    texts = [("+" if layer in DIFFERENCES and tick > 0 else "") + say.significant(tick) for tick in scale.ticks]
+    unit = _unit(layer, scale.ticks[-1], say).strip()
+    return [*texts[:-1], f"{texts[-1]} {unit}".strip()]
+
+
+def _amount(layer: str, value: float, say: Words) -> str:
+    if layer == "evidence":
+        return say.number(value * 100)
+    if layer in ("light", "footfall"):
+        return say.significant(value)
+    if layer in DIFFERENCES:
+        return ("+" if value > 0 else "") + say.number(value, 1)
+    return say.number(value)
+
+
+def _unit(layer: str, value: float, say: Words) -> str:
+    if layer in ("safety", "evidence"):
+        return " " + say("unit.of100")
+    if layer == "footfall":
+        return " " + say("unit.people")
+    if layer == "safety_change":
+        return " " + say("unit.points")
+    return " " + SCALES[layer].unit
+
+
+def _likely(found: Probe, say: Words) -> str:
+    if found.layer in ("evidence", "light_change"):
+        return ""
+    low, high = (_amount(found.layer, bound, say) for bound in (found.low, found.high))
+    return say("details.likely", low=low, high=high)
+
+
+def _confidence(found: Probe, say: Words) -> object:
+    if found.layer in ("evidence", *DIFFERENCES):
+        return html.P(hidden=True)
+    tier = found.confidence // 4
+    dots = [html.I(className="dot on" if place <= tier else "dot") for place in range(4)]
+    text = html.Span(say("details.confidence", word=say(_CONFIDENCE[tier])))
+    return html.P([text, html.Span(dots, className="dots", **{"aria-hidden": "true"})], className="confidence")
+
+
+def _source(found: Probe, say: Words) -> str:
+    origins = ", ".join(say(f"origin.{origin}") for origin in found.origins)
+    if not np.isfinite(found.nearest_m):
+        return origins
+    nearest = say("details.nearest", metres=say.significant(max(10.0, found.nearest_m)))
+    return f"{origins} · {nearest}"
+
+
+def _reasons(found: Probe, say: Words) -> list[object]:
+    if not found.goes_with:
+        return []
+    safer, less = reasons(found.goes_with, say)
+    if not safer and not less:
+        return [html.H3(say("reason.title")), html.P(say("reason.none"))]
+    parts = []
+    for texts, key in ((safer, "safer"), (less, "less")):
+        if texts:
+            items = html.Ul([html.Li(text) for text in texts])
+            parts.append(html.Div([html.Span(say(f"reason.{key}")), items], className=f"goes {key}"))
+    return [html.H3(say("reason.title")), *parts]
+
+
+def _curve(found: Probe, say: Words, zone: ZoneInfo) -> list[object]:
+    known = [value for value in found.curve if value is not None]
+    if len(known) < 2:
+        return []
+    scale, labels = SCALES[found.layer], [say.clock(time, zone) for time in found.times]
+    values = [np.nan if value is None else float(scale.to_value(value)) for value in found.curve]
+    drawn = curve_svg(values, labels, found.place, 0.0, 100.0)
+    spoken = [
+        f"{labels[place]} {_amount(found.layer, value, say)}"
+        for place, value in enumerate(found.curve)
+        if value is not None and place % 4 == 0
+    ]
+    alt = say("details.curve") + ": " + ", ".join(spoken)
+    return [html.H3(say("details.curve")), html.Img(src=picture(drawn), alt=alt, className="curve")]
+
+
+def _others(found: Probe, say: Words) -> list[object]:
+    if not found.others:
+        return []
+    rows = [
+        html.Tr(
+            [
+                html.Th(say(f"layer.{name}"), scope="row"),
+                html.Td(_amount(name, value, say) + _unit(name, value, say)),
+            ]
+        )
+        for name, value in found.others.items()
+    ]
+    return [html.H3(say("details.others")), html.Table(html.Tbody(rows))]

@@ -1,0 +1,54 @@
+"""What every page is given: who asks for what, in which language, of which city."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from sensors.city import City
+from sensors.clock import Clock
+
+from dashboard.basemap import Basemap
+from dashboard.roles import COOKIE, role_of
+from dashboard.runs import Runs
+from dashboard.scene import Viewer
+from dashboard.words import Words, words
+
+
+@dataclass(frozen=True)
+class House:
+    """What the server holds for as long as it runs."""
+
+    city: City
+    clock: Clock
+    runs: Runs
+    basemap: Basemap
+    switch: bool  # whether visitors may choose their role: the demo on this machine
+    role: str  # everyone's role where they may not
+    palette: str  # address of the colour tables
+
+    def role_of(self, cookies: Mapping[str, str]) -> str:
+        """The role of a request by its cookies."""
+        return role_of(cookies.get(COOKIE, ""), self.switch, self.role)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request for a page: its query, and who asks."""
+
+    path: str
+    query: dict[str, str]
+    role: str
+    say: Words
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who looks, and in which language."""
+        return Viewer(self.role, self.say)
+
+
+def asked(path: str, search: str, role: str) -> Asked:
+    """Read a page's address; of a value that is given twice the first counts, overlong ones are dropped."""
+    query = {name: values[0] for name, values in parse_qs(search.lstrip("?")[:2000]).items() if len(values[0]) <= 80}
+    return Asked(path, query, role, words(query.get("lang")))

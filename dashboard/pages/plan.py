@@ -1,0 +1,71 @@
+"""Plan: what scenarios would change, as a table and as a map of differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analytics import atlas
+from dash import Dash, html
+
+from dashboard.pages.context import Asked, House
+from dashboard.pages.frame import address, header
+from dashboard.pages.stage import stage
+from dashboard.roles import may
+from dashboard.runs import PLAN
+from dashboard.scales import CHANGES
+from dashboard.words import Words
+
+Row = dict[str, Any]
+
+
+def layout(house: House, asked: Asked) -> list[Any]:
+    """The page; without a scenario in its address it opens the newest."""
+    say = asked.say
+    if not may(asked.role, "plan"):
+        return [header(house, asked, "plan"), _notice(say("plan.role"))]
+    names = house.runs.plans()
+    if not names:
+        return [header(house, asked, "plan"), _notice(say("plan.none"))]
+    chosen = asked.query.get("scenario", "")
+    chosen = chosen if chosen in names else names[0]
+    title = say("title.plan")
+    extra = [_table(house, asked, names, chosen), html.P(say("plan.note"), className="note")]
+    return [header(house, asked, "plan"), stage(house, asked, PLAN + chosen, CHANGES, title, extra)]
+
+
+def register(app: Dash, house: House) -> None:
+    """Nothing beyond the stage: choosing a scenario opens its address."""
+
+
+def _table(house: House, asked: Asked, names: list[str], chosen: str) -> html.Div:
+    """One card a scenario: what it would change, with 90 % intervals."""
+    cards = []
+    for name in names:
+        meta = atlas.plan_meta(house.city, name) or {}
+        rows = scenario_rows(meta, asked.say)
+        link = html.A(str(meta.get("title") or name), href=address(asked, "/plan", scenario=name))
+        body = html.Table(html.Tbody([html.Tr([html.Th(head, scope="row"), html.Td(text)]) for head, text in rows]))
+        current = {"aria-current": "true"} if name == chosen else {}
+        cards.append(html.Div([html.H2(link), *([body] if name == chosen else [])], className="scenario", **current))
+    return html.Div(cards, className="scenarios")
+
+
+def scenario_rows(meta: Row, say: Words) -> list[tuple[str, str]]:
+    """The table of a planned scenario in words; what it does not hold is left out."""
+    table = meta.get("table") or {}
+    row: Row = (table[0] if table else {}) if isinstance(table, list) else table
+    shown = []
+    for key, digits in (("illuminance", 2), ("safety", 1), ("energy_kwh", 0), ("passages", 0)):
+        value = row.get(key)
+        if value is None:
+            continue
+        text = ("+" if float(value) > 0 else "") + say.number(float(value), digits) + " " + say(f"plan.{key}.unit")
+        low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
+        if low is not None and high is not None:
+            text += " " + say("plan.interval", low=say.number(float(low), digits), high=say.number(float(high), digits))
+        shown.append((say(f"plan.{key}"), text))
+    return shown
+
+
+def _notice(text: str) -> html.Main:
+    return html.Main(html.Article(html.P(text)), id="main", className="text")

@@ -1,0 +1,83 @@
+"""Research: a past night, step by step, with where it came from and its export."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import Dash, html
+
+from dashboard.components import NightPicker
+from dashboard.pages.context import Asked, House
+from dashboard.pages.frame import address, header
+from dashboard.pages.stage import stage
+from dashboard.roles import may
+from dashboard.runs import PUBLIC, Run
+from dashboard.scales import LAYERS
+from dashboard.words import Words
+
+FORMATS = ("netcdf", "cog", "csv")
+
+
+def layout(house: House, asked: Asked) -> list[Any]:
+    """The page; without a night in its address it opens the newest."""
+    say = asked.say
+    names = house.runs.nights(public=not may(asked.role, "nights"))
+    wanted = asked.query.get("night", "")
+    name = next((run for run in names if run.removeprefix(PUBLIC) == wanted), names[-1] if names else "")
+    run = house.runs.get(name) if name else None
+    extra: list[Any] = [_picker(house, names, name, say)] if names else []
+    if run is not None:
+        extra.append(_provenance(run, asked))
+    title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
+    return [header(house, asked, "research"), stage(house, asked, name or "none", LAYERS, title, extra)]
+
+
+def register(app: Dash, house: House) -> None:
+    """Nothing beyond the stage: choosing a night opens its address."""
+
+
+def _picker(house: House, names: list[str], chosen: str, say: Words) -> Any:
+    """Nights, newest first, each with how much of it is closed."""
+    options = []
+    for name in reversed(names):
+        run = house.runs.get(name)
+        if run is not None:
+            closed = sum(version is not None for version in run.versions)
+            options.append(
+                {
+                    "value": run.night,
+                    "label": say.short_day(run.night),
+                    "closed": closed / max(1, len(run.versions)),
+                    "note": say("research.coverage", closed=say.number(closed), steps=say.number(len(run.versions))),
+                }
+            )
+    return NightPicker(id="night", legend=say("research.nights"), options=options, value=chosen.removeprefix(PUBLIC))
+
+
+def _provenance(run: Run, asked: Asked) -> html.Details:
+    """What the night's pages were made from, and how to take them along."""
+    say = asked.say
+    closed = sum(version is not None for version in run.versions)
+    rows = [
+        ("research.model", str(run.meta.get("model", ""))[:12]),
+        ("research.places", str(run.meta.get("places", ""))[:12]),
+        ("research.code", str(run.meta.get("code", ""))[:12]),
+        ("research.version", f"v{run.meta.get('version', '')}"),
+        ("research.closed", f"{say.number(closed)} / {say.number(len(run.versions))}"),
+        ("research.records", say.number(sum(int(entry.get("records", 0)) for entry in run.meta.get("closed", [])))),
+        ("research.written", str(run.meta.get("written", ""))[:16].replace("T", " ") + " UTC"),
+        ("research.simulated", say("word.yes") if run.simulated else say("word.no")),
+    ]
+    table = html.Table(html.Tbody([html.Tr([html.Th(say(key), scope="row"), html.Td(text)]) for key, text in rows]))
+    return html.Details([html.Summary(say("research.provenance")), table, _exports(run, asked)], className="fold")
+
+
+def _exports(run: Run, asked: Asked) -> Any:
+    say = asked.say
+    if not may(asked.role, "export"):
+        return html.P(say("research.exportrole"), className="note")
+    links = [
+        html.A(say(f"export.{kind}"), href=address(asked, "/export", night=run.night, format=kind), className="btn small")
+        for kind in FORMATS
+    ]
+    return html.Div([html.Span(say("research.export")), *links], className="exports")

@@ -1,0 +1,200 @@
+"""The stage that Live, Research and Plan share: the map, the panel of layers, the details and the time bar."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html
+from sensors.errors import NoctuleError
+
+from dashboard import figures
+from dashboard.basemap import LAND
+from dashboard.components import Choice, Choices, Follow, NightMap, TimeBar
+from dashboard.pages.context import Asked, House, asked
+from dashboard.palette import LEVELS, STEPS
+from dashboard.probe import probe
+from dashboard.roles import may, may_run
+from dashboard.scales import SCALES
+from dashboard.words import Words
+
+OVERLAYS = ("lamps", "venues", "stops", "sensors")
+_TIME_WORDS = ("play", "pause", "name", "live", "follow", "unmapped", "journal")
+_FOLLOW_WORDS = ("reconnecting", "polling")
+
+
+def stage(
+    house: House, asked: Asked, run: str, layers: tuple[str, ...], title: str, extra: list[Any] | None = None
+) -> html.Main:
+    """The page's main part; `extra` stands in the panel below the title."""
+    say = asked.say
+    layer = asked.query.get("layer", "")
+    layer = layer if layer in layers else layers[0]
+    asked_place = asked.query.get("t", "")
+    close = html.Button("×", id="close", className="close", n_clicks=0, **{"aria-label": say("details.close")})
+    return html.Main(
+        [
+            NightMap(id="map", config=_map_config(house, asked, layers), view={"layer": layer}),
+            html.Div(id="banner", className="banner", role="note"),
+            _panel(asked, layers, layer, title, extra or []),
+            html.Aside(
+                [close, html.Div(id="details-body", **{"aria-live": "polite"})],
+                id="details",
+                className="details",
+                hidden=True,
+                **{"aria-label": say("details.name")},
+            ),
+            TimeBar(
+                id="time",
+                labels={name: say(f"time.{name}") for name in _TIME_WORDS},
+                value=int(asked_place) if asked_place.isdecimal() else None,
+                follow=run == "" and not asked_place,
+                playing=False,
+            ),
+            Follow(
+                id="follow",
+                url="/live/scene?" + urlencode({"lang": say.language, "run": run}),
+                live=run == "",
+                labels={name: say(f"follow.{name}") for name in _FOLLOW_WORDS},
+            ),
+        ],
+        id="main",
+    )
+
+
+def register(app: Dash, house: House) -> None:
+    """Reading a place; everything that needs no server is in `assets/wiring.js`."""
+
+    @app.callback(
+        Output("details-body", "children"),
+        Output("details", "hidden"),
+        Input("map", "reading"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def read_place(reading: Any, search: Any) -> tuple[list[object], bool]:
+        if not reading:
+            return [], True
+        role = house.role_of(dict(ctx.cookies))
+        return place_details(house, asked("/", str(search or ""), role), reading), False
+
+    app.clientside_callback(
+        ClientsideFunction("noctule", "show"),
+        Output("map", "view"),
+        Output("legends", "data-layer"),
+        Input("follow", "scene"),
+        Input("time", "value"),
+        Input("layer", "value"),
+        Input("overlays", "value"),
+        State("map", "view"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("noctule", "tell"),
+        Output("title", "children"),
+        Output("banner", "children"),
+        Output("clock-sensors", "children"),
+        Output("clock-answers", "children"),
+        Output("status", "children"),
+        Output("status", "className"),
+        Output("time", "scene"),
+        Input("follow", "scene"),
+        Input("follow", "trouble"),
+        Input("time", "follow"),
+        State("follow", "labels"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("noctule", "close"), Output("map", "reading"), Input("close", "n_clicks"), prevent_initial_call=True
+    )
+
+
+def place_details(house: House, asked: Asked, reading: Any) -> list[object]:
+    """The words of a place; one sentence where this role may not read it or the question makes no sense."""
+    say = asked.say
+    gone: list[object] = [html.P(say("details.gone"))]
+    try:
+        longitude, latitude = float(reading["lon"]), float(reading["lat"])
+        name, frame, layer = str(reading["run"]), int(reading["frame"]), str(reading["layer"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return gone
+    run = house.runs.get(name) if may_run(asked.role, name) else None
+    if run is None or layer not in run.layers or not 0 <= frame < len(run.versions) or run.versions[frame] is None:
+        return gone
+    try:
+        found = probe(house.runs, run, frame, layer, longitude, latitude)
+    except (NoctuleError, OSError):  # replaced while it was read; the page asks again with the next version
+        return gone
+    return figures.details(found, say, house.city.zone, run.simulated)
+
+
+def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra: list[Any]) -> html.Section:
+    """Title, note line, layer switch, legend, overlays and the two clocks."""
+    say = asked.say
+    overlays = [name for name in OVERLAYS if name != "sensors" or may(asked.role, "sensors")]
+    chosen = [name for name in asked.query.get("over", "").split(".") if name in overlays]
+    legends = html.Div([figures.legend(name, say) for name in layers], id="legends", **{"data-layer": layer})
+    options = [{"value": name, "label": say(f"layer.{name}")} for name in layers]
+    more = [
+        Choices(
+            id="overlays",
+            legend=say("panel.overlays"),
+            options=[{"value": name, "label": say(f"overlay.{name}")} for name in overlays],
+            value=chosen,
+        ),
+        html.P(say("note.model"), className="note"),
+    ]
+    clocks = html.Div(
+        [html.P(id="clock-sensors"), html.P(id="clock-answers")],
+        className="clocks",
+        role="group",
+        **{"aria-label": say("panel.clocks")},
+    )
+    return html.Section(
+        [
+            html.H1(title, id="title"),
+            html.P(say("note.line"), className="noteline"),
+            *extra,
+            Choice(id="layer", legend=say("panel.layer"), options=options, value=layer),
+            html.Details([html.Summary(say("panel.legend")), legends], open=True, className="fold"),
+            clocks,
+            html.Details([html.Summary(say("panel.more")), *more], open=bool(chosen), className="fold"),
+        ],
+        className="panel",
+        id="panel",
+        **{"aria-label": say("panel.name")},
+    )
+
+
+def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str, Any]:
+    """What the map must know once: where tiles are, how they are coloured, and its words."""
+    say, frame = asked.say, house.runs.frame
+    return {
+        "tiles": f"/tiles/v/{house.city.id}",
+        "base": f"/base/{house.basemap.digest}",
+        "palette": house.palette,
+        "levels": LEVELS,
+        "steps": STEPS,
+        "land": LAND,
+        "bounds": list(frame.bounds_lonlat),
+        "nativeZoom": frame.native_zoom,
+        "attribution": list(house.city.settings.attribution),
+        "confidence": [say(f"confidence.{word}") for word in ("verylow", "low", "medium", "high")],
+        "scales": {layer: _scale(layer, say) for layer in layers},
+        "labels": {
+            name: say(f"map.{name}")
+            for name in ("hatched", "confidence", "zoomin", "zoomout", "fault", "zoom", "simulated", "scale")
+        }
+        | {"name": say("map.name", city=house.city.name), "language": say.language},
+    }
+
+
+def _scale(layer: str, say: Words) -> dict[str, Any]:
+    """How the browser turns 0..100 back into a quantity for the label under the pointer."""
+    scale = SCALES[layer]
+    unit = {
+        "safety": say("unit.of100"),
+        "evidence": say("unit.of100"),
+        "footfall": say("unit.people"),
+        "safety_change": say("unit.points"),
+    }.get(layer, scale.unit)
+    high = 100.0 if layer == "evidence" else scale.high
+    return {"kind": scale.kind, "low": scale.low, "high": high, "unit": unit, "sure": layer == "evidence"}

@@ -1,0 +1,107 @@
+"""What the atlas says about one place at one step: the numbers behind a click."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dashboard.runs import NOW, Run, Runs
+from dashboard.scales import CHANGES, LAYERS, SCALES
+
+REASONS = ("light", "people", "noise", "hour")
+_ORIGIN = {"light": "illuminance_origin", "footfall": "footfall_origin", "noise": "noise_origin"}
+_MEASURED, _MODELLED, _SIMULATED = 1, 2, 4
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One place, one step, one layer."""
+
+    layer: str
+    longitude: float
+    latitude: float
+    state: str  # 'value', 'hatched' (no evidence), 'nothing' (water, indoors) or 'outside'
+    value: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
+    confidence: int = 0  # 0..15
+    origins: tuple[str, ...] = ()  # 'measured', 'modelled', 'simulated'
+    nearest_m: float = float("nan")  # to the nearest live sensor of the layer
+    goes_with: dict[str, float] = field(default_factory=dict)  # probit units, relative to the city's mean of the night
+    curve: tuple[float | None, ...] = ()  # the layer's quantity through the night
+    times: tuple[np.datetime64, ...] = ()  # starts of the curve's steps, UTC
+    place: int = 0  # of this step on the curve
+    others: dict[str, float] = field(default_factory=dict)  # the other layers here and now
+
+
+def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitude: float) -> Probe:
+    """Read a place; whole numbers and confidence are those that the tile shows."""
+    cell = runs.frame.cell(longitude, latitude)
+    if cell is None:
+        return Probe(layer, longitude, latitude, "outside")
+    names = [SCALES[layer].variable for layer in run.layers]
+    names += [SCALES[layer].sd for layer in run.layers] + [SCALES[layer].nearest for layer in run.layers]
+    names += [*_ORIGIN.values(), *(f"goes_{reason}" for reason in REASONS)]
+    names += ["safety_change_low", "safety_change_high"]
+    fields = runs.fields(run, frame, tuple(dict.fromkeys(names)))
+    here = {name: float(values[cell]) for name, values in fields.items()}
+    scale = SCALES[layer]
+    value = here.get(scale.variable, float("nan"))
+    if not np.isfinite(value):
+        state = "hatched" if runs.ground[cell] else "nothing"
+        return Probe(layer, longitude, latitude, state, others=_others(run, layer, here))
+    sd = here.get(scale.sd, 0.0)
+    low, high = scale.interval(value, sd)
+    if layer == "safety_change":
+        low, high = here["safety_change_low"], here["safety_change_high"]
+    nearest = here.get(scale.nearest, float("nan"))
+    confidence = int(scale.confidence(sd, nearest if layer == "noise" else None))
+    curve, times, place = _curve(runs, run, frame, layer, cell, value)
+    return Probe(
+        layer,
+        longitude,
+        latitude,
+        "value",
+        value,
+        low,
+        high,
+        confidence,
+        _origins(run, layer, here),
+        nearest,
+        {reason: here[f"goes_{reason}"] for reason in REASONS if np.isfinite(here.get(f"goes_{reason}", np.nan))}
+        if layer in ("safety", "evidence")
+        else {},
+        curve,
+        times,
+        place,
+        _others(run, layer, here),
+    )
+
+
+def _curve(
+    runs: Runs, run: Run, frame: int, layer: str, cell: tuple[int, int], value: float
+) -> tuple[tuple[float | None, ...], tuple[np.datetime64, ...], int]:
+    """The layer through the night; tonight that is the closed steps and, in its place, what was just read."""
+    if layer in CHANGES:
+        return (), (), 0
+    night = runs.get(run.night) if run.name == NOW else run
+    if night is None or layer not in night.layers:
+        return (value,), tuple(run.times), 0
+    curve = runs.curve(night, layer, *cell)
+    place = frame if night is run else int(np.searchsorted(night.times, run.times[frame]))
+    if place < len(curve):
+        curve[place] = value
+    return tuple(curve), tuple(night.times), place
+
+
+def _origins(run: Run, layer: str, here: dict[str, float]) -> tuple[str, ...]:
+    """What the value rests on; perceived safety always comes out of a model, and says if answers were simulated."""
+    bits = int(here.get(_ORIGIN.get(layer, ""), _MODELLED | (_SIMULATED if run.simulated else 0)))
+    named = {"measured": _MEASURED, "modelled": _MODELLED, "simulated": _SIMULATED}
+    return tuple(name for name, bit in named.items() if bits & bit)
+
+
+def _others(run: Run, layer: str, here: dict[str, float]) -> dict[str, float]:
+    wanted = [name for name in LAYERS if name != layer and name in run.layers]
+    return {name: here[SCALES[name].variable] for name in wanted if np.isfinite(here[SCALES[name].variable])}

@@ -1,0 +1,284 @@
+"""What is answered beside Dash: tiles, pictures, colours, overlays, scenes, events, the role switch and exports.
+
+These are plain ASGI, in front of Dash's middleware, which costs more than a tile does. Every part of an address is
+checked; what does not exist is 404, what a role may not see is 403, and nothing that is asked makes a 500.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import re
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import date
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import numpy as np
+from sensors.errors import NoctuleError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dashboard.overlays import KINDS, overlay
+from dashboard.pages.context import House
+from dashboard.palette import RAMPS, lookup
+from dashboard.push import Full, Push
+from dashboard.roles import COOKIE, ROLES, may, may_run
+from dashboard.scales import SCALES
+from dashboard.scene import Viewer, live_scene, night_scene
+from dashboard.security import Headers, refuse
+from dashboard.tiles import Block, compress, render
+from dashboard.words import LANGUAGES, words
+
+FOR_EVER = (b"cache-control", b"private, max-age=31536000, immutable")
+NEVER = (b"cache-control", b"no-store")
+PALETTE_LAYERS = tuple(RAMPS)
+EXPORTS = {"netcdf": ("application/x-netcdf", "nc"), "cog": ("image/tiff", "tif"), "csv": ("text/csv", "csv")}
+
+_TILES = re.compile(
+    r"/tiles/v/(?P<city>[a-z0-9-]{1,64})/(?P<layer>[a-z_]{1,20})/(?P<run>[A-Za-z0-9_.-]{1,80})/(?P<frame>\d{1,4})/"
+    r"(?P<version>[0-9a-z]{1,16})/(?P<zoom>\d{1,2})/(?P<x0>\d{1,7})-(?P<x1>\d{1,7})/(?P<y0>\d{1,7})-(?P<y1>\d{1,7})\.bin"
+)
+_BASE = re.compile(r"/base/(?P<digest>[0-9a-f]{12})/(?P<zoom>\d{1,2})/(?P<x>\d{1,7})/(?P<y>\d{1,7})(?P<retina>@2x)?\.png")
+_OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
+_OVERLAY_KEPT_S = 20.0  # lamps' last words are gathered from the night's records; not oftener than this
+
+Answer = tuple[int, Headers, bytes]
+_GONE: Answer = (404, [NEVER], b"")
+_FORBIDDEN: Answer = (403, [NEVER], b"")
+
+_log = logging.getLogger("noctule.dashboard")
+
+
+class Routes:
+    """The ASGI application in front of Dash."""
+
+    def __init__(self, house: House, push: Push, dash: ASGIApp) -> None:
+        self._house, self._push, self._dash = house, push, dash
+        self._overlays: dict[tuple[str, str], tuple[float, bytes]] = {}
+        self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._dash(scope, receive, send)
+            return
+        path: str = scope["path"]
+        first = path.split("/", 2)[1] if "/" in path else ""
+        if first == "live" and path == "/live/events":
+            await self._events(scope, receive, send)
+            return
+        route = self._route(first)
+        if route is None:
+            await self._dash(scope, receive, send)
+            return
+        try:
+            status, headers, body = await route(scope, receive)
+        except Exception:
+            _log.exception("a request failed: %s", path[:200])
+            status, headers, body = 503, [NEVER], b""
+        length = (b"content-length", str(len(body)).encode())
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _route(self, first: str) -> Callable[[Scope, Receive], Awaitable[Answer]] | None:
+        return {
+            "tiles": self._tiles,
+            "base": self._base,
+            "palette": self._palette,
+            "overlay": self._overlay,
+            "live": self._scene,
+            "role": self._role,
+            "export": self._export,
+        }.get(first)
+
+    async def _tiles(self, scope: Scope, _receive: Receive) -> Answer:
+        match = _TILES.fullmatch(scope["path"])
+        if match is None or match["city"] != self._house.city.id or match["layer"] not in SCALES:
+            return _GONE
+        if not may_run(self._role_of(scope), match["run"]):
+            return _FORBIDDEN
+        block = Block(*(int(match[name]) for name in ("zoom", "x0", "x1", "y0", "y1")))
+        if not block.valid or block.zoom > max(8, self._house.runs.frame.native_zoom):
+            return _GONE
+        encoding = "zstd" if b"zstd" in _header(scope, b"accept-encoding") else "gzip"
+        key = (match["run"], match["layer"], int(match["frame"]), match["version"], block, encoding)
+        body = self._house.runs.bodies.get(key)
+        if body is None:
+            body = await asyncio.to_thread(self._tile_body, key)
+        if body is None:
+            return _GONE
+        return 200, [
+            (b"content-type", b"application/octet-stream"), (b"content-encoding", encoding.encode()),
+            (b"vary", b"accept-encoding"), FOR_EVER,
+        ], body  # fmt: skip
+
+    def _tile_body(self, key: tuple[str, str, int, str, Block, str]) -> bytes | None:
+        run, layer, frame, version, block, encoding = key
+        levels = self._house.runs.levels(run, layer, frame, version)
+        if levels is None:
+            return None
+        body = compress(render(self._house.runs.frame, levels, block), encoding)
+        self._house.runs.bodies.put(key, body)
+        return body
+
+    async def _base(self, scope: Scope, _receive: Receive) -> Answer:
+        match = _BASE.fullmatch(scope["path"])
+        if match is None or match["digest"] != self._house.basemap.digest:
+            return _GONE
+        place = (int(match["zoom"]), int(match["x"]), int(match["y"]))
+        body = await asyncio.to_thread(self._house.basemap.tile, *place, 2 if match["retina"] else 1)
+        return _GONE if body is None else (200, [(b"content-type", b"image/png"), FOR_EVER], body)
+
+    async def _palette(self, scope: Scope, _receive: Receive) -> Answer:
+        if scope["path"] != self._house.palette:
+            return _GONE
+        return 200, [(b"content-type", b"application/octet-stream"), (b"content-encoding", b"gzip"), FOR_EVER], palettes()
+
+    async def _overlay(self, scope: Scope, _receive: Receive) -> Answer:
+        match = _OVERLAY.fullmatch(scope["path"])
+        if match is None or match["kind"] not in KINDS:
+            return _GONE
+        if match["kind"] == "sensors" and not may(self._role_of(scope), "sensors"):
+            return _FORBIDDEN
+        body = await asyncio.to_thread(self._overlay_body, match["kind"], _query(scope).get("lang", ""))
+        return 200, [(b"content-type", b"application/json"), (b"content-encoding", b"gzip"), NEVER], body
+
+    def _overlay_body(self, kind: str, language: str) -> bytes:
+        key = (kind, language if language in LANGUAGES else "")
+        made, body = self._overlays.get(key, (-1e9, b""))
+        if time.monotonic() - made > _OVERLAY_KEPT_S:
+            content = overlay(self._house.city, kind, words(language))
+            body = gzip.compress(json.dumps(content, separators=(",", ":")).encode(), 5)
+            self._overlays[key] = (time.monotonic(), body)
+        return body
+
+    async def _scene(self, scope: Scope, _receive: Receive) -> Answer:
+        if scope["path"] != "/live/scene":
+            return _GONE
+        query = _query(scope)
+        viewer = Viewer(self._role_of(scope), words(query.get("lang")))
+        body = await asyncio.to_thread(self._scene_body, viewer, query.get("run", ""))
+        if body is None:
+            return _FORBIDDEN
+        return 200, [(b"content-type", b"application/json"), NEVER], body
+
+    def _scene_body(self, viewer: Viewer, run: str) -> bytes | None:
+        house = self._house
+        if run and run != "none" and not may_run(viewer.role, run):
+            return None
+        scene = night_scene(house.runs, house.clock, viewer, run) if run else live_scene(house.runs, house.clock, viewer)
+        return json.dumps(scene, separators=(",", ":"), default=_plain).encode()
+
+    async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stream = self._push.listen(self._role_of(scope))
+        try:
+            first = await anext(stream)
+        except Full:
+            await refuse(send, 503)
+            return
+        headers = [(b"content-type", b"text/event-stream"), NEVER, (b"x-accel-buffering", b"no")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            while not gone.done():
+                event = asyncio.ensure_future(anext(stream))
+                await asyncio.wait({event, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not event.done():
+                    event.cancel()
+                    break
+                await send({"type": "http.response.body", "body": event.result(), "more_body": True})
+        except (asyncio.CancelledError, OSError):
+            pass  # the server stops, or the browser went while we wrote
+        finally:
+            gone.cancel()
+
+    async def _role(self, scope: Scope, receive: Receive) -> Answer:
+        if scope["path"] != "/role" or scope["method"] != "POST":
+            return _GONE
+        if not self._house.switch:
+            return _FORBIDDEN
+        chosen = (await _body(receive, 200)).decode("ascii", "replace").removeprefix("role=")
+        if chosen not in ROLES:
+            return _GONE
+        cookie = f"{COOKIE}={chosen}; Path=/; HttpOnly; SameSite=Strict"
+        return 204, [NEVER, (b"set-cookie", cookie.encode())], b""
+
+    async def _export(self, scope: Scope, _receive: Receive) -> Answer:
+        query = _query(scope)
+        kind, night = query.get("format", ""), query.get("night", "")
+        if scope["path"] != "/export" or kind not in EXPORTS or not _is_date(night):
+            return _GONE
+        if not may(self._role_of(scope), "export"):
+            return _FORBIDDEN
+        async with self._exporting:
+            body = await asyncio.to_thread(self._export_body, night, kind)
+        if isinstance(body, str):
+            return 404, [NEVER, (b"content-type", b"text/plain; charset=utf-8")], body.encode()
+        media, suffix = EXPORTS[kind]
+        name = f'attachment; filename="{self._house.city.id}-{night}.{suffix}"'
+        return 200, [(b"content-type", media.encode()), (b"content-disposition", name.encode()), NEVER], body
+
+    def _export_body(self, night: str, kind: str) -> bytes | str:
+        from analytics.export import export
+
+        with tempfile.TemporaryDirectory(prefix="noctule-export-") as folder:
+            out = Path(folder) / f"{night}.{EXPORTS[kind][1]}"
+            try:
+                export(self._house.city, night, kind, out)
+            except NoctuleError as error:
+                return str(error)
+            return out.read_bytes()
+
+    def _role_of(self, scope: Scope) -> str:
+        try:
+            jar = SimpleCookie(_header(scope, b"cookie").decode("latin-1"))
+        except CookieError:
+            return self._house.role_of({})
+        return self._house.role_of({name: morsel.value for name, morsel in jar.items()})
+
+
+def palettes() -> bytes:
+    """The colour tables of all layers in the order of `PALETTE_LAYERS`, gzipped."""
+    return gzip.compress(b"".join(lookup(layer).tobytes() for layer in PALETTE_LAYERS), 9, mtime=0)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    body = b""
+    while len(body) <= most:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    return body[:most]
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return b", ".join(value for key, value in scope["headers"] if key == name)
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    given = parse_qs(scope["query_string"][:2000].decode("latin-1"))
+    return {name: values[0] for name, values in given.items()}
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be sent")

@@ -1,0 +1,200 @@
+"""What a page needs to draw itself: its frames and their versions, how fresh everything is, and that in words.
+
+The browser asks for a scene when it opens a page and whenever it is told that something changed. Sentences are made
+here, in the language asked for, so that the browser holds no words of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ingest.health import read_health
+from sensors.city import City
+from sensors.clock import Clock
+from sensors.journal import read_journal
+from sensors.night import Night, local_offset, night_of, parse_rfc3339, rfc3339
+
+from dashboard.roles import may
+from dashboard.runs import NOW, PLAN, PUBLIC, Run, Runs
+from dashboard.words import Words
+
+Scene = dict[str, Any]
+
+_STALE_MIN = 20.0  # minutes of city time; counters report every 5 or 15 minutes
+_STALE_WALL_S = 20.0  # and in a fast clock at least so many seconds of ours, so that a demo does not cry wolf
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who looks, and in which language."""
+
+    role: str
+    say: Words
+
+
+def live_scene(runs: Runs, clock: Clock, viewer: Viewer) -> Scene:
+    """Tonight as it happens, or what comes nearest: the night before, or nothing yet."""
+    if not may(viewer.role, "live"):
+        nights = runs.nights(public=True)
+        return night_scene(runs, clock, viewer, nights[-1] if nights else "")
+    now = runs.get(NOW)
+    state = str(now.meta.get("state", "after")) if now is not None else "none"
+    nights = runs.nights()
+    if now is None or state != "live":
+        # Before dusk the page of tonight has no step yet, so the last night that has one is shown.
+        shown = next((name for name in reversed(nights) if _closed(runs, name)), "")
+        scene = night_scene(runs, clock, viewer, shown)
+        scene["state"] = state if shown or state == "before-dusk" else "empty"
+        scene["words"] |= _resting_words(runs.city, viewer, scene["state"], shown)
+        return scene
+    return _tonight(runs, now, clock, viewer)
+
+
+def night_scene(runs: Runs, clock: Clock, viewer: Viewer, name: str) -> Scene:
+    """A past night, a public night or a plan; an empty scene where there is none."""
+    say = viewer.say
+    run = runs.get(name) if name else None
+    if run is None:
+        key = "empty.public" if viewer.role == "public" else "empty.none"
+        words = {"title": say("title.empty"), "status": say("status.empty"), "banner": say(key)}
+        return _scene(runs.city, clock, "empty", "", [], None, words)
+    title = say("title.night", day=say.day(run.night)) if run.night else say("title.plan")
+    if name.startswith(PUBLIC):
+        title = say("title.public", day=say.day(run.night))
+    words = {"title": title, "status": say("status.replay"), "banner": ""}
+    words |= {"answers": "", "sensors": _coverage(run, say)}
+    frames = [_frame(run.name, run.versions[i], time, say, runs.city) for i, time in enumerate(run.times)]
+    scene = _scene(runs.city, clock, "replay", run.night, frames, None, words)
+    scene["simulated"] = run.simulated
+    scene["layers"] = list(run.layers)
+    scene["journal"] = [] if name.startswith(PLAN) else journal_marks(runs.city, run.times, say)
+    return scene
+
+
+def journal_marks(city: City, times: npt.NDArray[np.datetime64], say: Words) -> list[dict[str, Any]]:
+    """Entries of the city's journal within the frames: where on the bar they begin and end (0..1), and their words."""
+    if times.size < 2:
+        return []
+    start, length = times[0], times[-1] - times[0]
+    marks = []
+    for entry in read_journal(city).itertuples():
+        begins = np.datetime64(entry.start_time, "ms")
+        ends = begins if np.isnat(np.datetime64(entry.end_time, "ms")) else np.datetime64(entry.end_time, "ms")
+        first, last = ((moment - start) / length for moment in (begins, ends))
+        if np.isnat(begins) or last < 0 or first > 1:
+            continue
+        at = say.clock(begins, city.zone) if first >= 0 else say.moment(begins, city.zone)
+        marks.append(
+            {
+                "from": float(max(first, 0.0)),
+                "to": float(min(last, 1.0)),
+                "text": say("journal.mark", time=at, kind=say(f"journal.{entry.kind}"), title=entry.title),
+            }
+        )
+    return marks
+
+
+def _tonight(runs: Runs, now: Run, clock: Clock, viewer: Viewer) -> Scene:
+    city, say = runs.city, viewer.say
+    settings = city.settings.night
+    steps = Night.named(now.night, city.zone).steps(settings.from_, settings.to, settings.step_minutes)
+    run = runs.get(now.night)
+    closed = {} if run is None else {time: version for time, version in zip(run.times, run.versions, strict=True)}
+    frames = [_frame(now.night, closed.get(time), time, say, city) for time in steps]
+    # The place in `now` is always 0; the bar's place is where its step lies in the night.
+    place = int(np.searchsorted(steps, now.times[0])) if now.times.size else -1
+    live = None
+    if 0 <= place < len(frames) and steps[place] == now.times[0]:
+        live = place
+        frames[place] |= {"run": NOW, "version": now.versions[0], "frame": 0}
+    scene = _scene(city, clock, "live", now.night, frames, live, _live_words(city, now, clock, viewer))
+    scene["simulated"] = now.simulated
+    scene["layers"] = list(now.layers)
+    scene["journal"] = journal_marks(city, steps, say)
+    scene["alert"] = scene["words"].pop("alert")
+    return scene
+
+
+def _live_words(city: City, now: Run, clock: Clock, viewer: Viewer) -> dict[str, Any]:
+    """Title, status and the two clocks: sensors, and answers."""
+    say, zone = viewer.say, city.zone
+    sensors, answers = now.meta.get("sensors") or {}, now.meta.get("answers") or {}
+    as_of = parse_rfc3339(now.meta["as_of"])
+    words = {
+        "title": say("title.live"),
+        "status": say("status.live", time=say.clock(as_of, zone)),
+        "banner": "",
+        "sensors": say("clock.sensors.none"),
+        "answers": say("clock.answers.none"),
+        "alert": "",
+    }
+    if sensors.get("newest"):
+        newest = parse_rfc3339(sensors["newest"])
+        silent = int(sensors.get("silent", 0))
+        words["sensors"] = say("clock.sensors", time=say.clock(newest, zone), live=say.number(int(sensors["live"])))
+        if silent:
+            words["sensors"] += " " + say("clock.silent", count=say.number(silent))
+        minutes = (clock.now() - newest) / np.timedelta64(1, "m")
+        if minutes > max(_STALE_MIN, _STALE_WALL_S * clock.speed / 60):
+            words["alert"] = words["status"] = say("status.stale", minutes=say.number(int(minutes)))
+    if answers.get("count"):
+        words["answers"] = say.many("clock.answers", int(answers["count"]))
+        if answers.get("newest"):
+            age = (clock.now() - parse_rfc3339(answers["newest"])) / np.timedelta64(1, "D")
+            words["answers"] += " " + say.many("clock.age", max(0, int(age)))
+    health = read_health(city)
+    if health["state"] != "connected":
+        since = health.get("since")
+        at = say.clock(parse_rfc3339(since), zone) if since else ""
+        key = "status.retrying" if health["state"] == "retrying" else "status.stopped"
+        words["alert"] = words["status"] = say(key) + (" " + say("status.since", time=at) if at else "")
+    return words
+
+
+def _resting_words(city: City, viewer: Viewer, state: str, shown: str) -> dict[str, str]:
+    """The banner while no night is under way."""
+    say = viewer.say
+    if state == "before-dusk":
+        below = say("empty.below", day=say.day(shown)) if shown else say("empty.nothing-below")
+        return {"banner": say("empty.before-dusk", time=city.settings.night.from_) + " " + below}
+    if state == "after" and shown:
+        return {"banner": say("empty.after", time=city.settings.night.from_, day=say.day(shown))}
+    return {}
+
+
+def _closed(runs: Runs, name: str) -> bool:
+    run = runs.get(name)
+    return run is not None and run.last is not None
+
+
+def _coverage(run: Run, say: Words) -> str:
+    closed = sum(version is not None for version in run.versions)
+    return say("research.coverage", closed=say.number(closed), steps=say.number(len(run.versions)))
+
+
+def _frame(run: str, version: str | None, time: np.datetime64, say: Words, city: City) -> dict[str, Any]:
+    index = None  # the place in the night is the place on the bar
+    return {"label": say.clock(time, city.zone), "at": rfc3339(time), "run": run, "version": version, "frame": index}
+
+
+def _scene(
+    city: City, clock: Clock, state: str, night: str, frames: list[dict[str, Any]], live: int | None, words: dict[str, Any]
+) -> Scene:
+    now = clock.now()
+    wall = int((now + local_offset(np.array([now]), city.zone)[0]).astype("datetime64[ms]").astype(np.int64))
+    return {
+        "state": state,
+        "night": night,
+        "tonight": night_of(now, city.zone).name,
+        "frames": frames,
+        "live": live,
+        "layers": [],
+        "simulated": city.simulated,
+        "journal": [],
+        "alert": "",
+        "clock": {"local_ms": wall, "speed": clock.speed},
+        "words": {"sensors": "", "answers": "", **words},
+    }
