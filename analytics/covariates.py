@@ -119,7 +119,7 @@ _LEVELS: dict[str, dict[str, str]] = {  # column of the answer -> code -> term; 
     "disability": {"yes": "disability", "undisclosed": "disability_undisclosed"},
     "alone": {"alone": "alone", "undisclosed": "alone_undisclosed"},
     "role": {"visitor": "visitor", "worker": "worker", "undisclosed": "role_undisclosed"},
-    "familiarity": {"low": "unfamiliar", "undisclosed": "familiarity_undisclosed"},
+    "familiarity": {"seldom": "unfamiliar", "first-time": "unfamiliar", "undisclosed": "familiarity_undisclosed"},
 }
 _TRIGGERS = {"random-time": "random_time", "intercept": "intercept", "panel": "panel", "spontaneous": "spontaneous"}
 GROUP_COLUMNS: tuple[str, ...] = tuple(_LEVELS)
@@ -138,7 +138,8 @@ def light(illuminance_lx: Array) -> Array:
 def light_slope(illuminance_lx: Array) -> Array:
     """Change of `light` per unit of ln lx, below the flat part."""
     capped = np.minimum(illuminance_lx, FLAT_FROM_LX)
-    return capped / (2 + capped) / LOG_16
+    slope: Array = capped / (2 + capped) / LOG_16
+    return slope
 
 
 def evenness(illuminance_lx: Array, minimum_lx: Array, cell_m: float) -> Array:
@@ -179,7 +180,8 @@ def people_slope(footfall_per_hour: Array) -> Array:
 
 def crowd(footfall_per_hour: Array) -> Array:
     """How far a place is beyond busy: ln of the passers over 30 a minute, 0 below."""
-    return np.log(np.maximum(footfall_per_hour / (60 * CROWD_FROM_PER_MINUTE), 1))
+    beyond: Array = np.log(np.maximum(footfall_per_hour / (60 * CROWD_FROM_PER_MINUTE), 1))
+    return beyond
 
 
 def noise(level_db: Array) -> Array:
@@ -233,6 +235,28 @@ def closing_wave(times: Times, closes_min: Floats, nearness: Array, zone: ZoneIn
     minutes = (_local_minutes(times, zone) - 720) % 1440
     near_time = np.exp(-np.abs(minutes[:, None] - closes_min[None, :]) / CLOSING_MINUTES)
     return np.where(weekend(times, zone), (near_time * nearness).max(axis=1), 0.0)
+
+
+def raw_features(
+    illuminance_lx: Array,
+    even: Array,
+    level_db: Array,
+    footfall_per_hour: Array,
+    closing: Array,
+    noise_on_people: tuple[float, float],
+) -> Array:
+    """Columns as FEATURES of n places, (n, 7), from what the fields say; not yet held within the answers' range."""
+    felt, around = light(illuminance_lx), people(footfall_per_hour)
+    columns = [
+        felt,
+        felt * even,
+        around,
+        crowd(footfall_per_hour),
+        noise(level_db),
+        noise_rest(level_db, around, noise_on_people),
+        closing,
+    ]
+    return np.stack([np.asarray(column, illuminance_lx.dtype) for column in columns], axis=-1)
 
 
 def group_design(answers: pd.DataFrame) -> Floats:

@@ -1,0 +1,333 @@
+"""Fits the response of feeling safe to what people answered, with the fields of the place and time of each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+from scipy.special import ndtri
+
+from analytics import covariates
+from analytics.covariates import COLUMN, FEATURES, NAMES, Floats
+from analytics.kernels.jit import over_rows
+from analytics.kernels.probit import answer_terms
+from analytics.ordinal import fit_ordered_probit
+from analytics.place_effect import place_effect
+from analytics.response import Classes, Perception, Places, Scales
+from sensors.city import City
+from sensors.errors import ModelError
+from sensors.instrument import load_instrument
+from sensors.night import Night, nights_of
+
+if TYPE_CHECKING:
+    from analytics.knowledge import Knowledge
+    from analytics.surroundings import Surroundings
+
+INSTRUMENT = "core-4"  # the reference scale; other instruments join with cuts of their own
+CUT_SD = 1.5
+HALF_LIFE_NIGHTS = 90.0
+MOST_OF_A_NIGHT = 3.0  # weight that one pseudonym's answers of one night may carry together
+CLOSING_KINDS = ("bar", "pub", "nightclub")
+
+Progress = Callable[[int, int], None]
+
+
+def fit_perception(
+    city: City,
+    surroundings: Surroundings,
+    knowledge: Knowledge,
+    *,
+    before: Night | None = None,
+    preset: str = "standard",
+    progress: Progress | None = None,
+) -> Perception:
+    """Fit the response to the city's answers; without answers it knows nothing and says so.
+
+    before : only answers given before this night begins count, and older ones less (90 nights half-life)
+    preset : 'standard' or 'sceptical' priors
+    progress : called with (done, all) moments while the fields at the answers are computed
+    """
+    if preset not in covariates.PRESETS:
+        raise ModelError(f"preset '{preset}' is none of {', '.join(covariates.PRESETS)}")
+    table, not_used = _answers(city, before)
+    places = _places(city, surroundings)
+    reference = _reference_night(city, table, before)
+    raw = _fields_at_answers(city, surroundings, knowledge, table, progress)
+    return fit_response(
+        table, raw, city, surroundings, places, _street_means(surroundings, knowledge, reference), preset, not_used
+    )
+
+
+def fit_response(
+    table: pd.DataFrame,
+    raw: pd.DataFrame,
+    city: City,
+    surroundings: Surroundings,
+    places: Places,
+    streets: pd.DataFrame,
+    preset: str = "standard",
+    not_used: int = 0,
+) -> Perception:
+    """Fit the response to answers whose fields are known.
+
+    table : answers, columns of `sensors.answer` and `count`, what each counts
+    raw : (n) rows of illuminance, evenness, noise, footfall and closing at the answers; NaN where not known
+    streets : the same columns over the city's streets in a night, for the city's mean
+    """
+    prior_mean, prior_sd = covariates.priors(preset)
+    instrument = load_instrument(INSTRUMENT)
+    k = np.arange(1, instrument.categories)
+    prior_mean = np.concatenate([prior_mean, ndtri(k / instrument.categories)])
+    prior_sd = np.concatenate([prior_sd, np.full(k.size, CUT_SD)])
+    names = (*NAMES, *(f"cut_{number}" for number in k))
+    weight = table["count"].to_numpy(np.float64)
+    if not len(table):
+        zero, nobody = np.zeros(len(FEATURES)), np.empty(0)
+        scales = Scales(zero, zero, zero, zero, zero, 0.5, (0.0, 0.0))
+        return Perception(
+            names=names,
+            mean=prior_mean,
+            covariance=np.diag(prior_sd**2),
+            prior_mean=prior_mean,
+            prior_sd=prior_sd,
+            safe_from=instrument.safe_from,
+            scales=scales,
+            classes=_classes(table, weight, prior_mean, city),
+            places=places,
+            own=place_effect(surroundings.grid, nobody, nobody, nobody, nobody),
+            n_answers=0,
+            n_people=0,
+            effective_answers=0.0,
+            not_used=not_used,
+            newest="",
+            oldest="",
+            origins=(),
+            campaigns=(),
+            preset=preset,
+            log_likelihood=0.0,
+        )
+    scales, features = _scales(raw, streets, weight)
+    design = covariates.design(table, np.clip(features, scales.low, scales.high), city.zone)
+    category = table["category"].to_numpy(np.int64)
+    fit = fit_ordered_probit(design, category, instrument.categories, prior_mean, prior_sd, weight)
+    mean = np.concatenate([fit.beta, fit.cuts])
+    terms = np.empty((len(table), 6))
+    over_rows(answer_terms, len(table), design @ fit.beta, category, fit.cuts, terms)
+    slope = -weight * (terms[:, 1] + terms[:, 2])
+    curvature = -weight * (terms[:, 3] + terms[:, 4] + 2 * terms[:, 5])
+    easting, northing = table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64)
+    times = table["time"]
+    return Perception(
+        names=names,
+        mean=mean,
+        covariance=fit.covariance,
+        prior_mean=prior_mean,
+        prior_sd=prior_sd,
+        safe_from=instrument.safe_from,
+        scales=scales,
+        classes=_classes(table, weight, mean, city),
+        places=places,
+        own=place_effect(surroundings.grid, easting, northing, slope, curvature),
+        n_answers=len(table),
+        n_people=int(table["pseudonym"].nunique()),
+        effective_answers=float(weight.sum()),
+        not_used=not_used,
+        newest=f"{times.max():%Y-%m-%d}",
+        oldest=f"{times.min():%Y-%m-%d}",
+        origins=tuple(sorted(table["origin"].unique())),
+        campaigns=tuple(sorted(table["campaign"].unique())),
+        preset=preset,
+        log_likelihood=fit.log_likelihood,
+    )
+
+
+def _answers(city: City, before: Night | None) -> tuple[pd.DataFrame, int]:
+    """The answers to fit, in one order everywhere, with what each counts; and how many are left out."""
+    from ingest.archive import answers
+
+    every = pd.DataFrame(answers(city).drop(columns="geometry"))
+    every = every[every["time"].to_numpy() < before.start] if before is not None else every
+    table = every[every["instrument"] == INSTRUMENT]
+    order = ["time", "northing", "easting", *(c for c in table.columns if c not in ("response_id", "pseudonym"))]
+    table = table.sort_values(list(dict.fromkeys(order)), kind="stable", ignore_index=True)
+    night = nights_of(table["time"].to_numpy().astype("datetime64[ms]"), city.zone)
+    count = np.minimum(table["weight"].to_numpy(np.float64), 1.0)
+    if len(table):
+        together = pd.Series(count).groupby([table["pseudonym"], pd.Series(night)]).transform("sum").to_numpy()
+        count = count * np.minimum(1.0, MOST_OF_A_NIGHT / together)
+        newest = np.datetime64(before.date, "D") if before is not None else night.max()
+        age = (newest - night) / np.timedelta64(1, "D")
+        count = count * 0.5 ** (np.maximum(age, 0) / HALF_LIFE_NIGHTS)
+    return table.assign(count=count, night=night), len(every) - len(table)
+
+
+def _fields_at_answers(
+    city: City, surroundings: Surroundings, knowledge: Knowledge, table: pd.DataFrame, progress: Progress | None
+) -> pd.DataFrame:
+    """What the fields said at each answer's place and step; what is expected where a night has no readings."""
+    from analytics.fields import fields_at
+    from ingest.archive import night_records
+
+    places = _places(city, surroundings)
+    grid = surroundings.grid
+    row, column, _ = grid.cells(table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64))
+    times = table["time"].to_numpy().astype("datetime64[ms]")
+    names = ("illuminance", "even", "noise", "footfall")
+    found = {name: np.full(len(table), np.nan) for name in names}
+    nights, moments = table["night"].to_numpy(), np.unique(times)
+    done = 0
+    for night in np.unique(nights):
+        records = night_records(city, str(night))
+        for step in np.unique(times[nights == night]):
+            fields = fields_at(surroundings, knowledge, records, step)
+            here = np.flatnonzero(times == step)
+            illuminance = _plane(fields["illuminance"])
+            even = covariates.evenness(illuminance, _plane(fields["illuminance_min"]), grid.cell_m)
+            planes = (illuminance, even, _plane(fields["noise"]), _plane(fields["footfall"]))
+            for name, plane in zip(names, planes, strict=True):
+                found[name][here] = plane[row[here], column[here]]
+            done += 1
+            if progress is not None:
+                progress(done, len(moments))
+    near = places.nearness[:, row, column].T
+    closing = covariates.closing_wave(times, places.closes_min, near, city.zone) if len(table) else np.zeros(0)
+    return pd.DataFrame({**found, "closing": closing})
+
+
+def _street_means(surroundings: Surroundings, knowledge: Knowledge, night: Night) -> pd.DataFrame:
+    """What is expected on the city's streets every two hours of a night: the mean that contributions stand against."""
+    from analytics.fields import fields_at
+    from sensors.reading import RECORD
+
+    street = surroundings.street & ~surroundings.indoor
+    street = street if street.any() else ~surroundings.indoor
+    rows = []
+    for step in night.steps(*surroundings.window, surroundings.step_minutes)[::8]:
+        fields = fields_at(surroundings, knowledge, np.empty(0, RECORD), step)
+        illuminance = _plane(fields["illuminance"])
+        even = covariates.evenness(illuminance, _plane(fields["illuminance_min"]), surroundings.grid.cell_m)
+        rows.append(
+            pd.DataFrame(
+                {
+                    "illuminance": illuminance[street],
+                    "even": even[street],
+                    "noise": _plane(fields["noise"])[street],
+                    "footfall": _plane(fields["footfall"])[street],
+                    "closing": 0.0,
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+def _reference_night(city: City, table: pd.DataFrame, before: Night | None) -> Night:
+    if before is not None:
+        return before
+    newest = str(table["night"].to_numpy().astype("datetime64[D]").max()) if len(table) else "2026-01-02"
+    return Night.named(newest, city.zone)
+
+
+def _places(city: City, surroundings: Surroundings) -> Places:
+    """Closing times of the city's bars and how near their venues are to each cell."""
+    from scipy.spatial import cKDTree
+
+    grid = surroundings.grid
+    venues = city.places("venues")
+    venues = venues[venues["kind"].isin(CLOSING_KINDS)] if len(venues) else venues
+    closes = np.unique(venues["closes_min"].to_numpy(np.float64)) if len(venues) else np.empty(0)
+    cells = np.stack(np.meshgrid(grid.easting, grid.northing), axis=-1).reshape(-1, 2)
+    nearness = np.zeros((len(closes), *grid.shape), np.float32)
+    for index, minute in enumerate(closes):
+        closing = venues[venues["closes_min"] == minute].geometry
+        points = np.column_stack([closing.x.to_numpy(), closing.y.to_numpy()])
+        distance = cKDTree(points).query(cells)[0].reshape(grid.shape)
+        nearness[index] = np.exp(-distance / covariates.CLOSING_REACH_M)
+    return Places(closes, nearness)
+
+
+def _scales(raw: pd.DataFrame, streets: pd.DataFrame, weight: Floats) -> tuple[Scales, Floats]:
+    """The constants that the answers' conditions fix, and the features of the answers with unknowns filled in."""
+    even = raw["even"].to_numpy()
+    typical_even = float(np.nanmean(even)) if np.isfinite(even).any() else 0.5
+    level, footfall = raw["noise"].to_numpy(), raw["footfall"].to_numpy()
+    around = covariates.people(footfall)
+    both = np.isfinite(level) & np.isfinite(around)
+    on_people = covariates.noise_explained(level[both], around[both], weight[both]) if both.sum() > 1 else (60.0, 0.0)
+
+    def features(table: pd.DataFrame) -> Floats:
+        said = {name: table[name].to_numpy(np.float64) for name in table}
+        even = np.where(np.isnan(said["even"]), typical_even, said["even"])
+        columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
+        return covariates.raw_features(*columns, on_people).astype(np.float64)
+
+    at_answers = features(raw)
+    typical = _column_mean(at_answers)
+    at_answers = np.where(np.isnan(at_answers), typical, at_answers)
+    low, high = np.quantile(at_answers, [0.01, 0.99], axis=0)
+    on_streets = np.clip(features(streets), low, high) if len(streets) else at_answers
+    scales = Scales(low, high, typical, at_answers.std(axis=0), _column_mean(on_streets), typical_even, on_people)
+    return scales, at_answers
+
+
+def _column_mean(values: Floats) -> Floats:
+    known = np.isfinite(values)
+    mean: Floats = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return mean
+
+
+def _classes(table: pd.DataFrame, weight: Floats, mean: Floats, city: City) -> Classes:
+    """The people out: the mix of those who answered, or that mix raked to the shares in `city.toml`."""
+    shares = city.settings.group_shares
+    frame = "people mixed as those who answered"
+    if len(table) and shares:
+        weight = _raked(table, weight, shares)
+        frame = "people out at night, by the group shares of city.toml"
+    group = covariates.group_design(table)
+    woman, older = group[:, COLUMN["woman"]], group[:, COLUMN["age_65"]]
+    beta = mean[: len(NAMES)]
+    rows = []
+    for w, o in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
+        members = (woman == w) & (older == o)
+        total = weight[members].sum()
+        if total <= 0:
+            continue
+        centre = np.average(group[members], axis=0, weights=weight[members])
+        effect = (group[members] - centre) @ beta
+        rows.append((total, w, o, centre, float(np.average(effect**2, weights=weight[members]))))
+    if not rows:
+        rows = [(1.0, 0.0, 0.0, np.zeros(len(NAMES)), 0.0)]
+    share, women, old, centres, spread = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    return Classes(share / share.sum(), women, old, centres, spread, frame)
+
+
+def _raked(table: pd.DataFrame, weight: Floats, shares: Mapping[str, float]) -> Floats:
+    """Weights whose sums by group follow the given shares (iterative proportional fitting)."""
+    targets: dict[str, dict[str, float]] = {}
+    for key, share in shares.items():
+        column, _, code = key.rpartition(".")
+        found = [column] if column else [c for c in covariates.GROUP_COLUMNS if key in set(table[c])]
+        if len(found) != 1 or found[0] not in covariates.GROUP_COLUMNS or code not in set(table[found[0]]):
+            raise ModelError(
+                f"group_shares '{key}' of city.toml is no group among the answers; write column.code, like gender.woman"
+            )
+        targets.setdefault(found[0], {})[code] = share
+    out = weight.copy()
+    for _ in range(50):
+        for column, wanted in targets.items():
+            codes = table[column].to_numpy(dtype=object)
+            named = np.isin(codes, list(wanted))
+            whole = out.sum()
+            rest = max(1 - sum(wanted.values()), 0.0)
+            for code, share in wanted.items():
+                out[codes == code] *= share * whole / out[codes == code].sum()
+            if (~named).any():
+                out[~named] *= rest * whole / out[~named].sum()
+    return out
+
+
+def _plane(field: xr.DataArray) -> npt.NDArray[np.float32]:
+    return np.asarray(field.to_numpy()[0], np.float32)

@@ -1,0 +1,304 @@
+"""How safe people are likely to feel: one response fitted to what people answered, laid over the fields.
+
+An ordered probit (`analytics.ordinal`) of the covariates of `analytics.covariates` with their priors gives the slow
+part, fitted at noon. `fuse` is the live part: it puts a step's fields through the fitted response and carries along how
+unsure the coefficients are, how unsure the fields are and how little is known of the place itself. It estimates what
+people report feeling about places and nothing about any person; crime is no input.
+
+Of each group class g (women or not, 65 and over or not) the latent distance to the "feels safe" cut is m_g with
+variance v_g; the population view is P = sum of share_g Phi(m_g / sqrt(1 + v_g)), its sd by the delta rule.
+Group effects that do not change with the place spread within a class: their variance joins v_g.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from scipy.special import ndtr, ndtri
+
+from analytics import covariates
+from analytics.covariates import COLUMN, FEATURES, NAMES, Floats
+from analytics.fitting import fit_perception
+from analytics.kernels.jit import over_rows
+from analytics.kernels.probit import population_view
+from analytics.response import Perception
+from sensors.city import City
+from sensors.night import sun_elevation
+
+__all__ = ["INVITATION", "NOTE", "Perception", "darkness", "fit_perception", "fuse", "safety_change"]
+
+INVITATION = "Nobody has been asked here yet, so nothing is said about how safe people feel: import answers to see it."
+NOTE = "how safe people feel, not how safe a place is; an association with tonight's conditions"
+
+_N = len(FEATURES)
+_LIGHT, _EVEN, _PEOPLE, _CROWD, _NOISE, _REST, _CLOSING = range(_N)
+_WOMAN_CROSSED = {_LIGHT: COLUMN["woman_light"], _PEOPLE: COLUMN["woman_people"]}
+_OLDER_CROSSED = {_LIGHT: COLUMN["older_light"]}
+_TIME_TERMS = ("hour_18", "hour_00", "hour_03", "hour_06", "weekend")
+_PARTS = {"goes_light": ("light",), "goes_people": ("people",), "goes_noise": ("noise",), "goes_hour": ("hour",)}
+
+
+def fuse(fields: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
+    """Fields with how safe people are likely to feel in them: P, sd, evidence, expected category, what goes with it.
+
+    fields : of one step, dims (time=1, northing, easting), as `fields_at` gives them
+    """
+    out = fields.copy(deep=False)
+    dims, shape = fields["illuminance"].dims, fields["illuminance"].shape
+    if perception.n_answers == 0:
+        values = {name: np.full(shape, np.nan, np.float32) for name in _LONG_NAMES}
+        values["safety_evidence"] = np.where(np.isfinite(fields["illuminance"]), 0.0, np.nan).astype(np.float32)
+        note: dict[str, Any] = {"invitation": INVITATION}
+    else:
+        state = _Step(fields, perception, city)
+        values = {name: value.reshape(shape) for name, value in state.view().items()}
+        note = {"people": perception.classes.frame, "answers": perception.n_answers, "newest_answer": perception.newest}
+    for name, value in values.items():
+        out[name] = (dims, value, {"units": _UNITS.get(name, "1"), "long_name": _LONG_NAMES[name]})
+    out["safety"].attrs |= note | {"note": NOTE}
+    return out
+
+
+def safety_change(before: xr.Dataset, after: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
+    """Change of P(feels safe) from one set of fields to another of the same step, with its 90 % interval.
+
+    The same coefficients, people and place stand behind both, so their uncertainty is carried for the difference: far
+    less than that of either. What sensors leave open is shared too and is left out. Gives `safety_change`,
+    `safety_change_low` and `safety_change_high`, -1..1.
+    """
+    dims, shape = before["illuminance"].dims, before["illuminance"].shape
+    if perception.n_answers == 0:
+        change = sd = np.full(shape, np.nan)
+    else:
+        first, second = _Step(before, perception, city), _Step(after, perception, city)
+        (p_first, slope_first), (p_second, slope_second) = first.slopes(), second.slopes()
+        slope = slope_second - slope_first
+        joint = _joint(second.response, perception)
+        variance = np.einsum("ij,jk,ik->i", slope[:, :-1], joint, slope[:, :-1], optimize=True)
+        variance += slope[:, -1] ** 2 * second.own[:, 1]
+        change, sd = (p_second - p_first).reshape(shape), np.sqrt(np.maximum(variance, 0)).reshape(shape)
+    half = float(ndtri(0.95)) * sd
+    out = xr.Dataset(coords=before.coords)
+    for name, value in (("", change), ("_low", change - half), ("_high", change + half)):
+        out[f"safety_change{name}"] = (dims, value.astype(np.float32), {"units": "1", "note": "association"})
+    return out
+
+
+_LONG_NAMES = {
+    "safety": "share of people expected to feel safe",
+    "safety_sd": "standard deviation of that share",
+    "safety_score": "expected answer, 1 very unsafe to 4 very safe",
+    "safety_evidence": "how far answers, not assumptions, stand behind it",
+    "goes_light": "what goes with it: light, against the city's mean night",
+    "goes_people": "what goes with it: people around, against the city's mean night",
+    "goes_noise": "what goes with it: sound, against the city's mean night",
+    "goes_hour": "what goes with it: the hour, against the night's mean",
+}
+_UNITS = dict.fromkeys(_PARTS, "probit")
+
+
+@dataclass(frozen=True)
+class _Response:
+    """The response at one moment, in the coordinates of a place: see `population_view`."""
+
+    load: Floats
+    variance: Floats
+    cut_steps: Floats
+    route: npt.NDArray[np.int64]
+    columns: Floats  # (r, p+K-1): what of all coefficients each gradient coordinate touches
+
+
+class _Step:
+    """One step's fields against a response."""
+
+    def __init__(self, fields: xr.Dataset, perception: Perception, city: City) -> None:
+        self.perception = perception
+        self.time = fields["time"].to_numpy().astype("datetime64[ms]")[0]
+        self.zone = city.zone
+        longitude, latitude = city.centre_lonlat()
+        middle = self.time + np.timedelta64(city.settings.night.step_minutes * 30_000, "ms")
+        self.dark = darkness(middle, latitude, longitude)
+        self.features, self.steps = self._features(fields, city.settings.grid.cell_m)
+        self.own = perception.own.on(fields.northing.to_numpy(), fields.easting.to_numpy())
+        self.response = _response(perception, self.time, self.dark, self.zone)
+
+    def view(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The four numbers of each cell and what goes with them, (cells,) f4 each."""
+        perception, response = self.perception, self.response
+        place = np.ix_(range(_N), range(_N))
+        out = np.empty((len(self.features), 4), np.float32)
+        over_rows(
+            population_view,
+            len(out),
+            self.features,
+            self.steps,
+            self.own,
+            perception.classes.share,
+            response.load,
+            response.variance,
+            perception.classes.spread,
+            response.cut_steps,
+            response.route,
+            _joint(response, perception),
+            np.ascontiguousarray(perception.covariance[place]),
+            perception.prior_sd[:_N] ** 2,
+            perception.own.prior_variance,
+            out,
+        )
+        parts = dict(zip(("safety", "safety_sd", "safety_score", "safety_evidence"), out.T, strict=True))
+        return parts | self._goes_with(np.isfinite(out[:, 0]))
+
+    def slopes(self) -> tuple[Floats, Floats]:
+        """P of each cell, and its slope in the gradient coordinates and the place's own effect, (cells, r + 1)."""
+        perception, response = self.perception, self.response
+        x = np.column_stack([self.features.astype(np.float64), np.ones(len(self.features))])
+        p = np.zeros(len(x))
+        slope = np.zeros((len(x), len(response.columns) + 1))
+        for g, share in enumerate(perception.classes.share):
+            m = x @ response.load[g] + self.own[:, 0]
+            v = perception.classes.spread[g] + np.einsum("ij,jk,ik->i", x, response.variance[g], x, optimize=True)
+            v += self.own[:, 1] - perception.own.prior_variance
+            scale = 1 / np.sqrt(1 + v)
+            z = m * scale
+            p += share * ndtr(z)
+            weight = share * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) * scale
+            for feature, coordinate in enumerate(response.route[g]):
+                slope[:, coordinate] += weight * x[:, feature]
+            slope[:, -1] += weight
+        return p, slope
+
+    def _features(self, fields: xr.Dataset, cell_m: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Features of each cell (cells, 7) and their change by one sd of light, people and noise (cells, 3, 7), f4."""
+        scales = self.perception.scales
+        illuminance = _plane(fields["illuminance"])
+        even = covariates.evenness(illuminance, _plane(fields["illuminance_min"]), cell_m)
+        even = np.where(np.isnan(even), np.float32(scales.even), even).ravel()
+        lux = illuminance.ravel()
+        shape = illuminance.shape
+        closing = self._closing(shape)
+        raw = covariates.raw_features(
+            lux,
+            even,
+            _plane(fields["noise"]).ravel(),
+            _plane(fields["footfall"]).ravel(),
+            closing,
+            scales.noise_on_people,
+        )
+        raw[:, [_LIGHT, _EVEN]] *= np.float32(self.dark)
+        unknown = np.isnan(raw)
+        unknown[:, [_LIGHT, _EVEN]] = False  # no light means no place: inside a building
+        typical = scales.typical.astype(np.float32)
+        features = np.where(unknown, typical, raw)
+        features = np.clip(features, scales.low.astype(np.float32), scales.high.astype(np.float32))
+        # In daylight the light columns are 0, below what the answers after dark saw.
+        if self.dark < 1:
+            features[:, [_LIGHT, _EVEN]] = raw[:, [_LIGHT, _EVEN]]
+        return features, self._steps_of(fields, lux, even, unknown)
+
+    def _steps_of(
+        self, fields: xr.Dataset, lux: npt.NDArray[Any], even: npt.NDArray[Any], unknown: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float32]:
+        scales = self.perception.scales
+        steps = np.zeros((lux.size, 3, _N), np.float32)
+        light = covariates.light_slope(lux) * _plane(fields["illuminance_sd"]).ravel() * self.dark
+        steps[:, 0, _LIGHT], steps[:, 0, _EVEN] = light, light * even
+        footfall, spread = _plane(fields["footfall"]).ravel(), _plane(fields["footfall_sd"]).ravel()
+        people = covariates.people_slope(footfall) * spread
+        steps[:, 1, _PEOPLE] = people
+        steps[:, 1, _CROWD] = np.where(covariates.crowd(footfall) > 0, spread, 0)
+        steps[:, 1, _REST] = -scales.noise_on_people[1] * people / 10
+        level = _plane(fields["noise_sd"]).ravel() / 10
+        steps[:, 2, _NOISE] = steps[:, 2, _REST] = level
+        # Where a field is not known, its features can be anything that the answers saw.
+        no_people, no_noise = unknown[:, _PEOPLE], unknown[:, _NOISE]
+        sd = scales.typical_sd.astype(np.float32)
+        steps[no_people, 1] = np.where(np.arange(_N) == _PEOPLE, sd, 0)
+        steps[no_noise, 2] = np.where(np.arange(_N) == _NOISE, sd, 0)
+        return np.nan_to_num(steps, nan=0.0)
+
+    def _closing(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        places = self.perception.places
+        if not places.closes_min.size:
+            return np.zeros(shape[0] * shape[1], np.float32)
+        alone = np.ones((1, 1))
+        wave = [
+            covariates.closing_wave(np.array([self.time]), places.closes_min[[c]], alone, self.zone)[0]
+            for c in range(len(places.closes_min))
+        ]
+        around = np.zeros(places.nearness.shape[1:], np.float32)
+        for height, near in zip(wave, places.nearness, strict=True):
+            if height > 1e-3:
+                np.maximum(around, np.float32(height) * near, out=around)
+        return around.ravel()
+
+    def _goes_with(self, known: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float32]]:
+        """Contribution of light, people and noise against the city's mean night, of the hour against the night's."""
+        perception = self.perception
+        share = perception.classes.share
+        load = (share @ self.response.load[:, :_N]).astype(np.float32)
+        away = self.features - perception.scales.city_mean.astype(np.float32)
+        groups = {"goes_light": [_LIGHT, _EVEN], "goes_people": [_PEOPLE, _CROWD], "goes_noise": [_NOISE, _REST]}
+        goes = {name: away[:, columns] @ load[columns] for name, columns in groups.items()}
+        goes["goes_hour"] = away[:, _CLOSING] * load[_CLOSING] + np.float32(self._hour_against_night())
+        return {name: np.where(known, value, np.nan).astype(np.float32) for name, value in goes.items()}
+
+    def _hour_against_night(self) -> float:
+        """The height of the hour's curve above its mean from 20:00 to 06:00."""
+        beta = self.perception.mean[[COLUMN[name] for name in _TIME_TERMS[:4]]]
+        late = (
+            float(self.perception.classes.share @ self.perception.classes.woman)
+            * self.perception.mean[COLUMN["woman_late"]]
+        )
+        hours = np.concatenate(
+            [covariates.hours_into_night(np.array([self.time]), self.zone), np.arange(2.0, 12.0, 0.25)]
+        )
+        curve = covariates.hour_curve(hours) @ beta + late * (hours - 3.0) / 6
+        return float(curve[0] - curve[1:].mean())
+
+
+def darkness(time: np.datetime64, latitude: float, longitude: float) -> float:
+    """1 while the sun is below -6 degrees, 0 while it is up, in between by its height; polar nights and days too."""
+    elevation = float(sun_elevation(np.array([time], "datetime64[ms]"), latitude, longitude)[0])
+    return float(np.clip(-elevation / 6, 0, 1))
+
+
+def _response(perception: Perception, time: np.datetime64, dark: float, zone: ZoneInfo) -> _Response:
+    """The fitted response at one moment as a linear form in (features, 1) for each class."""
+    classes, size = perception.classes, len(perception.names)
+    p = len(NAMES)
+    moment = covariates.time_design(np.array([time]), zone)[0]
+    late = float(covariates.lateness(np.array([time]), zone)[0])
+    safe = p + perception.safe_from - 2
+    forms = np.zeros((classes.share.size, _N + 1, size))  # class, feature, coefficient
+    for g in range(classes.share.size):
+        forms[g, range(_N), range(_N)] = 1
+        for feature, column in _WOMAN_CROSSED.items():
+            forms[g, feature, column] = classes.woman[g]
+        for feature, column in _OLDER_CROSSED.items():
+            forms[g, feature, column] = classes.older[g]
+        forms[g, _N, :p] = moment + classes.group[g]
+        forms[g, _N, COLUMN["woman_late"]] = classes.woman[g] * late
+        forms[g, _N, COLUMN["day"]] = 1 - dark
+        forms[g, _N, safe] = -1
+    columns, back = np.unique(forms.reshape(-1, size), axis=0, return_inverse=True)
+    return _Response(
+        load=forms @ perception.mean,
+        variance=forms @ perception.covariance @ forms.transpose(0, 2, 1),
+        cut_steps=perception.cuts - perception.mean[safe],
+        route=back.reshape(forms.shape[:2]).astype(np.int64),
+        columns=columns,
+    )
+
+
+def _joint(response: _Response, perception: Perception) -> Floats:
+    return np.ascontiguousarray(response.columns @ perception.covariance @ response.columns.T)
+
+
+def _plane(field: xr.DataArray) -> npt.NDArray[np.float32]:
+    values = field.to_numpy()
+    return np.asarray(values[0] if values.ndim == 3 else values, np.float32)

@@ -1,0 +1,163 @@
+"""The fitted response of feeling safe: coefficients, their uncertainty, whom it is of and what it was fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analytics import covariates
+from analytics.covariates import NAMES, Floats
+from analytics.place_effect import PlaceEffect
+
+
+@dataclass(frozen=True)
+class Places:
+    """What of a place stands still and is asked of it here: venues' closing times and how near they are.
+
+    closes_min : (c,) minutes after local noon; nearness : (c, northing, easting) f4, 1 at a venue, fading
+    """
+
+    closes_min: Floats
+    nearness: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What the answers' own conditions fixed: ranges, typical values and the city's mean night.
+
+    low, high : (7,) 1 and 99 % of the features at the answers; typical, typical_sd : (7,); city_mean : (7,) over the
+    streets of a night; even : typical evenness; noise_on_people : intercept and slope in dB
+    """
+
+    low: Floats
+    high: Floats
+    typical: Floats
+    typical_sd: Floats
+    city_mean: Floats
+    even: float
+    noise_on_people: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The people the population view is of, in classes that differ in how light and people go with their answers.
+
+    share : (g,); woman, older : (g,) 0 or 1; group : (g, p) mean group columns of a class; spread : (g,) variance of
+    the group effects within it; frame : whom they are, in words
+    """
+
+    share: Floats
+    woman: Floats
+    older: Floats
+    group: Floats
+    spread: Floats
+    frame: str
+
+
+@dataclass(frozen=True)
+class Perception:
+    """A fitted response. Without answers `n_answers` is 0 and everything it gives is unknown.
+
+    names : of the p terms and then the K-1 cuts; mean, prior_mean, prior_sd : (p+K-1,); covariance : (p+K-1, p+K-1)
+    safe_from : first category that counts as feeling safe
+    """
+
+    names: tuple[str, ...]
+    mean: Floats
+    covariance: Floats
+    prior_mean: Floats
+    prior_sd: Floats
+    safe_from: int
+    scales: Scales
+    classes: Classes
+    places: Places
+    own: PlaceEffect
+    n_answers: int
+    n_people: int
+    effective_answers: float
+    not_used: int
+    newest: str
+    oldest: str
+    origins: tuple[str, ...]
+    campaigns: tuple[str, ...]
+    preset: str
+    log_likelihood: float
+
+    @property
+    def cuts(self) -> Floats:
+        """(K-1,) ascending."""
+        return self.mean[len(NAMES) :]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether simulated answers are among those it was fitted to."""
+        return "simulated" in self.origins
+
+    def overlap(self) -> Floats:
+        """How much of each number's posterior is its prior: shared area of the two densities, (p+K-1,), 0 to 1.
+
+        Above 0.8 the answers say next to nothing about the term, and no effect may be claimed (perception.md 7).
+        """
+        return np.array(
+            [
+                _normal_overlap(*pair)
+                for pair in zip(
+                    self.prior_mean, self.prior_sd, self.mean, np.sqrt(np.diag(self.covariance)), strict=True
+                )
+            ]
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Each number with its words, prior, posterior and overlap."""
+        words = {term.name: term.words for term in covariates.TERMS}
+        return pd.DataFrame(
+            {
+                "term": self.names,
+                "words": [words.get(name, name.replace("_", " ")) for name in self.names],
+                "prior_mean": self.prior_mean,
+                "prior_sd": self.prior_sd,
+                "mean": self.mean,
+                "sd": np.sqrt(np.diag(self.covariance)),
+                "overlap": self.overlap(),
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, texts and arrays, nested by part."""
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        content["own"] = self.own.to_dict()
+        for name in ("scales", "classes", "places"):
+            part = getattr(self, name)
+            content[name] = {key: getattr(part, key) for key in part.__dataclass_fields__}
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Perception:
+        """What `to_dict` gave."""
+        values = dict(content)
+        scales = dict(values["scales"])
+        scales["noise_on_people"] = tuple(scales["noise_on_people"])
+        values |= {
+            "scales": Scales(**scales),
+            "classes": Classes(**values["classes"]),
+            "places": Places(**values["places"]),
+            "own": PlaceEffect.from_dict(values["own"]),
+        }
+        for name in ("names", "origins", "campaigns"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def _normal_overlap(mean_a: float, sd_a: float, mean_b: float, sd_b: float) -> float:
+    """Area that two normal densities share."""
+    low = min(mean_a - 6 * sd_a, mean_b - 6 * sd_b)
+    high = max(mean_a + 6 * sd_a, mean_b + 6 * sd_b)
+    at = np.linspace(low, high, 4001)
+    a = np.exp(-0.5 * ((at - mean_a) / sd_a) ** 2) / sd_a
+    b = np.exp(-0.5 * ((at - mean_b) / sd_b) ** 2) / sd_b
+    return float(np.minimum(a, b).sum() * (at[1] - at[0]) / np.sqrt(2 * np.pi))
