@@ -47,7 +47,8 @@ def due_steps(city: City, night: Night, now: np.datetime64, meta: Meta | None) -
     steps = night_steps(city, night)
     past = np.array([cut_of(city, step) <= now for step in steps], bool)
     done = np.isin(steps, closed_steps(meta)) if meta is not None else np.zeros(len(steps), bool)
-    return steps[past & ~done]
+    due: Times = steps[past & ~done]
+    return due
 
 
 def received_by(records: Records, cut: np.datetime64) -> Records:
@@ -66,7 +67,8 @@ def changed_steps(city: City, meta: Meta, records: Records) -> Times:
     cuts = np.array([cut_of(city, step) for step in steps], "datetime64[ms]")
     counts = np.searchsorted(arrivals, cuts, side="right")
     made_from = np.array([entry["records"] for entry in meta["closed"]], np.int64)
-    return steps[counts != made_from]
+    changed: Times = steps[counts != made_from]
+    return changed
 
 
 @dataclass
@@ -120,7 +122,7 @@ class Desk:
 def simulated(city: City, model: Model) -> bool:
     """Whether anything behind the city's pages is simulated: the city itself, a site, or an answer of the model."""
     sites = city.places("sites")
-    return bool(city.simulated or (sites["origin"] == "simulated").any() or getattr(model, "simulated", False))
+    return bool(city.simulated or (sites["origin"] == "simulated").any() or model.simulated)
 
 
 def attribution(city: City) -> list[str]:

@@ -2,8 +2,182 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from analytics.model import Model
+
+
+CityFolder = Annotated[Path, typer.Argument(metavar="CITY", help="The city folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command `noctule`."""
+    app.command("map")(map_)
+    app.command("replay")(replay)
+    app.command("export")(export)
+    app.command("fit")(fit)
+
+
+def fit(
+    city: CityFolder,
+    night: Annotated[
+        str, typer.Option(help="The night it is for, 2026-11-20; the city's present night if empty.")
+    ] = "",
+    preset: Annotated[str, typer.Option(help="Priors: standard, or sceptical of what light does.")] = "standard",
+    as_json: AsJson = False,
+) -> None:
+    """Fit how safe people feel to what they answered, with what was learnt from all nights before one.
+
+    Example: noctule fit helsinki --night 2026-11-20
+    """
+    import json
+
+    from analytics.model import fit as fit_model
+    from sensors.city import City
+    from sensors.clock import city_clock
+    from sensors.night import Night, night_of
+
+    opened = City.open(city)
+    try:
+        wanted = Night.named(night, opened.zone) if night else night_of(city_clock(city).now(), opened.zone)
+    except ValueError:
+        raise typer.BadParameter(f"night '{night}' must be a day like 2026-11-20", param_hint="--night") from None
+    with _fit_progress(hidden=as_json) as progress:
+        model = fit_model(opened, wanted, preset=preset, progress=progress)
+    print(json.dumps(model.summary(), ensure_ascii=False) if as_json else _fit_text(opened.name, model))
+
+
+def _fit_progress(hidden: bool) -> Any:
+    """A bar on stderr while the fields at the answers are computed."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def showing() -> Iterator[Callable[[int, int], None]]:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), disable=hidden, transient=True) as bar:
+            task = bar.add_task("fields at the answers", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    return showing()
+
+
+def _fit_text(name: str, model: Model) -> str:
+    """The fitted response as a table: what goes with feeling safer (+) or less safe (-), in probit units."""
+    perception = model.perception
+    if not perception.n_answers:
+        return (
+            f"{name}: model {model.digest} for the night of {model.night}, without answers.\n"
+            f"Light, footfall and noise are mapped; how safe people feel is not, until 'noctule survey import' brings answers."
+        )
+    lines = [
+        f"{name}: model {model.digest} for the night of {model.night}",
+        f"{perception.n_answers} answers of {perception.n_people} people from {perception.oldest} to {perception.newest}"
+        f" (worth {perception.effective_answers:.0f} of tonight), {', '.join(perception.origins)};"
+        f" {perception.not_used} of other instruments not used",
+        f"shown for {perception.classes.frame}",
+        "",
+        "what goes with feeling safer (+) or less safe (-), in sd of how people differ",
+        f"{'':<42}{'before asking':>16}{'after asking':>16}{'overlap':>9}",
+    ]
+    for row in perception.table().itertuples():
+        said = "" if row.overlap <= 0.8 else "  the answers say little"
+        lines.append(
+            f"{row.words:<42}{row.prior_mean:>+8.2f} ±{row.prior_sd:>5.2f} {row.mean:>+8.2f} ±{row.sd:>5.2f}"
+            f"{row.overlap:>9.2f}{said}"
+        )
+    shown, cells = int((model.support.size_m > 0).sum()), model.support.size_m.size
+    lines += [
+        "",
+        f"{shown} of {cells} cells of {model.support.cell_m:g} m have enough people who answered nearby; the rest is hatched",
+        "These are associations with what people report feeling; they say nothing about crime or about any person.",
+    ]
+    if model.simulated:
+        lines.append("SIMULATED: not what people here said")
+    return "\n".join(lines)
+
+
+def map_(city: CityFolder) -> None:
+    """Keep the map of now fresh and close each step when it is due, until stopped.
+
+    Example: noctule map helsinki
+    """
+    from analytics.mapping import run
+    from sensors.city import City
+
+    run(City.open(city))
+
+
+def replay(
+    city: CityFolder,
+    from_: Annotated[str, typer.Option("--from", metavar="NIGHT", help="First night, YYYY-MM-DD.")],
+    to: Annotated[str, typer.Option("--to", metavar="NIGHT", help="Last night; the first without it.")] = "",
+    scheduler: Annotated[str, typer.Option(metavar="ADDRESS", help="A Dask cluster, tcp://host:port.")] = "",
+    cut: Annotated[
+        Cut, typer.Option(help="Readings as live had them at each close, or all that came since.")
+    ] = Cut.CLOSE,
+    write: Annotated[bool, typer.Option("--write", help="Keep differing nights as a new version.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute past nights again and compare them, bit by bit, with the pages that live closed.
+
+    A night without any page is written. Example: noctule replay helsinki --from 2026-11-13 --to 2026-11-14
+    """
+    from analytics import replay as room
+    from sensors.city import City
+    from sensors.errors import StoreError
+
+    opened = City.open(city)
+    first = _night_named(opened, from_)
+    last = _night_named(opened, to) if to else first
+    results = room.replay(opened, first, last, scheduler=scheduler or None, cut=cut.value, write=write)
+    for result in results:
+        typer.echo(json.dumps(result.to_dict()) if as_json else result.sentence)
+    if any(result.refused for result in results):
+        raise StoreError("not every night could be replayed")
+
+
+def export(
+    city: CityFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file (for zarr the folder) to write.")],
+    night: Annotated[str, typer.Option(metavar="NIGHT", help="YYYY-MM-DD.")],
+    format: Annotated[str, typer.Option(help="netcdf, cog, zarr, geoparquet, csv or geojson.")],
+    layer: Annotated[str, typer.Option(help="safety, illuminance, noise, footfall or goes; all without it.")] = "",
+    step: Annotated[str, typer.Option(metavar="TIME", help="One step, local like 23:15; all without it.")] = "",
+    public: Annotated[bool, typer.Option("--public", help="The public level: a day old, cells of 200 m.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hand out a night's released pages with licence and provenance.
+
+    Example: noctule export helsinki --night 2026-11-20 --format cog --layer safety --step 23:15 safety.tif
+    """
+    from analytics import export as room
+    from sensors.city import City
+
+    opened = City.open(city)
+    named = _night_named(opened, night)
+    moment = room.step_named(opened, named, step) if step else None
+    level = "public" if public else "atlas"
+    done = room.export(opened, named, format, out, layer=layer or None, step=moment, level=level)
+    size = sum(file.stat().st_size for file in ([done] if done.is_file() else done.rglob("*")) if file.is_file())
+    if as_json:
+        typer.echo(json.dumps({"out": str(done), "bytes": size, "format": format, "night": named.name}))
+    else:
+        typer.echo(f"{done}: {size / 1e6:.1f} MB")
+
+
+def _night_named(city: City, name: str) -> Night:
+    from sensors.night import Night
+
+    try:
+        return Night.named(name, city.zone)
+    except ValueError:
+        raise typer.BadParameter(f"'{name}' is not a night; write its evening like 2026-11-20") from None

@@ -206,10 +206,10 @@ def _change(entry: Any, city: City, problems: list[str]) -> Change | None:
     if what == "replace" and not new:
         problems.append("replace needs at least one of " + ", ".join([*_LAMP_NUMBERS, "luminaire"]))
     level = entry.get("level")
-    if what == "dim" and not (_number(level) and 0 <= level <= 1):
+    fraction = float(level) if level is not None and _number(level) else np.nan
+    if what == "dim" and not 0 <= fraction <= 1:
         problems.append(f"level is {level!r}; expected a number between 0 (off) and 1 (full output)")
-        level = None
-    return Change(what, rows, hours, None if level is None else float(level), new, positions)
+    return Change(what, rows, hours, fraction if what == "dim" else None, new, positions)
 
 
 def _lamp_values(entry: Mapping[str, Any], allowed: set[str], problems: list[str]) -> dict[str, float | str]:
