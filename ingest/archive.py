@@ -202,7 +202,7 @@ class Follower:
         if not parts:
             return empty_records()
         records = np.concatenate(parts)
-        return records[_nights(records, self.city).astype(str) >= self.since] if self.since else records
+        return records[_nights(records, self.city) >= np.datetime64(self.since, "D")] if self.since else records
 
     def close(self) -> None:
         """Close the files."""

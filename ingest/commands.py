@@ -43,7 +43,7 @@ def ingest(
     from ingest.service import run
     from sensors.city import City
 
-    run(City.open(city), url=broker, password=password)
+    run(City.open(city), url=broker, password=password, say=lambda sentence: typer.echo(sentence, err=True))
 
 
 def health(

@@ -340,6 +340,8 @@ class Publisher(_Link):
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, token: object = None) -> None:
         """Hand over a message; returns at once while fewer than `window` wait for their acknowledgement."""
+        if len(payload) > MAXIMUM_PACKET:  # a broker would hang up on it, again and again
+            raise BrokerError(f"a message of {len(payload)} bytes on '{topic}' is more than {MAXIMUM_PACKET}")
         self._waiting.append((topic, payload, retain, token))
         self._send()
         while self.unacknowledged >= self.window:

@@ -102,12 +102,14 @@ def run(
     password: str = "",
     until: Callable[[], bool] | None = None,
     disk: Disk | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Ingest for a city until SIGTERM, SIGINT or `until()`; BrokerError when another client takes our session.
 
     shard : name of the log this process writes, and part of its session's name
     url : broker, instead of the one in city.toml
     password : of the account `broker.user` of city.toml
+    say : is told each change of the connection, in a sentence
     """
     stopped = threading.Event()
     if threading.current_thread() is threading.main_thread():
@@ -115,14 +117,22 @@ def run(
             signal.signal(number, lambda *_: stopped.set())
     folder = city.shelf("log", shard)
     with shelf_lock(folder, f"noctule ingest {city.path}"):
-        service = Service(city, shard, url or city.settings.broker.url, password, disk)
+        service = Service(city, shard, url or city.settings.broker.url, password, disk, say)
         service.run(lambda: stopped.is_set() or (until is not None and until()))
 
 
 class Service:
     """One shard's ingest; the caller holds the lock of its folder."""
 
-    def __init__(self, city: City, shard: str, url: str, password: str = "", disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        city: City,
+        shard: str,
+        url: str,
+        password: str = "",
+        disk: Disk | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         broker = city.settings.broker
         self.city = city
         self.shard = shard
@@ -155,7 +165,8 @@ class Service:
         self._compactor: threading.Thread | None = None
         self._compacted = time.monotonic()
         self._health_at = 0.0
-        self._said = ""
+        self._said = self.subscriber.sentence
+        self._say = say or (lambda _sentence: None)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop()`."""
@@ -203,8 +214,11 @@ class Service:
             self._store()
         if self._group is None and self._sealed is None:
             self._upto.say(self.clock.now_ms())
-        if time.monotonic() >= self._health_at or self.subscriber.state != self._said:
-            self._said = self.subscriber.state
+        changed = self.subscriber.sentence != self._said
+        if changed:
+            self._said = self.subscriber.sentence
+            self._say(self._said)
+        if changed or time.monotonic() >= self._health_at:
             self._health_at = time.monotonic() + HEALTH_S
             self._look_around()
 

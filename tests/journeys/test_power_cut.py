@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -78,16 +79,39 @@ def embedded(folder: Path) -> Iterator[str]:
         broker.stop()
 
 
-def start_ingest(city: City, url: str) -> subprocess.Popen[bytes]:
-    """An ingest of its own process; returns once it is subscribed."""
-    before = health_written(city)
-    process = subprocess.Popen([sys.executable, "-m", "noctule", "ingest", str(city.path), "--broker", url], cwd=ROOT)
-    deadline = time.monotonic() + DEADLINE_S
-    while health_written(city) == before or read_health(city)["state"] != "connected":
-        assert process.poll() is None, "ingest ended by itself"
-        assert time.monotonic() < deadline, f"ingest does not connect: {read_health(city)['sentence']}"
-        time.sleep(0.02)
-    return process
+class Ingest:
+    """The ingest of a city, in a process of its own, started as often as it is killed."""
+
+    def __init__(self, city: City, url: str) -> None:
+        self.city = city
+        self.url = url
+        self.start()
+
+    def start(self) -> None:
+        """Returns once it is subscribed."""
+        before = health_written(self.city)
+        command = [sys.executable, "-m", "noctule", "ingest", str(self.city.path), "--broker", self.url]
+        self.process = subprocess.Popen(command, cwd=ROOT)
+        deadline = time.monotonic() + DEADLINE_S
+        while health_written(self.city) == before or read_health(self.city)["state"] != "connected":
+            assert self.process.poll() is None, "ingest ended by itself"
+            assert time.monotonic() < deadline, f"ingest does not connect: {read_health(self.city)['sentence']}"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.kill()
 
 
 def health_written(city: City) -> int:
@@ -125,8 +149,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(tmp_path, broke
     meters = city.places("sites").query("quantity == 'sound_laeq'")[["site", "device"]].to_numpy()
     sent = 0
     follower = follow(city)
-    with broker(tmp_path / "broker") as url:
-        ingest = start_ingest(city, url)
+    with broker(tmp_path / "broker") as url, Ingest(city, url) as ingest:
         with Publisher(url, "sensors") as sensors:
 
             def publish(count: int) -> None:
@@ -142,10 +165,9 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(tmp_path, broke
             generator = np.random.default_rng(7)
             for _ in range(KILLS):
                 publish(PER_LIFE // 2 + int(generator.integers(PER_LIFE // 2)))
-                ingest.send_signal(signal.SIGKILL)  # while it still has its hands full
-                ingest.wait(10)
+                ingest.kill()  # while it still has its hands full
                 publish(PER_LIFE // 4)  # nobody listens; the broker keeps them
-                ingest = start_ingest(city, url)
+                ingest.start()
             publish(PER_LIFE // 4)
             assert sensors.flush(DEADLINE_S)
             acknowledged = set(sensors.acknowledged)
@@ -154,8 +176,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(tmp_path, broke
         while (missing := acknowledged - set(stored(city))) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert not missing, f"{len(missing)} acknowledged readings were lost"
-        ingest.terminate()
-        assert ingest.wait(30) == 0
+        assert ingest.stop() == 0
     assert read_health(city)["state"] == "stopped"
     found = stored(city)
     assert sorted(found) == sorted(acknowledged)

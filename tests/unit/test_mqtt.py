@@ -265,6 +265,11 @@ def test_a_publisher_waits_while_too_much_is_in_flight(broker):
         assert list(publisher.acknowledged) == list(range(50))
 
 
+def test_a_message_that_no_broker_would_take_is_refused_at_once(broker):
+    with Publisher(broker.url, "replay") as publisher, pytest.raises(BrokerError, match="262145 bytes"):
+        publisher.publish("noctule/town/a/power", bytes(262_145))
+
+
 def test_addresses():
     assert parse_address("mqtt://broker.town") == Address("broker.town", 1883, False)
     assert parse_address("mqtts://broker.town") == Address("broker.town", 8883, True)
