@@ -1,5 +1,6 @@
 """How strongly two places resemble each other, by the metres between them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +49,9 @@ class Matern:
 
     def distance_at(self, correlation: float) -> float:
         """Metres at which the correlation has fallen to `correlation` (between 0 and 1), by bisection."""
-        near, far = 0.0, 40.0 * self.range_m
-        for _ in range(60):
+        near, far = 0.0, 60.0  # of r = sqrt(2 nu) d / ell; beyond, the correlation is below 1e-22
+        for _ in range(50):
             middle = 0.5 * (near + far)
-            near, far = (middle, far) if self(middle) > correlation * self.variance else (near, middle)
-        return 0.5 * (near + far)
+            polynomial = {1: 1.0, 3: 1.0 + middle, 5: 1.0 + middle + middle * middle / 3}[self.two_nu]
+            near, far = (middle, far) if polynomial * math.exp(-middle) > correlation else (near, middle)
+        return 0.5 * (near + far) / self.scale

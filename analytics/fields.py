@@ -84,9 +84,10 @@ def fields_at(surroundings: Surroundings, knowledge: Knowledge, records: Records
 
 
 def _dataset(surroundings: Surroundings, step: np.datetime64, layers: dict[str, NDArray[Any]]) -> xr.Dataset:
-    dataset = surroundings.grid.dataset().assign_coords(time=("time", [step.astype("datetime64[ns]")]))
+    variables = {}
     for name, layer in layers.items():
         kind = np.uint8 if name.endswith("_origin") else np.float32
         values = np.ascontiguousarray(layer, kind)[np.newaxis]
-        dataset[name] = (("time", "northing", "easting"), values, dict(_ATTRIBUTES[name]))
-    return dataset
+        variables[name] = (("time", "northing", "easting"), values, dict(_ATTRIBUTES[name]))
+    coordinates = {"time": ("time", [step.astype("datetime64[ns]")]), **surroundings.grid.dataset().coords}
+    return xr.Dataset(variables, coordinates)

@@ -17,8 +17,8 @@ from analytics.kernels.buckets import Buckets, sort_into_buckets
 from analytics.kernels.jit import over_rows
 
 _NODES_PER_RANGE = 12.0  # lattice step <= range / 12: interpolation error stays below a hundredth of the posterior sd
-_NODES_PER_SPACING = 2.0  # and two nodes between neighbouring sensors where the sensors are exact enough to show it
 _EXACT = 1e-3  # noise / variance below this: float64, and nodes at every cell
+_UNRELATED = 5e-4  # a sensor with less correlation than this cannot move a mean by what anyone could see
 _EVEN = 1e-6  # coordinates count as evenly spaced to this share of the step
 
 
@@ -77,8 +77,13 @@ def krige_cells(
     cells_east: NDArray[np.float64],
     cells_north: NDArray[np.float64],
     covariance: Matern,
+    *,
+    nodes_per_range: float = _NODES_PER_RANGE,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Do what `krige` does for plain coordinate arrays of cell centres; return mean and variance as (north, east)."""
+    """Do what `krige` does for plain coordinate arrays of cell centres; return mean and variance as (north, east).
+
+    nodes_per_range : least number of lattice nodes along one covariance range
+    """
     shape = (cells_north.size, cells_east.size)
     sensors = prepare(easting, northing, value, noise_variance, covariance)
     if sensors is None or 0 in shape:
@@ -93,7 +98,9 @@ def krige_cells(
         mean, variance = _at_points(sensors, at_east.ravel(), at_north.ravel(), covariance)
         mean, variance = mean.reshape(shape), variance.reshape(shape)
     else:
-        mean, variance = _on_lattice(sensors, cells_east[0], cells_north[0], steps[0], shape, covariance)
+        mean, variance = _on_lattice(
+            sensors, cells_east[0], cells_north[0], steps[0], shape, covariance, nodes_per_range
+        )
     return _scaled(mean, variance, covariance)
 
 
@@ -165,9 +172,15 @@ def neighbours_for(sensors: Sensors) -> int:
 
 
 def _on_lattice(
-    sensors: Sensors, east: float, north: float, cell_m: float, shape: tuple[int, int], covariance: Matern
+    sensors: Sensors,
+    east: float,
+    north: float,
+    cell_m: float,
+    shape: tuple[int, int],
+    covariance: Matern,
+    nodes_per_range: float,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    factor = _cells_per_node(sensors, cell_m, covariance)
+    factor = _cells_per_node(sensors, cell_m, covariance, nodes_per_range)
     index = sensors.buckets
     margin = 2 if factor > 1 else 0
     rows, columns = (-(-n // factor) + 2 * margin for n in shape)
@@ -178,6 +191,7 @@ def _on_lattice(
     mean, variance = np.empty((rows, columns), work), np.empty((rows, columns), work)
     over_rows(
         tiles.krige_tiles, -(-rows // tiles.TILE), node_m, origin_east, origin_north, neighbours_for(sensors),
+        covariance.distance_at(_UNRELATED),
         covariance.two_nu, covariance.scale, index.start, index.n_east, index.n_north, index.width,
         index.east, index.north, sensors.value, sensors.noise, mean, variance,
     )  # fmt: skip
@@ -190,11 +204,11 @@ def _on_lattice(
     return fine_mean, fine_variance
 
 
-def _cells_per_node(sensors: Sensors, cell_m: float, covariance: Matern) -> int:
+def _cells_per_node(sensors: Sensors, cell_m: float, covariance: Matern, nodes_per_range: float) -> int:
     """Cells from one node to the next: 1 where the field has cusps or pinholes that a lattice would step over."""
     if covariance.two_nu == 1 or sensors.noise.dtype == np.float64:
         return 1  # nu = 1/2 has a cusp, and an exact sensor a pinhole in the variance, at every sensor
-    step = covariance.range_m / _NODES_PER_RANGE
+    step = covariance.range_m / nodes_per_range
     return max(1, min(int(step / cell_m), 64))
 
 
@@ -205,6 +219,7 @@ def _at_points(
     mean, variance = np.empty(at_east.size, sensors.value.dtype), np.empty(at_east.size, sensors.value.dtype)
     over_rows(
         tiles.krige_points, at_east.size, at_east - index.west, at_north - index.south, neighbours_for(sensors),
+        covariance.distance_at(_UNRELATED),
         covariance.two_nu, covariance.scale, index.start, index.n_east, index.n_north, index.width,
         index.east, index.north, sensors.value, sensors.noise, mean, variance,
     )  # fmt: skip

@@ -84,7 +84,9 @@ def light_field(surroundings: Surroundings, profile: Profile, records: Records, 
     illuminance = np.exp(np.log(total) + correction.mean + np.float32(shape + correction.shift))
     lowest = np.empty(grid.shape, np.float32)
     outside = surroundings.street & ~surroundings.indoor
-    over_rows(kernels.lowest_around, grid.shape[0], _CHECK_RADIUS_M / grid.cell_m, outside, illuminance, lowest)
+    walked = np.where(outside, illuminance, np.float32(np.inf))
+    over_rows(kernels.lowest_around, grid.shape[0], _CHECK_RADIUS_M / grid.cell_m, walked, lowest)
+    lowest = np.where(np.isinf(lowest), illuminance, lowest)  # no street within reach: the place speaks for itself
     origin = correction.origin
     if state.simulated.any():
         origin = origin | np.where(_simulated_light(surroundings, state, lamps), SIMULATED, 0).astype(np.uint8)

@@ -41,21 +41,20 @@ def said(records: Records, sites: Sites, quantity: str, after: np.datetime64 | N
 
     records : in the order of their keys, so ascending in time
     """
+    code = QUANTITIES[quantity].code
     times = records["time"]
     first = 0 if after is None else int(np.searchsorted(times, after, side="right"))
-    part = records[first : int(np.searchsorted(times, until, side="right"))]
-    part = part[part["quantity"] == QUANTITIES[quantity].code]
-    part = part[usable(part["flags"]) & np.isfinite(part["value"])]
-    row = sites.rows(part["site"])
-    # a registered site of another quantity, or one not yet or no longer valid, says nothing here
-    known = row >= 0
-    time = part["time"]
-    known &= sites.quantity[row] == QUANTITIES[quantity].code if row.size else known
-    valid_from, valid_to = sites.valid_from[row], sites.valid_to[row]
-    known &= ~(valid_from > time) & ~(valid_to < time)
-    return Said(
-        row[known], time[known], part["value"][known].astype(np.float64), part["duration_s"][known].astype(np.float64)
-    )
+    last = int(np.searchsorted(times, until, side="right"))
+    if not sites.site.size:
+        last = first
+    place = first + np.flatnonzero(records["quantity"][first:last] == code)
+    time, value, row = times[place], records["value"][place], sites.rows(records["site"][place])
+    # an unknown site, a registered one of another quantity, or one not yet or no longer valid says nothing here
+    known = (row >= 0) & usable(records["flags"][place]) & np.isfinite(value)
+    if row.size:
+        known &= (sites.quantity[row] == code) & ~(sites.valid_from[row] > time) & ~(sites.valid_to[row] < time)
+    duration = records["duration_s"][place[known]].astype(np.float64)
+    return Said(row[known], time[known], value[known].astype(np.float64), duration)
 
 
 def latest(readings: Said, n_sites: int) -> tuple[NDArray[np.float64], NDArray[np.datetime64]]:

@@ -6,6 +6,7 @@ Computed once from the city folder; `digest` names it, so that a page can say wh
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import geopandas
@@ -63,10 +64,16 @@ class Sites:
 
     def rows(self, numbers: NDArray[np.uint32]) -> NDArray[np.int64]:
         """The row of each site number, -1 where the register has no such site."""
-        if self.site.size == 0:
-            return np.full(numbers.shape, -1, np.int64)
-        row = np.searchsorted(self.site, numbers).clip(0, self.site.size - 1)
-        return np.where(self.site[row] == numbers, row, -1)
+        listed = self._row_of_number
+        row = listed[np.minimum(numbers, listed.size - 1)]
+        return np.where(numbers < listed.size, row, -1)
+
+    @cached_property
+    def _row_of_number(self) -> NDArray[np.int64]:
+        """Row by site number: numbers are given out one after the other, so the table is dense."""
+        listed = np.full(int(self.site.max(initial=0)) + 1, -1, np.int64)
+        listed[self.site] = np.arange(self.site.size)
+        return listed
 
 
 @dataclass(frozen=True)

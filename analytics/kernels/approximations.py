@@ -17,7 +17,8 @@ from analytics.kernels.jit import kernel
 f4 = np.float32
 i4 = np.int32
 
-if numba_config.DISABLE_JIT:  # an intrinsic exists for the compiler only; plain Python looks at the bits through a view
+# An intrinsic exists for the compiler only; without it plain Python looks at the bits through a view.
+if numba_config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets its settings when it is imported
 
     def float_of_bits(bits: Any) -> Any:
         """The float32 that these 32 bits spell."""

@@ -15,6 +15,7 @@ DISTANCE_TILE = 16  # cells along the side of a tile that shares its candidates
 _CANDIDATES = 32
 _POINTS_PER_BUCKET = 3.0
 _FAR = 1e30
+EVERYWHERE = 1e29  # a reach that holds back nothing
 
 
 class Buckets(NamedTuple):
@@ -58,6 +59,7 @@ def nearest(
     at_north: Any,
     half: Any,
     k: Any,
+    reach: Any,
     start: Any,
     n_east: Any,
     n_north: Any,
@@ -69,8 +71,9 @@ def nearest(
 ) -> Any:
     """Find the k points nearest to the square of half-width `half` around (at_east, at_north); return how many.
 
-    Distance is to the square's edge, 0 inside, plus a thousandth of the squared distance to its centre, which
-    orders the points inside. found : (k,) i8 sorted points; distance2 : (k,) f8, ascending; equal ones in sorted order.
+    Points farther than `reach` metres from the square are not looked for. Distance is to the square's edge, 0 inside,
+    plus a thousandth of the squared distance to its centre, which orders the points inside. found : (k,) i8 sorted
+    points; distance2 : (k,) f8, ascending; equal ones in sorted order.
     """
     column = min(max(int(at_east / width), 0), n_east - 1)
     row = min(max(int(at_north / width), 0), n_north - 1)
@@ -80,7 +83,7 @@ def nearest(
         bottom, top = row - ring, row + ring
         left, right = column - ring, column + ring
         for r in range(max(bottom, 0), min(top, n_north - 1) + 1):
-            whole = r == bottom or r == top
+            whole = abs(r - row) == ring
             c = max(left, 0)
             while c <= min(right, n_east - 1):
                 if not whole and c != left and c != right:
@@ -94,6 +97,8 @@ def nearest(
                     out_east = max(abs(d_east) - half, 0.0)
                     out_north = max(abs(d_north) - half, 0.0)
                     d = out_east * out_east + out_north * out_north
+                    if d > reach * reach:
+                        continue
                     d += 1e-3 * (d_east * d_east + d_north * d_north)
                     if n < k or d < distance2[n - 1]:
                         j = n if n < k else k - 1
@@ -114,9 +119,9 @@ def nearest(
             gap = min(gap, at_north - bottom * width)
         if top < n_north - 1:
             gap = min(gap, (top + 1) * width - at_north)
-        if gap == _FAR:
-            break
         gap -= half
+        if gap > reach:
+            break
         if n == k and gap > 0 and gap * gap >= distance2[k - 1]:
             break
         ring += 1
@@ -149,38 +154,43 @@ def nearest_distance(
     rows, columns = out.shape
     half = 0.5 * DISTANCE_TILE * cell
     diagonal = half * np.sqrt(2.0)
+    step = np.float32(cell)
     for tile_row in range(first, last):
         r0, r1 = tile_row * DISTANCE_TILE, min((tile_row + 1) * DISTANCE_TILE, rows)
         for c0 in range(0, columns, DISTANCE_TILE):
             c1 = min(c0 + DISTANCE_TILE, columns)
             middle_east = origin_east + (c0 + 0.5 * (DISTANCE_TILE - 1)) * cell
             middle_north = origin_north + (r0 + 0.5 * (DISTANCE_TILE - 1)) * cell
-            nearest(middle_east, middle_north, 0.0, 1, start, n_east, n_north, width, east, north, found, distance2)
+            nearest(
+                middle_east, middle_north, 0.0, 1, EVERYWHERE, start, n_east, n_north, width, east, north, found,
+                distance2,
+            )  # fmt: skip
             d_east, d_north = east[found[0]] - middle_east, north[found[0]] - middle_north
             bound = np.sqrt(d_east * d_east + d_north * d_north) + diagonal  # no cell of the tile has to look farther
-            limit = bound * bound + 1e-3 * (bound + diagonal) ** 2
             n = nearest(
-                middle_east, middle_north, half, k, start, n_east, n_north, width, east, north, found, distance2
+                middle_east, middle_north, half, k, bound, start, n_east, n_north, width, east, north, found, distance2
             )
-            shared = n == east.size or distance2[n - 1] > limit
+            shared = n < k or k == east.size
             for r in range(r0, r1):
                 at_north = origin_north + r * cell
+                line = out[r, c0:c1]
                 if shared:
-                    for c in range(c0, c1):
-                        out[r, c] = np.float32(_FAR)
+                    for c in range(line.size):
+                        line[c] = np.float32(_FAR)
                     for i in range(n):
-                        if distance2[i] > limit:
-                            break
                         d_north2 = np.float32((north[found[i]] - at_north) ** 2)
                         offset = np.float32(origin_east + c0 * cell - east[found[i]])
-                        for c in range(c0, c1):
-                            d_east32 = offset + np.float32(c - c0) * np.float32(cell)
-                            out[r, c] = min(out[r, c], d_east32 * d_east32 + d_north2)
-                    for c in range(c0, c1):
-                        out[r, c] = np.sqrt(out[r, c])
+                        for c in range(line.size):
+                            d = offset + np.float32(np.int32(c)) * step
+                            line[c] = min(line[c], d * d + d_north2)
+                    for c in range(line.size):
+                        line[c] = np.sqrt(line[c])
                 else:
-                    for c in range(c0, c1):
-                        at_east = origin_east + c * cell
-                        nearest(at_east, at_north, 0.0, 1, start, n_east, n_north, width, east, north, found, distance2)
+                    for c in range(line.size):
+                        at_east = origin_east + (c0 + c) * cell
+                        nearest(
+                            at_east, at_north, 0.0, 1, bound, start, n_east, n_north, width, east, north, found,
+                            distance2,
+                        )  # fmt: skip
                         d_east, d_north = east[found[0]] - at_east, north[found[0]] - at_north
-                        out[r, c] = np.sqrt(d_east * d_east + d_north * d_north)
+                        line[c] = np.sqrt(d_east * d_east + d_north * d_north)

@@ -32,7 +32,8 @@ def quartic_sum(
             c1 = min(int(np.floor((east[k] + reach - west) / cell)) + 1, columns)
             rest = one - np.float32(d_north * d_north) * inverse
             offset = np.float32(west + c0 * cell - east[k])
-            for j in range(c1 - c0):
+            line = out[row, c0 : max(c0, c1)]
+            for j in range(line.size):
                 d_east = offset + np.float32(np.int32(j)) * step
                 q = max(rest - d_east * d_east * inverse, zero)
-                out[row, c0 + j] += w * q * q
+                line[j] += w * q * q

@@ -62,9 +62,11 @@ def over_rows(loop: Callable[..., Any], n_rows: int, *arguments: Any) -> None:
 def threads_in_use() -> int:
     """Threads that kernels run on: what `use_threads` says, else NUMBA_NUM_THREADS, else one a processor."""
     wanted = _threads.get()
-    if numba_config.DISABLE_JIT:
+    if numba_config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets its settings when it is imported
         return 1
-    return int(numba_config.NUMBA_NUM_THREADS) if wanted is None else wanted
+    if wanted is not None:
+        return wanted
+    return int(numba_config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # as above
 
 
 @contextmanager

@@ -80,7 +80,8 @@ def light_raster(
             below *= below
             above *= above
             offset = np.float32(west + c0 * cell - east[k])
-            for j in range(c1 - c0):
+            line, share_line = total[row, c0 : max(c0, c1)], weighted[row, c0 : max(c0, c1)]
+            for j in range(line.size):
                 d_east = offset + np.float32(np.int32(j)) * step
                 left, right = d_east + lo, d_east + hi
                 left *= left
@@ -88,8 +89,8 @@ def light_raster(
                 lux = (
                     horizontal(left + below, h2, scale, shape, one) + horizontal(right + below, h2, scale, shape, one)
                 ) + (horizontal(left + above, h2, scale, shape, one) + horizontal(right + above, h2, scale, shape, one))
-                total[row, c0 + j] += lux
-                weighted[row, c0 + j] += share * lux
+                line[j] += lux
+                share_line[j] += share * lux
 
 
 @cell_kernel()
@@ -137,11 +138,8 @@ def light_points(
 
 
 @cell_kernel()
-def lowest_around(first: Any, last: Any, radius_cells: Any, counts: Any, value: Any, out: Any) -> None:
-    """Fill rows of `out` with the lowest `value` within radius_cells of each cell, over cells where `counts` is true.
-
-    A cell with no such cell around it keeps its own value.
-    """
+def lowest_around(first: Any, last: Any, radius_cells: Any, value: Any, out: Any) -> None:
+    """Fill rows of `out` with the lowest `value` within radius_cells of each cell; infinite cells do not count."""
     rows, columns = value.shape
     reach = int(radius_cells)
     for row in range(first, last):
@@ -153,9 +151,7 @@ def lowest_around(first: Any, last: Any, radius_cells: Any, counts: Any, value: 
                 continue
             span = int(np.sqrt(radius_cells * radius_cells - d * d))
             for e in range(-span, span + 1):
-                for c in range(max(0, -e), min(columns, columns - e)):
-                    candidate = value[r, c + e] if counts[r, c + e] else np.float32(np.inf)
-                    out[row, c] = min(out[row, c], candidate)
-        for c in range(columns):
-            if out[row, c] == np.float32(np.inf):
-                out[row, c] = value[row, c]
+                line = out[row, max(0, -e) : min(columns, columns - e)]
+                around = value[r, max(0, e) : min(columns, columns + e)]
+                for c in range(line.size):
+                    line[c] = min(line[c], around[c])

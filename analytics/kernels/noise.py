@@ -47,9 +47,10 @@ def spread_energy(
             c1 = min(int(np.floor((east[k] + reach - west) / cell)) + 1, columns)
             rest = np.float32(d_north * d_north + near2)
             offset = np.float32(west + c0 * cell - east[k])
-            for j in range(c1 - c0):
+            line = out[row, c0 : max(c0, c1)]
+            for j in range(line.size):
                 d_east = offset + np.float32(np.int32(j)) * step
-                out[row, c0 + j] += p / (d_east * d_east + rest)
+                line[j] += p / (d_east * d_east + rest)
 
 
 @cell_kernel()
@@ -66,5 +67,7 @@ def spread_cells(first: Any, last: Any, stencil: Any, power: Any, out: Any) -> N
                 weight = stencil[i + k, j + k]
                 if weight == 0:
                     continue
-                for c in range(max(0, -j), min(columns, columns - j)):
-                    out[row, c] += weight * power[r, c + j]
+                line = out[row, max(0, -j) : min(columns, columns - j)]
+                sent = power[r, max(0, j) : min(columns, columns + j)]
+                for c in range(line.size):
+                    line[c] += weight * sent[c]

@@ -33,6 +33,7 @@ def krige_tiles(
     origin_east: Any,
     origin_north: Any,
     neighbours: Any,
+    reach: Any,
     two_nu: Any,
     scale: Any,
     start: Any,
@@ -48,6 +49,7 @@ def krige_tiles(
 ) -> None:
     """Fill rows of tiles of `mean` and `variance` at nodes node_m metres apart.
 
+    neighbours, reach: most sensors that a tile shares, and metres beyond which none counts;
     origin_east, origin_north: node (0, 0) from the buckets' west and south in metres; value and noise : (n,) in bucket
     order, in units of the field's sd and variance; their precision is the precision of all arithmetic.
     """
@@ -76,7 +78,9 @@ def krige_tiles(
                 at_east = origin_east + (c + 0.5 * (side - 1)) * node_m
                 at_north = origin_north + (r + 0.5 * (side - 1)) * node_m
                 half = 0.5 * side * node_m
-                n = nearest(at_east, at_north, half, m, start, n_east, n_north, width, east, north, found, distance2)
+                n = nearest(
+                    at_east, at_north, half, m, reach, start, n_east, n_north, width, east, north, found, distance2
+                )
                 inside = 0
                 for i in range(n):
                     x[i] = east[found[i]] - at_east
@@ -111,6 +115,7 @@ def krige_points(
     at_east: Any,
     at_north: Any,
     neighbours: Any,
+    reach: Any,
     two_nu: Any,
     scale: Any,
     start: Any,
@@ -136,7 +141,9 @@ def krige_points(
     origin = np.zeros(1, work)
     point_mean, point_variance = np.empty(1, work), np.empty(1, work)
     for p in range(first, last):
-        n = nearest(at_east[p], at_north[p], 0.0, m, start, n_east, n_north, width, east, north, found, distance2)
+        n = nearest(
+            at_east[p], at_north[p], 0.0, m, reach, start, n_east, n_north, width, east, north, found, distance2
+        )
         for i in range(n):
             x[i] = east[found[i]] - at_east[p]
             y[i] = north[found[i]] - at_north[p]
