@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from ingest.commands import register
 from ingest.decoding import outcomes, received_at
-from noctule import app
+
+app = typer.Typer()
+register(app)
 
 TOPIC = "noctule/helsinki/counter-3/people-flow"
 RECEIVED = "2026-11-20T22:00:01Z"
