@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +12,16 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from analytics.model import Model
-
 
 CityFolder = Annotated[Path, typer.Argument(metavar="CITY", help="The city folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+
+
+class Cut(StrEnum):
+    """Which readings a replay uses."""
+
+    CLOSE = "close"
+    ALL = "all"
 
 
 def register(app: typer.Typer) -> None:
@@ -37,8 +44,6 @@ def fit(
 
     Example: noctule fit helsinki --night 2026-11-20
     """
-    import json
-
     from analytics.model import fit as fit_model
     from sensors.city import City
     from sensors.clock import city_clock
@@ -51,7 +56,7 @@ def fit(
         raise typer.BadParameter(f"night '{night}' must be a day like 2026-11-20", param_hint="--night") from None
     with _fit_progress(hidden=as_json) as progress:
         model = fit_model(opened, wanted, preset=preset, progress=progress)
-    print(json.dumps(model.summary(), ensure_ascii=False) if as_json else _fit_text(opened.name, model))
+    print(json.dumps(model.summary(), ensure_ascii=False) if as_json else model.text(opened.name))
 
 
 def _fit_progress(hidden: bool) -> Any:
@@ -68,41 +73,6 @@ def _fit_progress(hidden: bool) -> Any:
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     return showing()
-
-
-def _fit_text(name: str, model: Model) -> str:
-    """The fitted response as a table: what goes with feeling safer (+) or less safe (-), in probit units."""
-    perception = model.perception
-    if not perception.n_answers:
-        return (
-            f"{name}: model {model.digest} for the night of {model.night}, without answers.\n"
-            f"Light, footfall and noise are mapped; how safe people feel is not, until 'noctule survey import' brings answers."
-        )
-    lines = [
-        f"{name}: model {model.digest} for the night of {model.night}",
-        f"{perception.n_answers} answers of {perception.n_people} people from {perception.oldest} to {perception.newest}"
-        f" (worth {perception.effective_answers:.0f} of tonight), {', '.join(perception.origins)};"
-        f" {perception.not_used} of other instruments not used",
-        f"shown for {perception.classes.frame}",
-        "",
-        "what goes with feeling safer (+) or less safe (-), in sd of how people differ",
-        f"{'':<42}{'before asking':>16}{'after asking':>16}{'overlap':>9}",
-    ]
-    for row in perception.table().itertuples():
-        said = "" if row.overlap <= 0.8 else "  the answers say little"
-        lines.append(
-            f"{row.words:<42}{row.prior_mean:>+8.2f} ±{row.prior_sd:>5.2f} {row.mean:>+8.2f} ±{row.sd:>5.2f}"
-            f"{row.overlap:>9.2f}{said}"
-        )
-    shown, cells = int((model.support.size_m > 0).sum()), model.support.size_m.size
-    lines += [
-        "",
-        f"{shown} of {cells} cells of {model.support.cell_m:g} m have enough people who answered nearby; the rest is hatched",
-        "These are associations with what people report feeling; they say nothing about crime or about any person.",
-    ]
-    if model.simulated:
-        lines.append("SIMULATED: not what people here said")
-    return "\n".join(lines)
 
 
 def map_(city: CityFolder) -> None:
