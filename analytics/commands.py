@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sensors.city import City
+    from sensors.night import Night
 
 CityFolder = Annotated[Path, typer.Argument(metavar="CITY", help="The city folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
