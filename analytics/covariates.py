@@ -82,7 +82,9 @@ _GROUP = (
     Term("visitor", "group", 0.0, 0.25, "visitors", "zero-mean, shrunken"),
     Term("worker", "group", 0.0, 0.25, "people at work", "zero-mean, shrunken"),
     Term("role_undisclosed", "group", 0.0, 0.25, "role not told", "shrunken, not dropped"),
-    Term("unfamiliar", "group", 0.0, 0.25, "not knowing the place", "zero-mean, shrunken"),
+    Term("here_often", "group", 0.0, 0.25, "here often, not daily", "zero-mean, shrunken"),
+    Term("here_seldom", "group", 0.0, 0.25, "here seldom", "zero-mean, shrunken"),
+    Term("first_time", "group", 0.0, 0.25, "here for the first time", "zero-mean, shrunken"),
     Term("familiarity_undisclosed", "group", 0.0, 0.25, "familiarity not told", "shrunken, not dropped"),
     Term("woman_alone", "group", 0.0, 0.25, "women alone, beyond both", "interactions are shrunken"),
 )
@@ -119,7 +121,12 @@ _LEVELS: dict[str, dict[str, str]] = {  # column of the answer -> code -> term; 
     "disability": {"yes": "disability", "undisclosed": "disability_undisclosed"},
     "alone": {"alone": "alone", "undisclosed": "alone_undisclosed"},
     "role": {"visitor": "visitor", "worker": "worker", "undisclosed": "role_undisclosed"},
-    "familiarity": {"seldom": "unfamiliar", "first-time": "unfamiliar", "undisclosed": "familiarity_undisclosed"},
+    "familiarity": {
+        "often": "here_often",
+        "seldom": "here_seldom",
+        "first-time": "first_time",
+        "undisclosed": "familiarity_undisclosed",
+    },
 }
 _TRIGGERS = {"random-time": "random_time", "intercept": "intercept", "panel": "panel", "spontaneous": "spontaneous"}
 GROUP_COLUMNS: tuple[str, ...] = tuple(_LEVELS)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _DIGEST_LENGTH = 16
+NO_EFFECT_FROM = 0.8  # overlap of prior and posterior beyond which no effect is claimed (perception.md 7)
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -75,6 +76,42 @@ class Model:
             "cells": int(self.support.size_m.size),
             "terms": json.loads(perception.table().round(4).to_json(orient="records")),
         }
+
+    def text(self, city_name: str) -> str:
+        """The fitted response for people: what goes with feeling safer or less safe, before and after asking."""
+        perception = self.perception
+        title = f"{city_name}: model {self.digest} for the night of {self.night}"
+        if not perception.n_answers:
+            return (
+                f"{title}, without answers.\nLight, footfall and noise are mapped; how safe people feel is not, "
+                f"until 'noctule survey import' brings answers."
+            )
+        lines = [
+            title,
+            f"{perception.n_answers} answers of {perception.n_people} people, {perception.oldest} to "
+            f"{perception.newest}, {' and '.join(perception.origins)}; with their age they count as "
+            f"{perception.effective_answers:.0f}; {perception.not_used} of other instruments are not used",
+            f"shown for {perception.classes.frame}",
+            "",
+            "what goes with feeling safer (+) or less safe (-), in sd of how people differ",
+            f"{'':<42}{'before asking':>16}{'after asking':>16}{'overlap':>9}",
+        ]
+        for row in perception.table().to_dict("records"):
+            before, after = (
+                f"{row[mean]:>+8.2f} ±{row[sd]:>5.2f}" for mean, sd in (("prior_mean", "prior_sd"), ("mean", "sd"))
+            )
+            said = "" if row["overlap"] <= NO_EFFECT_FROM else "  the answers say little"
+            lines.append(f"{row['words']:<42}{before:>16}{after:>16}{row['overlap']:>9.2f}{said}")
+        shown, cells = int((self.support.size_m > 0).sum()), self.support.size_m.size
+        lines += [
+            "",
+            f"{shown} of {cells} cells of {self.support.cell_m:g} m have enough people who answered nearby; "
+            f"the others are hatched",
+            "These go with what people report feeling; they say nothing about crime or about any person.",
+        ]
+        if self.simulated:
+            lines.append("SIMULATED: not what people here said")
+        return "\n".join(lines)
 
 
 def fit(city: City, night: Night, *, preset: str = "standard", progress: Progress | None = None) -> Model:
