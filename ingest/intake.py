@@ -6,6 +6,7 @@ a recording, a simulation) from the register; a payload is believed in neither.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -48,9 +49,11 @@ class Intake:
 
     def refresh(self) -> bool:
         """Read the register again if its file has changed; whether it had."""
-        status = self._path.stat()
-        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-        if stamp == self._stamp:
+        stamp = None
+        with suppress(FileNotFoundError):  # loading it says so in a sentence
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+        if stamp is not None and stamp == self._stamp:
             return False
         self.register = SiteRegister.load(self._city)
         table = self.register.table

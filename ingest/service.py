@@ -35,7 +35,7 @@ from ingest.seen import REMEMBERED, Seen
 from ingest.tail import TailReader, TailWriter, Upto, tail_path
 from sensors.city import City
 from sensors.clock import Clock, city_clock
-from sensors.errors import BrokerError, NoctuleError
+from sensors.errors import BrokerError, NoctuleError, StoreError
 from sensors.night import rfc3339
 from sensors.reading import Records
 from sensors.wire import STATUS
@@ -116,9 +116,12 @@ def run(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopped.set())
     folder = city.shelf("log", shard)
-    with shelf_lock(folder, f"noctule ingest {city.path}"):
-        service = Service(city, shard, url or city.settings.broker.url, password, disk, say)
-        service.run(lambda: stopped.is_set() or (until is not None and until()))
+    try:
+        with shelf_lock(folder, f"noctule ingest {city.path}"):
+            service = Service(city, shard, url or city.settings.broker.url, password, disk, say)
+            service.run(lambda: stopped.is_set() or (until is not None and until()))
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be used ({error}); make it writable, or make room") from error
 
 
 class Service:

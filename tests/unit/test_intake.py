@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.intake import Intake, as_records, kept_payload
 from ingest.log import Message
+from sensors.errors import CityError
 from sensors.quantities import QUANTITIES
 from sensors.register import add_site, move_site
 from sensors.wire import Sample, encode_pack
@@ -118,6 +119,13 @@ def test_a_simulated_device_is_refused_where_the_city_is_not_declared_simulated(
     taken = Intake(type(simulated).open(tmp_path)).take(message)
     assert taken.rows == []
     assert "registered as simulated, and Smalltown is not declared simulated" in taken.reasons[0]
+
+
+def test_a_city_without_a_register_is_refused_in_a_sentence(tmp_path):
+    town = make_city(tmp_path)
+    (tmp_path / "places" / "sites.parquet").unlink()
+    with pytest.raises(CityError, match="sites"):
+        Intake(town)
 
 
 def test_a_changed_register_is_noticed_and_a_moved_sensor_keeps_its_history(tmp_path):
