@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 RENDER_EVERY_S = 0.3  # wall; a person sees no difference, and a burst of messages costs one page instead of many
 REFRESH_EVERY_S = 2.0  # wall; without readings `now` still ages: silent sensors must be seen to fall silent
 REFRESH_CITY_S = 60.0  # city time that must have passed as well: at normal speed once a minute
-GRACE_S = 1.0  # wall, after the cut: what ingest received before it is on its way through a group commit to us
+GRACE_S = 1.0  # wall, after a cut, where no ingest tells how far it has stored (imported history only)
+PATIENCE_S = 15.0  # wall, after a cut: an ingest that is stopped does not keep a step open for longer
 HEALTH_EVERY_S = 1.0
 ANSWERS_EVERY_S = 30.0
 MODEL_EVERY_S = 2.0
@@ -182,13 +183,13 @@ class Mapper:
         """Close the step that has waited longest; how many more are overdue."""
         if self._desk is None or self._night is None:
             return 0
-        grace = np.timedelta64(round(GRACE_S * self.clock.speed * 1000), "ms")
+        complete = self._complete_until(now)
         left = 0
         for night in (self._night.previous(), self._night):
             meta = night_meta(self.city, night)
             if night != self._night and meta is None:
                 continue  # not lived through by a mapper: 'noctule replay' makes its pages
-            due = due_steps(self.city, night, now - grace, meta)
+            due = due_steps(self.city, night, complete, meta)
             if night == self._night and meta is not None and self._recheck and not len(due):
                 due = self._changed(night, meta)
             if len(due) and not left:
@@ -200,6 +201,19 @@ class Mapper:
         if not left:
             self._lag_s = 0.0
         return left
+
+    def _complete_until(self, now: np.datetime64) -> np.datetime64:
+        """City time up to which everything received can be read, so that a step with a cut until then can close."""
+        from ingest.archive import stored_until
+
+        def ago(wall_s: float) -> np.datetime64:
+            moment: np.datetime64 = now - np.timedelta64(round(wall_s * self.clock.speed * 1000), "ms")
+            return moment
+
+        stored = stored_until(self.city)
+        if stored is None:
+            return ago(GRACE_S)
+        return min(now, max(stored - np.timedelta64(1, "ms"), ago(PATIENCE_S)))
 
     def _changed(self, night: Night, meta: Meta) -> np.ndarray[Any, np.dtype[np.datetime64]]:
         from ingest.archive import night_records

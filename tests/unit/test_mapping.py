@@ -17,6 +17,7 @@ from analytics import atlas, mapping
 from analytics.closing import Desk
 from analytics.mapping import Mapper
 from ingest.archive import append_records
+from ingest.tail import Upto
 from sensors.city import City
 from sensors.errors import ModelError
 from sensors.night import Night
@@ -115,6 +116,29 @@ def test_a_step_closes_after_its_cut_and_grace_and_only_then(
         look(mapper)
         assert list(closed(city, night)) == steps
     assert closed(city, night)["18:00"]["records"] == 2
+
+
+def test_a_step_waits_until_ingest_has_stored_what_it_received_by_the_cut_but_not_for_ever(
+    city: City, night: Night, clock: HandClock, mapper: Mapper
+) -> None:
+    def say(moment: str) -> None:
+        Upto(city.shelf("log", "0")).say(int(night.time_of(moment).astype(np.int64)))
+
+    city.shelf("log", "0").mkdir(parents=True)
+    say("20:20")
+    clock.move_to(night.time_of("20:25"))
+    look(mapper)
+    assert closed(city, night) == {}
+    say("20:21")
+    clock.move_to(night.time_of("20:26"))
+    look(mapper)
+    assert list(closed(city, night)) == ["18:00"]
+    clock.move_to(night.time_of("20:49"))
+    look(mapper)
+    assert list(closed(city, night)) == ["18:00"]
+    clock.move_to(night.time_of("20:51"))
+    look(mapper)
+    assert list(closed(city, night)) == ["18:00", "18:15"]
 
 
 def test_late_readings_change_no_closed_page(city: City, night: Night, clock: HandClock, mapper: Mapper) -> None:
