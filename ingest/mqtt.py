@@ -118,6 +118,7 @@ class _Link:
         self._begun = 0.0
         self._failures = 0
         self._hang_ups = 0
+        self._told = False  # that the broker does not speak a protocol; a hang-up may mean anything
         self._short_lives = 0
         self._retry_at = 0.0
 
@@ -183,7 +184,9 @@ class _Link:
             client.tls_set()
         number = self.connection
         client.on_connect = lambda _c, _u, flags, reason, _p: self._on_connect(number, flags.session_present, reason)
-        client.on_disconnect = lambda _c, _u, _f, reason, _p: self._on_disconnect(number, reason)
+        client.on_disconnect = lambda _c, _u, flags, reason, _p: self._on_disconnect(
+            number, reason if flags.is_disconnect_packet_from_server else None
+        )
         self._prepare(client, number)
         self._client, self._begun = client, time.monotonic()
         self._hang_ups += 1  # taken back by the CONNACK
@@ -207,10 +210,9 @@ class _Link:
         if number != self.connection:
             return
         if reason.is_failure:
+            self._hang_ups = 0
             if reason.value == _BAD_PROTOCOL:
-                self._hang_ups = _HANG_UPS
-            else:
-                self._hang_ups = 0
+                self._hang_ups, self._told = _HANG_UPS, True
             self._lost(f"the broker at {self.spoken} refuses us: {reason}")
             return
         self._hang_ups = 0
@@ -219,7 +221,11 @@ class _Link:
         self._connected()
 
     def _on_disconnect(self, number: int, reason: Any) -> None:
+        """`reason` is what the broker gave for leaving, None where it gave none."""
         if number != self.connection or self._client is None:
+            return
+        if reason is None:
+            self._lost(f"the connection to the broker at {self.spoken} was lost")
             return
         if reason.value == _TAKEN_OVER:
             self._client = None
@@ -234,6 +240,8 @@ class _Link:
     def _lost(self, sentence: str) -> None:
         """Forget this connection; the next one is made after a pause that grows and is never quite the same."""
         self._client = None
+        if self.state == "connected" and not self._told:
+            self.protocol = MQTTProtocolVersion.MQTTv5  # a broker that only hung up may have been on its way down
         if self.state == "connected" and time.monotonic() - self._begun > _SETTLED_S:
             self._failures = self._short_lives = 0
         elif self.state == "connected":

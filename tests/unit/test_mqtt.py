@@ -209,6 +209,16 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3(broker, subscriber, answer):
     assert subscriber.pop() == Delivery(subscriber.connection, 5, 1, "noctule/town/a/power", b"x", False)
 
 
+def test_a_broker_that_only_hung_up_is_spoken_to_in_5_again(broker, subscriber):
+    broker.answer = "hang up on 5"
+    connected(broker, subscriber)
+    broker.answer = "accept"
+    broker.connections[-1].shutdown(socket.SHUT_RDWR)
+    until(lambda: subscriber.state == "retrying", lambda: subscriber.step(0.01))
+    connected(broker, subscriber, subscriptions=2)
+    assert [connect[6] for connect in broker.of(CONNECT)] == [5, 5, 4, 5]
+
+
 def test_a_refusal_is_said_in_words_and_tried_again(broker, subscriber):
     broker.answer = "refuse"
     until(lambda: "refuses us: Not authorized" in subscriber.sentence, lambda: subscriber.step(0.01))
