@@ -13,9 +13,6 @@ from urllib.parse import parse_qs
 import dash_leaflet  # noqa: F401  # puts Leaflet (window.L) on the page
 from dash import Dash, Input, Output, ctx, dcc, html
 from fastapi import FastAPI
-from sensors.city import City
-from sensors.clock import city_clock
-from sensors.errors import CityError
 from starlette.types import ASGIApp
 
 from dashboard.basemap import Basemap
@@ -27,6 +24,9 @@ from dashboard.routes import Routes, palettes
 from dashboard.runs import Runs
 from dashboard.security import Door, content_policy, headers
 from dashboard.words import words
+from sensors.city import City
+from sensors.clock import city_clock
+from sensors.errors import CityError
 
 VIEWS: dict[str, Any] = {"/": live, "/plan": plan, "/research": research, "/about": about}
 _OWN = re.compile(r"/_dash-(layout|dependencies|update-component|component-suites/.*)|/assets/.*|/_favicon\.ico")
@@ -53,12 +53,12 @@ _INDEX = """<!DOCTYPE html>
 class Pages(Dash):
     """Dash, with the language of each page on its `html` element."""
 
-    def interpolate_index(self, **parts: Any) -> str:
+    def interpolate_index(self, **parts: Any) -> str:  # type: ignore[override]  # Dash passes keywords only
         """The first bytes of a page, in the language that its address asks for."""
         request = self.backend.request_adapter()
         query = parse_qs(str(request.full_path).partition("?")[2]) if self.backend.has_request_context() else {}
-        say = words((query.get("lang") or [None])[0])
-        page: str = super().interpolate_index(**parts)
+        say = words(query.get("lang", [""])[0])
+        page: str = super().interpolate_index(**parts)  # type: ignore[no-untyped-call]
         return page.replace("__LANGUAGE__", escape(say.language, quote=True), 1)
 
 
@@ -95,11 +95,11 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
 def _dash(house: House) -> Dash:
     app = Pages(
         __name__,
-        server=FastAPI(openapi_url=None, docs_url=None, redoc_url=None),
+        server=FastAPI(openapi_url=None, docs_url=None, redoc_url=None),  # type: ignore[arg-type]  # typed for Flask
         assets_folder=str(Path(__file__).parent / "assets"),
         index_string=_INDEX,
         title=f"Noctule · {house.city.name}",
-        update_title=None,
+        update_title="",
         serve_locally=True,
         suppress_callback_exceptions=True,
         enable_mcp=False,
@@ -122,7 +122,8 @@ def _dash(house: House) -> Dash:
 
     for view in VIEWS.values():
         view.register(app, house)
-    app._setup_server()  # noqa: SLF001  # registers what csp_hashes must know; Dash itself does so on the first request
+    # Registers what csp_hashes must know; Dash itself does so only on the first request.
+    app._setup_server()  # type: ignore[no-untyped-call]
     return app
 
 
@@ -143,4 +144,5 @@ class _Known:
 def _warm(house: House) -> None:
     """Draw what the first visitors see, so that they need not wait for it."""
     _ = house.runs.ground
-    house.basemap.warm(range(13, 18))
+    for density in (1, 2):
+        house.basemap.warm(range(13, 18), density)

@@ -1,7 +1,7 @@
 """The city's own buildings, water, parks and streets as picture tiles, drawn by us, so that no map server is asked.
 
 One transparent layer lies over the values: buildings and water cover what was estimated for whole cells with their true
-outlines, streets are thin dark lines, and names have a halo. Tiles are drawn in sheets of 4 x 4 (a drawing costs the
+outlines, streets are thin dark lines, and names have a halo. Tiles are drawn in sheets (a drawing costs the
 same for one tile as for sixteen), twice as large and then shrunk, because Pillow's lines have hard edges. They are
 kept in `store/basemap/`, under a digest of the places, and never change under their address.
 """
@@ -21,15 +21,15 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from PIL import Image, ImageDraw, ImageFont
-from sensors.city import City
-from sensors.errors import CityError
 
 from dashboard.tiles import HIGHEST_ZOOM, LOWEST_ZOOM, TILE
+from sensors.city import City
+from sensors.errors import CityError
 
 STYLE = 3  # raise with any change of what is drawn, so that kept tiles are drawn anew
 LAND = "#0d131c"  # the page's own ground, under everything
 
-_SHEET = 4  # tiles a side
+_SHEET = {1: 4, 2: 2}  # tiles a side by density: sheets of the same number of pixels
 _SMOOTH = 2  # drawn so many times larger
 _BUILDING, _BUILDING_EDGE = (24, 31, 43, 238), (52, 64, 82, 255)
 _WATER, _PARK_EDGE = (20, 40, 62, 255), (86, 140, 104, 150)
@@ -86,49 +86,41 @@ class Basemap:
         if not file.is_file():
             with self._lock:
                 if not file.is_file():
-                    self._draw_sheet(zoom, x // _SHEET, y // _SHEET, density)
+                    self._draw_sheet(zoom, x // _SHEET[density], y // _SHEET[density], density)
         return file.read_bytes()
 
-    def warm(self, zooms: range, density: int = 1) -> int:
-        """Draw all tiles of some zooms; how many sheets were drawn or found."""
+    def warm(self, zooms: range, density: int = 1) -> None:
+        """Draw all tiles of some zooms that are not there yet."""
         west, north, east, south = self._box
-        sheets = 0
         for zoom in zooms:
-            span = 2**zoom / _SHEET
-            for row in range(int(north * span), int(south * span) + 1):
-                for column in range(int(west * span), int(east * span) + 1):
-                    inside = (self._touches(zoom, column * _SHEET + i, row * _SHEET + j) for i in range(4) for j in range(4))
-                    if any(inside):
-                        self.tile(zoom, *self._first_touching(zoom, column, row), density)
-                        sheets += 1
-        return sheets
-
-    def _first_touching(self, zoom: int, column: int, row: int) -> tuple[int, int]:
-        places = [(column * _SHEET + i, row * _SHEET + j) for j in range(_SHEET) for i in range(_SHEET)]
-        return next(place for place in places if self._touches(zoom, *place))
+            for y in range(int(north * 2**zoom), int(south * 2**zoom) + 1):
+                for x in range(int(west * 2**zoom), int(east * 2**zoom) + 1):
+                    if not self._file(zoom, x, y, density).is_file():
+                        self.tile(zoom, x, y, density)
 
     def _touches(self, zoom: int, x: int, y: int) -> bool:
         west, north, east, south = self._box
         span = 2**zoom
-        return x + 1 >= west * span and x <= east * span and y + 1 >= north * span and y <= south * span
+        return bool(x + 1 >= west * span and x <= east * span and y + 1 >= north * span and y <= south * span)
 
     def _file(self, zoom: int, x: int, y: int, density: int) -> Path:
         return self.shelf / f"{zoom}" / f"{x}-{y}@{density}.png"
 
     def _draw_sheet(self, zoom: int, column: int, row: int, density: int) -> None:
-        side = _SHEET * TILE * density
-        scale = side * _SMOOTH * 2**zoom / _SHEET
+        across = _SHEET[density]
+        side = across * TILE * density
+        scale = side * _SMOOTH * 2**zoom / across
         left, top = column * side * _SMOOTH, row * side * _SMOOTH
         sheet = Image.new("RGBA", (side * _SMOOTH, side * _SMOOTH), (0, 0, 0, 0))
         self._draw_places(ImageDraw.Draw(sheet), scale, left, top, sheet.width, zoom, density)
         sheet = sheet.resize((side, side), Image.Resampling.BOX)
         for name in self._names_at(zoom, density):
             _write(sheet, name, column * side, row * side, density)
-        for place in range(_SHEET * _SHEET):
-            i, j = place % _SHEET, place // _SHEET
+        for place in range(across * across):
+            i, j = place % across, place // across
             size = TILE * density
             tile = sheet.crop((i * size, j * size, (i + 1) * size, (j + 1) * size))
-            _keep(self._file(zoom, column * _SHEET + i, row * _SHEET + j, density), _png(tile))
+            _keep(self._file(zoom, column * across + i, row * across + j, density), _png(tile))
 
     def _draw_places(
         self, draw: ImageDraw.ImageDraw, scale: float, left: float, top: float, side: int, zoom: int, density: int
@@ -264,7 +256,7 @@ def _write(sheet: Image.Image, name: Name, left: float, top: float, density: int
     reach = wide  # a turned label is nowhere farther from its middle than its length
     if not (-reach < name.x - left < sheet.width + reach and -reach < name.y - top < sheet.height + reach):
         return
-    label = Image.new("RGBA", (wide, high), _HALO[:3] + (0,))
+    label = Image.new("RGBA", (wide, high), (*_HALO[:3], 0))
     ImageDraw.Draw(label).text(
         (wide / 2, high / 2), name.text, name.colour, font, anchor="mm", stroke_width=2 * density, stroke_fill=_HALO
     )

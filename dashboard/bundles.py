@@ -22,7 +22,10 @@ class Bundles:
         self._kept: dict[str, list[Message]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not any(b"gzip" in value for name, value in scope["headers"] if name == b"accept-encoding"):
+        """Answer one request."""
+        if scope["type"] != "http" or not any(
+            b"gzip" in value for name, value in scope["headers"] if name == b"accept-encoding"
+        ):
             await self._app(scope, receive, send)
             return
         address = scope["path"] + "?" + scope["query_string"].decode("latin-1")
@@ -49,7 +52,9 @@ class Bundles:
         plain = dict(scope, headers=[(name, value) for name, value in scope["headers"] if not name.startswith(b"if-")])
         await self._app(plain, receive, keep)
         body = b"".join(parts)
-        headers = [(name, value) for name, value in start["headers"] if name not in (b"content-length", b"cache-control")]
+        headers = [
+            (name, value) for name, value in start["headers"] if name not in (b"content-length", b"cache-control")
+        ]
         media = next((value for name, value in headers if name == b"content-type"), b"")
         if len(body) > 800 and any(kind in media for kind in _SQUEEZED):
             body = gzip.compress(body, 9 if lasting else 4)

@@ -30,9 +30,9 @@ def serve(
     import socket
 
     import uvicorn
-    from sensors.errors import NoctuleError
 
     from dashboard.app import build
+    from sensors.errors import NoctuleError
 
     here = host in ("127.0.0.1", "localhost", "::1")
     if demo and not here:

@@ -11,9 +11,19 @@ from typing import Any
 from dash.development.base_component import Component
 
 
+def aria(**values: str) -> dict[str, Any]:
+    """Attributes for assistive technology: `aria(label="Close")` is aria-label."""
+    return {f"aria-{name}": value for name, value in values.items()}
+
+
+def data(**values: str) -> dict[str, Any]:
+    """Attributes for style sheets and scripts: `data(layer="noise")` is data-layer."""
+    return {f"data-{name}": value for name, value in values.items()}
+
+
 def _component(name: str, properties: list[str]) -> Any:
     def start(self: Component, **values: Any) -> None:
-        Component.__init__(self, **values)
+        Component.__init__(self, **values)  # type: ignore[no-untyped-call]
 
     members = {
         "__init__": start,
@@ -30,7 +40,8 @@ def _component(name: str, properties: list[str]) -> Any:
     return type(name, (Component,), members)
 
 
-# The map: `config` is of the page; `view` is {run, frame, version, layer, overlays}; `reading` is the place that is read.
+# The map: `config` is of the page; `view` is {run, frame, version, layer, overlays}; `reading` is the place
+# that is read.
 NightMap = _component("NightMap", ["id", "config", "view", "reading"])
 # One of several: radio buttons. `options` are {value, label}.
 Choice = _component("Choice", ["id", "legend", "options", "value"])

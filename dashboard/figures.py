@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from dash import html
 
+from dashboard.components import aria, data
 from dashboard.palette import DIFFERENCES, tiers
 from dashboard.probe import Probe
 from dashboard.scales import SCALES
@@ -37,7 +38,7 @@ def legend(layer: str, say: Words) -> html.Div:
     ends = html.Div([html.Span(text) for text in _ticks(layer, say)], className="ticks")
     hatch = html.Div([html.I(className="hatch"), html.Span(say("legend.hatched"))], className="none")
     note = [html.P(say("legend.noise"), className="note")] if layer == "noise" else []
-    return html.Div([*bars, ends, hatch, *note], className="legend", **{"data-layer": layer})
+    return html.Div([*bars, ends, hatch, *note], className="legend", **data(layer=layer))
 
 
 def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool) -> list[object]:
@@ -47,7 +48,10 @@ def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool) -> list[o
     if found.state != "value":
         return [*head, where, html.P(say(f"details.{found.state}"), className="none"), *_others(found, say)]
     body = [
-        html.P([html.Strong(_amount(found.layer, found.value, say)), html.Span(_unit(found.layer, found.value, say))], className="big"),
+        html.P(
+            [html.Strong(_amount(found.layer, found.value, say)), html.Span(_unit(found.layer, found.value, say))],
+            className="big",
+        ),
         html.P(_likely(found, say)),
         _confidence(found, say),
         html.P(_source(found, say), className="source"),
@@ -156,7 +160,7 @@ def _confidence(found: Probe, say: Words) -> object:
     tier = found.confidence // 4
     dots = [html.I(className="dot on" if place <= tier else "dot") for place in range(4)]
     text = html.Span(say("details.confidence", word=say(_CONFIDENCE[tier])))
-    return html.P([text, html.Span(dots, className="dots", **{"aria-hidden": "true"})], className="confidence")
+    return html.P([text, html.Span(dots, className="dots", **aria(hidden="true"))], className="confidence")
 
 
 def _source(found: Probe, say: Words) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.features import rasterize
 from rasterio.transform import Affine
-from sensors.city import City
-from sensors.errors import CityError
 
 from dashboard.tiles import GridFrame
+from sensors.city import City
+from sensors.errors import CityError
 
 _NEAR_STREET_M = 60.0  # about a block's depth: squares and parks between streets still belong to the city
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
+
+from dashboard.words import Words
 from ingest.health import site_health
 from sensors.city import City
 from sensors.errors import NoctuleError
-
-from dashboard.words import Words
 
 KINDS = ("lamps", "venues", "stops", "sensors")
 # Kinds that we have words for; another kind of place is shown without one.
@@ -60,8 +59,9 @@ def faults(city: City) -> dict[str, int]:
     except NoctuleError:
         return {}
     said: dict[str, int] = {}
-    for row in health[health["quantity"] == "lamp_ok"].itertuples():
-        if row.value is not None and math.isfinite(row.value):
-            for lamp in str(sites.get(row.site, "")).split(";"):
-                said[lamp] = _FINE if row.value >= 0.5 else _FAULT
+    reports = health[health["quantity"] == "lamp_ok"]
+    for site, value in zip(reports["site"], reports["value"].to_numpy(float), strict=True):
+        if np.isfinite(value):
+            for lamp in str(sites.get(site, "")).split(";"):
+                said[lamp] = _FINE if value >= 0.5 else _FAULT
     return said

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
-import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from analytics import atlas
+from dashboard.roles import may
+from dashboard.runs import NOW, PLAN, Runs
 from ingest.health import read_health
 from sensors.clock import Clock
 from sensors.errors import NoctuleError
 from sensors.night import rfc3339
-
-from dashboard.roles import may
-from dashboard.runs import NOW, Runs
 
 HEARTBEAT_S = 15.0
 MOST_LISTENERS = 500
@@ -31,7 +30,7 @@ _SLOW_S = 1.0
 Event = dict[str, Any]
 
 
-class Full(Exception):
+class FullError(Exception):
     """There are as many listeners as one process should have."""
 
 
@@ -47,7 +46,7 @@ class Push:
     async def listen(self, role: str) -> AsyncIterator[bytes]:
         """The bytes of an event stream for one browser; ends when the browser goes."""
         if len(self._listeners) >= MOST_LISTENERS:
-            raise Full
+            raise FullError
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
         queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=64)
@@ -94,19 +93,17 @@ class Push:
         return events
 
     def _now(self) -> object:
-        page = self._runs.page_file(NOW)
-        assert page is not None
-        return _mark(str(page))
+        return self._runs.stamp(NOW)
 
     def _night(self) -> object:
         names = atlas.nights(self._runs.city)
-        return (names[-1], _mark(str(self._runs.page_file(names[-1])))) if names else None
+        return (names[-1], self._runs.stamp(names[-1])) if names else None
 
     def _public(self) -> object:
         return tuple(atlas.nights(self._runs.city, "public"))
 
     def _plans(self) -> object:
-        return tuple((name, _mark(str(self._runs.page_file(f"plan-{name}")))) for name in self._runs.plans())
+        return tuple((name, self._runs.stamp(PLAN + name)) for name in self._runs.plans())
 
     def _health(self) -> object:
         health = read_health(self._runs.city)
@@ -126,12 +123,5 @@ def encode(event: Event) -> bytes:
 
 
 def _version(stamp: object) -> str:
-    return format(abs(hash(stamp)) % 2**40, "x")
-
-
-def _mark(path: str) -> object:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_ino
+    """A short name of a state; equal states have equal names in every web worker."""
+    return hashlib.sha256(repr(stamp).encode()).hexdigest()[:12]

@@ -20,19 +20,20 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import numpy as np
-from sensors.errors import NoctuleError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.palette import RAMPS, lookup
-from dashboard.push import Full, Push
+from dashboard.push import FullError, Push
 from dashboard.roles import COOKIE, ROLES, may, may_run
 from dashboard.scales import SCALES
 from dashboard.scene import Viewer, live_scene, night_scene
 from dashboard.security import Headers, refuse
 from dashboard.tiles import Block, compress, render
 from dashboard.words import LANGUAGES, words
+from sensors.errors import NoctuleError
+from sensors.night import Night
 
 FOR_EVER = (b"cache-control", b"private, max-age=31536000, immutable")
 NEVER = (b"cache-control", b"no-store")
@@ -43,7 +44,9 @@ _TILES = re.compile(
     r"/tiles/v/(?P<city>[a-z0-9-]{1,64})/(?P<layer>[a-z_]{1,20})/(?P<run>[A-Za-z0-9_.-]{1,80})/(?P<frame>\d{1,4})/"
     r"(?P<version>[0-9a-z]{1,16})/(?P<zoom>\d{1,2})/(?P<x0>\d{1,7})-(?P<x1>\d{1,7})/(?P<y0>\d{1,7})-(?P<y1>\d{1,7})\.bin"
 )
-_BASE = re.compile(r"/base/(?P<digest>[0-9a-f]{12})/(?P<zoom>\d{1,2})/(?P<x>\d{1,7})/(?P<y>\d{1,7})(?P<retina>@2x)?\.png")
+_BASE = re.compile(
+    r"/base/(?P<digest>[0-9a-f]{12})/(?P<zoom>\d{1,2})/(?P<x>\d{1,7})/(?P<y>\d{1,7})(?P<retina>@2x)?\.png"
+)
 _OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
 _OVERLAY_KEPT_S = 20.0  # lamps' last words are gathered from the night's records; not oftener than this
 
@@ -63,6 +66,7 @@ class Routes:
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["type"] != "http":
             await self._dash(scope, receive, send)
             return
@@ -136,7 +140,11 @@ class Routes:
     async def _palette(self, scope: Scope, _receive: Receive) -> Answer:
         if scope["path"] != self._house.palette:
             return _GONE
-        return 200, [(b"content-type", b"application/octet-stream"), (b"content-encoding", b"gzip"), FOR_EVER], palettes()
+        return (
+            200,
+            [(b"content-type", b"application/octet-stream"), (b"content-encoding", b"gzip"), FOR_EVER],
+            palettes(),
+        )
 
     async def _overlay(self, scope: Scope, _receive: Receive) -> Answer:
         match = _OVERLAY.fullmatch(scope["path"])
@@ -170,14 +178,16 @@ class Routes:
         house = self._house
         if run and run != "none" and not may_run(viewer.role, run):
             return None
-        scene = night_scene(house.runs, house.clock, viewer, run) if run else live_scene(house.runs, house.clock, viewer)
+        scene = (
+            night_scene(house.runs, house.clock, viewer, run) if run else live_scene(house.runs, house.clock, viewer)
+        )
         return json.dumps(scene, separators=(",", ":"), default=_plain).encode()
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         stream = self._push.listen(self._role_of(scope))
         try:
             first = await anext(stream)
-        except Full:
+        except FullError:
             await refuse(send, 503)
             return
         headers = [(b"content-type", b"text/event-stream"), NEVER, (b"x-accel-buffering", b"no")]
@@ -229,7 +239,7 @@ class Routes:
         with tempfile.TemporaryDirectory(prefix="noctule-export-") as folder:
             out = Path(folder) / f"{night}.{EXPORTS[kind][1]}"
             try:
-                export(self._house.city, night, kind, out)
+                export(self._house.city, Night.named(night, self._house.city.zone), kind, out)
             except NoctuleError as error:
                 return str(error)
             return out.read_bytes()

@@ -8,7 +8,6 @@ earlier tiles as they are.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -18,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from analytics import atlas
-from sensors.city import City
-from sensors.errors import NoctuleError
-from sensors.night import parse_rfc3339
 
+from analytics import atlas
 from dashboard.ground import ground_mask
 from dashboard.scales import CHANGES, LAYERS, SCALES, Scale
 from dashboard.tiles import NOTHING, ByteCache, GridFrame, Packed, pyramid
+from sensors.city import City
+from sensors.errors import NoctuleError
+from sensors.night import parse_rfc3339
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -99,11 +98,11 @@ class Runs:
     def plans(self) -> list[str]:
         """Names of the scenarios that were planned, newest first."""
         names = [name for name in atlas.plans(self.city) if _PLAN_NAME.fullmatch(name)]
-        return sorted(names, key=lambda name: _stamp(self.page_file(PLAN + name)) or (0,), reverse=True)
+        return sorted(names, key=lambda name: self.stamp(PLAN + name) or (0,), reverse=True)
 
     def get(self, name: str) -> Run | None:
         """The run of this name as it stands now; None where there is none or it cannot be read."""
-        stamp = _stamp(self.page_file(name))
+        stamp = self.stamp(name)
         if stamp is None:
             return None
         with self._lock:
@@ -116,6 +115,15 @@ class Runs:
                     return run
                 self._open[name] = run
             return run
+
+    def stamp(self, name: str) -> tuple[int, ...] | None:
+        """What changes whenever a run's page is replaced; None where there is none. Costs microseconds."""
+        page = self.page_file(name)
+        try:
+            status = page.stat() if page is not None else None
+        except OSError:
+            return None
+        return None if status is None else (status.st_mtime_ns, status.st_ino, status.st_size)
 
     def page_file(self, name: str) -> Path | None:
         """The small file whose replacement is the commit of a run's page; None for a name that no run can have."""
@@ -213,11 +221,3 @@ def _unsure(scale: Scale, change: Floats, fields: dict[str, Floats]) -> Floats:
 
 def _names(page: xr.Dataset | None) -> frozenset[str]:
     return frozenset() if page is None else frozenset(str(name) for name in page.data_vars)
-
-
-def _stamp(page: Path | None) -> tuple[int, ...] | None:
-    try:
-        status = os.stat(page) if page is not None else None
-    except OSError:
-        return None
-    return None if status is None else (status.st_mtime_ns, status.st_ino, status.st_size)

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from dashboard.roles import may
+from dashboard.runs import NOW, PLAN, PUBLIC, Run, Runs
+from dashboard.words import Words
 from ingest.health import read_health
 from sensors.city import City
 from sensors.clock import Clock
 from sensors.journal import read_journal
 from sensors.night import Night, local_offset, night_of, parse_rfc3339, rfc3339
-
-from dashboard.roles import may
-from dashboard.runs import NOW, PLAN, PUBLIC, Run, Runs
-from dashboard.words import Words
 
 Scene = dict[str, Any]
 
@@ -62,10 +62,12 @@ def night_scene(runs: Runs, clock: Clock, viewer: Viewer, name: str) -> Scene:
         words = {"title": say("title.empty"), "status": say("status.empty"), "banner": say(key)}
         return _scene(runs.city, clock, "empty", "", [], None, words)
     title = say("title.night", day=say.day(run.night)) if run.night else say("title.plan")
+    status = say("status.replay")
+    if name.startswith(PLAN):
+        title, status = say("title.plan"), say("status.plan")
     if name.startswith(PUBLIC):
         title = say("title.public", day=say.day(run.night))
-    words = {"title": title, "status": say("status.replay"), "banner": ""}
-    words |= {"answers": "", "sensors": _coverage(run, say)}
+    words = {"title": title, "status": status, "banner": "", "sensors": _coverage(run, say)}
     frames = [_frame(run.name, run.versions[i], time, say, runs.city) for i, time in enumerate(run.times)]
     scene = _scene(runs.city, clock, "replay", run.night, frames, None, words)
     scene["simulated"] = run.simulated
@@ -80,9 +82,11 @@ def journal_marks(city: City, times: npt.NDArray[np.datetime64], say: Words) -> 
         return []
     start, length = times[0], times[-1] - times[0]
     marks = []
-    for entry in read_journal(city).itertuples():
-        begins = np.datetime64(entry.start_time, "ms")
-        ends = begins if np.isnat(np.datetime64(entry.end_time, "ms")) else np.datetime64(entry.end_time, "ms")
+    journal = read_journal(city)
+    starts = journal["start_time"].to_numpy("datetime64[ms]")
+    stops = journal["end_time"].to_numpy("datetime64[ms]")
+    for kind, title, begins, stop in zip(journal["kind"], journal["title"], starts, stops, strict=True):
+        ends = begins if np.isnat(stop) else stop
         first, last = ((moment - start) / length for moment in (begins, ends))
         if np.isnat(begins) or last < 0 or first > 1:
             continue
@@ -91,7 +95,7 @@ def journal_marks(city: City, times: npt.NDArray[np.datetime64], say: Words) -> 
             {
                 "from": float(max(first, 0.0)),
                 "to": float(min(last, 1.0)),
-                "text": say("journal.mark", time=at, kind=say(f"journal.{entry.kind}"), title=entry.title),
+                "text": say("journal.mark", time=at, kind=say(f"journal.{kind}"), title=title),
             }
         )
     return marks
@@ -102,7 +106,7 @@ def _tonight(runs: Runs, now: Run, clock: Clock, viewer: Viewer) -> Scene:
     settings = city.settings.night
     steps = Night.named(now.night, city.zone).steps(settings.from_, settings.to, settings.step_minutes)
     run = runs.get(now.night)
-    closed = {} if run is None else {time: version for time, version in zip(run.times, run.versions, strict=True)}
+    closed = {} if run is None else dict(zip(run.times, run.versions, strict=True))
     frames = [_frame(now.night, closed.get(time), time, say, city) for time in steps]
     # The place in `now` is always 0; the bar's place is where its step lies in the night.
     place = int(np.searchsorted(steps, now.times[0])) if now.times.size else -1
@@ -126,6 +130,7 @@ def _live_words(city: City, now: Run, clock: Clock, viewer: Viewer) -> dict[str,
     words = {
         "title": say("title.live"),
         "status": say("status.live", time=say.clock(as_of, zone)),
+        "clock": say.clock(as_of, zone),
         "banner": "",
         "sensors": say("clock.sensors.none"),
         "answers": say("clock.answers.none"),
@@ -181,7 +186,13 @@ def _frame(run: str, version: str | None, time: np.datetime64, say: Words, city:
 
 
 def _scene(
-    city: City, clock: Clock, state: str, night: str, frames: list[dict[str, Any]], live: int | None, words: dict[str, Any]
+    city: City,
+    clock: Clock,
+    state: str,
+    night: str,
+    frames: list[dict[str, Any]],
+    live: int | None,
+    words: dict[str, Any],
 ) -> Scene:
     now = clock.now()
     wall = int((now + local_offset(np.array([now]), city.zone)[0]).astype("datetime64[ms]").astype(np.int64))
@@ -196,5 +207,5 @@ def _scene(
         "journal": [],
         "alert": "",
         "clock": {"local_ms": wall, "speed": clock.speed},
-        "words": {"sensors": "", "answers": "", **words},
+        "words": {"sensors": "", "answers": "", "clock": "", **words},
     }

@@ -66,6 +66,7 @@ class Door:
         self._app, self._always = app, always
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["type"] == "websocket":  # nothing here speaks it; Dash's own socket is switched off
             await send({"type": "websocket.close", "code": 1008})
             return

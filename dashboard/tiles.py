@@ -99,7 +99,7 @@ class Block:
         """Whether these tiles exist and are few enough for one screen."""
         top = 2**self.zoom if 0 <= self.zoom <= HIGHEST_ZOOM else 0
         ordered = 0 <= self.x0 <= self.x1 < top and 0 <= self.y0 <= self.y1 < top
-        return LOWEST_ZOOM <= self.zoom and ordered and self.columns * self.rows <= MOST_TILES
+        return self.zoom >= LOWEST_ZOOM and ordered and self.columns * self.rows <= MOST_TILES
 
     @property
     def columns(self) -> int:
@@ -142,7 +142,9 @@ def pyramid(
     weight, open_ground = known.astype(np.float64), ground.astype(np.float64)
     levels = []
     for _ in range(_LEVELS):
-        levels.append(_packed(scale, amount, variance, distance if nearest_m is not None else None, weight, open_ground))
+        levels.append(
+            _packed(scale, amount, variance, distance if nearest_m is not None else None, weight, open_ground)
+        )
         amount, variance, distance, weight, open_ground = (
             _halved(part) for part in (amount, variance, distance, weight, open_ground)
         )

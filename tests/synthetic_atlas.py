@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+
 from analytics import atlas
 from dashboard.ground import ground_mask
 from dashboard.tiles import GridFrame
@@ -40,15 +41,19 @@ def page(city: City, step: np.datetime64, shift: float = 0.0) -> xr.Dataset:
     indoors = ~ground_mask(city, frame(city)) & _near_ground(city)
     score = 35 + 12 * np.log1p(lux) + 5 * np.log1p(people / 20) - 2.0 * hour + shift
     blocks = _coarse(score, max(1, round(50 / grid.cell_m)))
-    sd = _coarse(3 + 17 * np.hypot(*np.meshgrid(np.linspace(-0.4, 1, shape[1]), np.linspace(-0.5, 1, shape[0]))) ** 2, 5)
+    sd = _coarse(
+        3 + 17 * np.hypot(*np.meshgrid(np.linspace(-0.4, 1, shape[1]), np.linspace(-0.5, 1, shape[0]))) ** 2, 5
+    )
     unknown = np.zeros(shape, bool)
     unknown[: shape[0] // 5, : shape[1] // 4] = True
     fields = {
         "illuminance": lux, "illuminance_sd": np.full(shape, 0.3), "illuminance_min": lux * 0.4,
         "illuminance_nearest": np.full(shape, 80.0),
         "footfall": people, "footfall_sd": 0.3 + sd / 20, "footfall_nearest": np.full(shape, 220.0),
-        "noise": noise, "noise_sd": np.full(shape, 3.0), "noise_nearest": np.broadcast_to(np.linspace(0, 600, shape[1]), shape),
-        "safety": np.where(unknown, np.nan, np.clip(np.rint(blocks), 0, 100)), "safety_sd": np.where(unknown, np.nan, sd),
+        "noise": noise, "noise_sd": np.full(shape, 3.0),
+        "noise_nearest": np.broadcast_to(np.linspace(0, 600, shape[1]), shape),
+        "safety": np.where(unknown, np.nan, np.clip(np.rint(blocks), 0, 100)),
+        "safety_sd": np.where(unknown, np.nan, sd),
         "safety_evidence": np.clip(1.05 - sd / 30, 0, 1) * ~unknown,
         "goes_light": (np.log1p(lux) - 1.2) / 3, "goes_people": np.log1p(people / 80) / 4,
         "goes_noise": -(noise - 55) / 90, "goes_hour": np.full(shape, 0.2 - hour / 20),
@@ -100,7 +105,9 @@ def write_plan(city: City, name: str = "brighter-park") -> None:
         "safety_change_high": (dims, ramp + 5),
     }
     pages = xr.Dataset(data, {"time": steps[:1], "northing": now["northing"], "easting": now["easting"]})
-    atlas.write_plan(city, name, pages, {"night": "2026-11-20", "table": [], "simulated": True, "title": "Brighter park"})
+    atlas.write_plan(
+        city, name, pages, {"night": "2026-11-20", "table": [], "simulated": True, "title": "Brighter park"}
+    )
 
 
 def meta(city: City) -> dict[str, Any]:

@@ -133,7 +133,7 @@
   }
 
   /* SIMULATED is part of the picture, not a label that a screenshot could miss. */
-  function markLayer(L, text) {
+  function markLayer(L, text, bounds) {
     const Mark = L.GridLayer.extend({
       createTile() {
         const canvas = document.createElement('canvas'), density = window.devicePixelRatio || 1;
@@ -143,11 +143,11 @@
         g.translate(230, 150); g.rotate(-0.3);
         g.font = '600 15px system-ui, sans-serif'; g.textAlign = 'center';
         g.lineWidth = 3; g.strokeStyle = 'rgba(9,13,19,.30)'; g.strokeText(text, 0, 0);
-        g.fillStyle = 'rgba(255,255,255,.42)'; g.fillText(text, 0, 0);
+        g.fillStyle = 'rgba(255,255,255,.36)'; g.fillText(text, 0, 0);
         return canvas;
       },
     });
-    return new Mark({ tileSize: L.point(460, 300), pane: 'mark', keepBuffer: 1 });
+    return new Mark({ tileSize: L.point(460, 300), pane: 'mark', keepBuffer: 1, bounds });
   }
 
   const STYLES = {
@@ -223,17 +223,19 @@
       const [bx0, by0] = mercator(west, north), [bx1, by1] = mercator(east, south);
       config.box = [bx0, by0, bx1, by1];
       const bounds = L.latLngBounds([south, west], [north, east]);
+      const wide = box.current.clientWidth > 700;
       const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, maxBounds: bounds.pad(1.2), maxBoundsViscosity: .6 });
       own.current.map = N.map = map;
+      own.current.bounds = bounds;
+      if (!wide) document.querySelectorAll('.panel .fold').forEach(fold => { fold.open = false; });
       for (const [name, z] of [['over', 300], ['mark', 330], ['dots', 400]]) map.createPane(name).style.zIndex = z;
       map.getPane('over').style.pointerEvents = map.getPane('mark').style.pointerEvents = map.getPane('dots').style.pointerEvents = 'none';
       const place = /^#(\d{1,2})\/(-?[\d.]+)\/(-?[\d.]+)$/.exec(location.hash);
-      const wide = box.current.clientWidth > 800;
       if (place && isFinite(+place[2]) && isFinite(+place[3])) map.setView([+place[2], +place[3]], Math.min(18, Math.max(11, +place[1])), { animate: false });
-      else map.fitBounds(bounds, { paddingTopLeft: wide ? [372, 12] : [8, 8], paddingBottomRight: wide ? [12, 96] : [8, 130], animate: false });
-      L.control.zoom({ position: 'bottomright', zoomInTitle: q.zoomin, zoomOutTitle: q.zoomout }).addTo(map);
-      L.control.scale({ imperial: false, position: 'bottomright' }).addTo(map);
+      else map.fitBounds(bounds, { paddingTopLeft: wide ? [372, 12] : [8, 150], paddingBottomRight: wide ? [12, 96] : [8, 100], animate: false });
       const attribution = L.control.attribution({ prefix: false, position: 'bottomright' }).addTo(map);
+      L.control.scale({ imperial: false, position: 'bottomright' }).addTo(map);
+      L.control.zoom({ position: 'bottomright', zoomInTitle: q.zoomin, zoomOutTitle: q.zoomout }).addTo(map);
       const plain = document.createElement('span');
       for (const source of config.attribution) { plain.textContent = source; attribution.addAttribution(plain.innerHTML); }
       const values = (own.current.values = valueLayer(L, config, () => latest.current.view || {}).addTo(map));
@@ -268,6 +270,9 @@
       };
       own.current.pick = pick;
       map.on('click', e => pick(e.latlng));
+      /* The cross marks what Enter reads; Leaflet gives the map the focus on a click too, where it would only confuse. */
+      box.current.addEventListener('mousedown', () => box.current.classList.remove('keys'));
+      box.current.addEventListener('keyup', () => box.current.classList.add('keys'));
       box.current.addEventListener('keydown', e => { if (e.key === 'Enter' && e.target === box.current) { e.preventDefault(); pick(map.getCenter()); } });
       map.on('moveend', () => { const c = map.getCenter(); history.replaceState(history.state, '', location.pathname + location.search + `#${map.getZoom()}/${c.lat.toFixed(5)}/${c.lng.toFixed(5)}`); });
       const sized = new ResizeObserver(() => map.invalidateSize({ animate: false }));
@@ -297,7 +302,7 @@
     R.useEffect(() => {
       const { map } = own.current;
       if (!map || !simulated) return undefined;
-      const mark = markLayer(window.L, props.config.labels.simulated).addTo(map);
+      const mark = markLayer(window.L, props.config.labels.simulated, own.current.bounds).addTo(map);
       return () => { mark.remove(); };
     }, [simulated, props.config]);
 

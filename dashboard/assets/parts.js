@@ -42,7 +42,7 @@
     window.dispatchEvent(new PopStateEvent('popstate'));
   };
   document.addEventListener('click', e => {
-    const link = e.target.closest && e.target.closest('a.tab, a.lang, .scenario a');
+    const link = e.target.closest && e.target.closest('a.page-tab, a.lang, .scenario a');
     if (!link || e.ctrlKey || e.metaKey || e.shiftKey || e.button) return;
     e.preventDefault();
     const to = new URL(link.href);
@@ -83,9 +83,10 @@
       if (!p.playing && p.value >= mapped[mapped.length - 1]) move(mapped[0], false);
       p.setProps({ playing: !p.playing, ...(p.playing ? {} : { follow: false }) });
     };
-    const label = frames[p.value] ? frames[p.value].label : '--:--';
+    const label = p.follow && scene.words && scene.words.clock ? scene.words.clock : frames[p.value] ? frames[p.value].label : '--:--';
     const at = i => (last > 0 ? i / last * 100 : 0) + '%';
     const hours = frames.map((f, i) => [f.label, i]).filter(([text]) => text.endsWith(':00'));
+    if (frames.length === 1) return null; /* a plan of one step has nothing to move through */
     return h('section', { id: p.id, className: 'timebar', 'aria-label': q.name },
       h('button', { type: 'button', className: 'btn play', onClick: N.togglePlay, 'aria-label': p.playing ? q.pause : q.play, disabled: !mapped.length }, h('i', { className: p.playing ? 'pause' : 'go' })),
       h('output', { className: 'clock', htmlFor: p.id + '-range' }, label),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from analytics import atlas
 from dash import Dash, html
-from sensors.errors import NoctuleError
 
+from analytics import atlas
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import header
 from dashboard.words import Words
+from sensors.errors import NoctuleError
 
 _METHOD = ("light", "noise", "footfall", "safety", "release")
 _LIMITS = ("association", "within", "coverage", "noise", "groups")
@@ -31,7 +31,9 @@ def layout(house: House, asked: Asked) -> list[Any]:
         html.H2(say("about.isnot.title")),
         html.P(say("about.isnot")),
         html.H2(say("about.method.title")),
-        html.Dl([part for key in _METHOD for part in (html.Dt(say(f"method.{key}")), html.Dd(say(f"method.{key}.text")))]),
+        html.Dl(
+            [part for key in _METHOD for part in (html.Dt(say(f"method.{key}")), html.Dd(say(f"method.{key}.text")))]
+        ),
         html.H2(say("about.limits.title")),
         html.Ul([html.Li(say(f"limits.{key}")) for key in _LIMITS]),
         html.H2(say("about.missing.title")),

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
-from sensors.city import City
-from sensors.clock import Clock
-
 from dashboard.basemap import Basemap
 from dashboard.roles import COOKIE, role_of
 from dashboard.runs import Runs
 from dashboard.scene import Viewer
 from dashboard.words import Words, words
+from sensors.city import City
+from sensors.clock import Clock
 
 
 @dataclass(frozen=True)

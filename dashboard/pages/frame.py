@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from dash import html
 
 from dashboard import figures
-from dashboard.components import RoleSwitch
+from dashboard.components import RoleSwitch, aria, data
 from dashboard.pages.context import Asked, House
 from dashboard.roles import ROLES, may
 from dashboard.words import LANGUAGES
@@ -35,7 +35,7 @@ def header(house: House, asked: Asked, page: str) -> html.Header:
     )
     tabs = [_tab(asked, name, name == page) for name in PATHS if name != "plan" or may(asked.role, "plan")]
     languages = [
-        html.A(name, href=address(asked, asked.path, lang=code), lang=code, className="btn lang", **{"data-lang": code})
+        html.A(name, href=address(asked, asked.path, lang=code), lang=code, className="btn lang", **data(lang=code))
         for code, name in LANGUAGES.items()
         if code != say.language
     ]
@@ -43,7 +43,7 @@ def header(house: House, asked: Asked, page: str) -> html.Header:
         [
             html.A(say("frame.skip"), href="#main", className="skip"),
             brand,
-            html.Nav(tabs, **{"aria-label": say("frame.pages")}),
+            html.Nav(tabs, **aria(label=say("frame.pages"))),
             html.Div(id="status", className="status", role="status"),
             html.Div([_role(house, asked), *languages], className="right"),
         ]
@@ -56,8 +56,8 @@ def address(asked: Asked, path: str, **changes: str) -> str:
 
 
 def _tab(asked: Asked, name: str, here: bool) -> html.A:
-    current = {"aria-current": "page"} if here else {}
-    return html.A(asked.say(f"page.{name}"), href=address(asked, PATHS[name]), className="tab", **current)
+    current = aria(current="page") if here else {}
+    return html.A(asked.say(f"page.{name}"), href=address(asked, PATHS[name]), className="page-tab", **current)
 
 
 def _role(house: House, asked: Asked) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from analytics import atlas
 from dash import Dash, html
 
+from analytics import atlas
+from dashboard.components import aria
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address, header
 from dashboard.pages.stage import stage
@@ -45,7 +46,7 @@ def _table(house: House, asked: Asked, names: list[str], chosen: str) -> html.Di
         rows = scenario_rows(meta, asked.say)
         link = html.A(str(meta.get("title") or name), href=address(asked, "/plan", scenario=name))
         body = html.Table(html.Tbody([html.Tr([html.Th(head, scope="row"), html.Td(text)]) for head, text in rows]))
-        current = {"aria-current": "true"} if name == chosen else {}
+        current = aria(current="true") if name == chosen else {}
         cards.append(html.Div([html.H2(link), *([body] if name == chosen else [])], className="scenario", **current))
     return html.Div(cards, className="scenarios")
 

@@ -77,7 +77,9 @@ def _exports(run: Run, asked: Asked) -> Any:
     if not may(asked.role, "export"):
         return html.P(say("research.exportrole"), className="note")
     links = [
-        html.A(say(f"export.{kind}"), href=address(asked, "/export", night=run.night, format=kind), className="btn small")
+        html.A(
+            say(f"export.{kind}"), href=address(asked, "/export", night=run.night, format=kind), className="btn small"
+        )
         for kind in FORMATS
     ]
     return html.Div([html.Span(say("research.export")), *links], className="exports")

@@ -6,17 +6,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html
-from sensors.errors import NoctuleError
 
 from dashboard import figures
 from dashboard.basemap import LAND
-from dashboard.components import Choice, Choices, Follow, NightMap, TimeBar
+from dashboard.components import Choice, Choices, Follow, NightMap, TimeBar, aria, data
 from dashboard.pages.context import Asked, House, asked
 from dashboard.palette import LEVELS, STEPS
 from dashboard.probe import probe
 from dashboard.roles import may, may_run
 from dashboard.scales import SCALES
 from dashboard.words import Words
+from sensors.errors import NoctuleError
 
 OVERLAYS = ("lamps", "venues", "stops", "sensors")
 _TIME_WORDS = ("play", "pause", "name", "live", "follow", "unmapped", "journal")
@@ -31,18 +31,18 @@ def stage(
     layer = asked.query.get("layer", "")
     layer = layer if layer in layers else layers[0]
     asked_place = asked.query.get("t", "")
-    close = html.Button("×", id="close", className="close", n_clicks=0, **{"aria-label": say("details.close")})
+    close = html.Button("×", id="close", className="close", n_clicks=0, **aria(label=say("details.close")))
     return html.Main(
         [
             NightMap(id="map", config=_map_config(house, asked, layers), view={"layer": layer}),
             html.Div(id="banner", className="banner", role="note"),
             _panel(asked, layers, layer, title, extra or []),
             html.Aside(
-                [close, html.Div(id="details-body", **{"aria-live": "polite"})],
+                [close, html.Div(id="details-body", **aria(live="polite"))],
                 id="details",
                 className="details",
                 hidden=True,
-                **{"aria-label": say("details.name")},
+                **aria(label=say("details.name")),
             ),
             TimeBar(
                 id="time",
@@ -78,7 +78,7 @@ def register(app: Dash, house: House) -> None:
         role = house.role_of(dict(ctx.cookies))
         return place_details(house, asked("/", str(search or ""), role), reading), False
 
-    app.clientside_callback(
+    app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("noctule", "show"),
         Output("map", "view"),
         Output("legends", "data-layer"),
@@ -88,7 +88,7 @@ def register(app: Dash, house: House) -> None:
         Input("overlays", "value"),
         State("map", "view"),
     )
-    app.clientside_callback(
+    app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("noctule", "tell"),
         Output("title", "children"),
         Output("banner", "children"),
@@ -102,8 +102,11 @@ def register(app: Dash, house: House) -> None:
         Input("time", "follow"),
         State("follow", "labels"),
     )
-    app.clientside_callback(
-        ClientsideFunction("noctule", "close"), Output("map", "reading"), Input("close", "n_clicks"), prevent_initial_call=True
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("noctule", "close"),
+        Output("map", "reading"),
+        Input("close", "n_clicks"),
+        prevent_initial_call=True,
     )
 
 
@@ -131,7 +134,7 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
     say = asked.say
     overlays = [name for name in OVERLAYS if name != "sensors" or may(asked.role, "sensors")]
     chosen = [name for name in asked.query.get("over", "").split(".") if name in overlays]
-    legends = html.Div([figures.legend(name, say) for name in layers], id="legends", **{"data-layer": layer})
+    legends = html.Div([figures.legend(name, say) for name in layers], id="legends", **data(layer=layer))
     options = [{"value": name, "label": say(f"layer.{name}")} for name in layers]
     more = [
         Choices(
@@ -146,7 +149,7 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
         [html.P(id="clock-sensors"), html.P(id="clock-answers")],
         className="clocks",
         role="group",
-        **{"aria-label": say("panel.clocks")},
+        **aria(label=say("panel.clocks")),
     )
     return html.Section(
         [
@@ -160,7 +163,7 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
         ],
         className="panel",
         id="panel",
-        **{"aria-label": say("panel.name")},
+        **aria(label=say("panel.name")),
     )
 
 
@@ -179,10 +182,7 @@ def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str
         "attribution": list(house.city.settings.attribution),
         "confidence": [say(f"confidence.{word}") for word in ("verylow", "low", "medium", "high")],
         "scales": {layer: _scale(layer, say) for layer in layers},
-        "labels": {
-            name: say(f"map.{name}")
-            for name in ("hatched", "confidence", "zoomin", "zoomout", "fault", "zoom", "simulated", "scale")
-        }
+        "labels": {name: say(f"map.{name}") for name in ("hatched", "confidence", "zoomin", "zoomout", "simulated")}
         | {"name": say("map.name", city=house.city.name), "language": say.language},
     }
 
