@@ -9,13 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from ingest.archive import append_records
+from ingest.commands import register
 from ingest.health import health_path, read_health, site_health, write_health
+from ingest.log import DEAD, Log, Message, pack_frame
 from sensors.clock import set_clock
 from sensors.flags import Flag
 from sensors.reading import empty_records
 from tests.synthetic_city import make_city
+
+app = typer.Typer()
+register(app)
 
 NOW = np.datetime64("2026-11-20T20:00:00", "ms")
 SAID = {"state": "connected", "counts": {}, "sentence": "connected"}
@@ -80,3 +87,26 @@ def test_sites_that_missed_three_reports_are_silent(city):
     assert table.loc[sites[0], "late"]
     assert table.loc[sites[0], "last"] == NOW
     assert json.loads(table.to_json(date_format="iso"))
+
+
+def command(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["health", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_command_says_it_to_people_and_to_machines(city):
+    assert "has never run" in command(str(city.path))
+    assert f"{len(city.places('sites'))} silent" in command(str(city.path))
+    said = json.loads(command(str(city.path), "--json"))
+    assert said["state"] == "stopped"
+    assert {"site", "device", "quantity", "last", "silent", "late"} <= set(said["sites"][0])
+
+
+def test_refused_messages_are_listed_with_their_reasons(city):
+    log = Log.open(city.shelf("log", "0"))
+    log.append([pack_frame(DEAD, [Message("noctule/smalltown/ghost/power", b"\xffx", 1_795_204_800_000, "unknown")])])
+    log.close()
+    assert "2026-11-20T20:00:00.000Z  noctule/smalltown/ghost/power  unknown" in command(str(city.path), "--dead")
+    (line,) = command(str(city.path), "--dead", "--json").splitlines()
+    assert json.loads(line)["reason"] == "unknown"
