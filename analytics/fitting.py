@@ -246,7 +246,7 @@ def _places(city: City, surroundings: Surroundings) -> Places:
         points = np.column_stack([closing.x.to_numpy(), closing.y.to_numpy()])
         distance = cKDTree(points).query(cells)[0].reshape(grid.shape)
         nearness[index] = np.exp(-distance / covariates.CLOSING_REACH_M)
-    return Places(closes, nearness)
+    return Places(surroundings.longitude, surroundings.latitude, closes, nearness)
 
 
 def _scales(raw: pd.DataFrame, streets: pd.DataFrame, weight: Floats) -> tuple[Scales, Floats]:

@@ -39,6 +39,9 @@ _N = len(FEATURES)
 _LIGHT, _EVEN, _PEOPLE, _CROWD, _NOISE, _REST, _CLOSING = range(_N)
 _WOMAN_CROSSED = {_LIGHT: COLUMN["woman_light"], _PEOPLE: COLUMN["woman_people"]}
 _OLDER_CROSSED = {_LIGHT: COLUMN["older_light"]}
+# Which features change with an sd of light (0), people (1) and noise (2).
+_STEP_FEATURE = np.array([_LIGHT, _EVEN, _PEOPLE, _CROWD, _REST, _NOISE, _REST])
+_STEP_FIELD = np.array([0, 0, 1, 1, 1, 2, 2])
 _TIME_TERMS = ("hour_18", "hour_00", "hour_03", "hour_06", "weekend")
 _PARTS = {"goes_light": ("light",), "goes_people": ("people",), "goes_noise": ("noise",), "goes_hour": ("hour",)}
 
@@ -120,9 +123,9 @@ class _Step:
         self.perception = perception
         self.time = fields["time"].to_numpy().astype("datetime64[ms]")[0]
         self.zone = city.zone
-        longitude, latitude = city.centre_lonlat()
+        places = perception.places
         middle = self.time + np.timedelta64(city.settings.night.step_minutes * 30_000, "ms")
-        self.dark = darkness(middle, latitude, longitude)
+        self.dark = darkness(middle, places.latitude, places.longitude)
         self.features, self.steps = self._features(fields, city.settings.grid.cell_m)
         self.own = perception.own.on(fields.northing.to_numpy(), fields.easting.to_numpy())
         self.response = _response(perception, self.time, self.dark, self.zone)
@@ -137,6 +140,8 @@ class _Step:
             len(out),
             self.features,
             self.steps,
+            _STEP_FEATURE,
+            _STEP_FIELD,
             self.own,
             perception.classes.share,
             response.load,
@@ -173,53 +178,37 @@ class _Step:
         return p, slope
 
     def _features(self, fields: xr.Dataset, cell_m: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Features of each cell (cells, 7) and their change by one sd of light, people and noise (cells, 3, 7), f4."""
-        scales = self.perception.scales
+        """Features of each cell (cells, 7) and their change by one sd of light, people and noise (cells, 7), f4."""
+        scales, dark = self.perception.scales, np.float32(self.dark)
         illuminance = _plane(fields["illuminance"])
         even = covariates.evenness(illuminance, _plane(fields["illuminance_min"]), cell_m)
         even = np.where(np.isnan(even), np.float32(scales.even), even).ravel()
-        lux = illuminance.ravel()
-        shape = illuminance.shape
-        closing = self._closing(shape)
-        raw = covariates.raw_features(
-            lux,
-            even,
-            _plane(fields["noise"]).ravel(),
-            _plane(fields["footfall"]).ravel(),
-            closing,
-            scales.noise_on_people,
-        )
-        raw[:, [_LIGHT, _EVEN]] *= np.float32(self.dark)
-        unknown = np.isnan(raw)
-        unknown[:, [_LIGHT, _EVEN]] = False  # no light means no place: inside a building
-        typical = scales.typical.astype(np.float32)
-        features = np.where(unknown, typical, raw)
-        features = np.clip(features, scales.low.astype(np.float32), scales.high.astype(np.float32))
-        # In daylight the light columns are 0, below what the answers after dark saw.
-        if self.dark < 1:
-            features[:, [_LIGHT, _EVEN]] = raw[:, [_LIGHT, _EVEN]]
-        return features, self._steps_of(fields, lux, even, unknown)
+        lux, level = illuminance.ravel(), _plane(fields["noise"]).ravel()
+        footfall, closing = _plane(fields["footfall"]).ravel(), self._closing(illuminance.shape)
+        raw = covariates.raw_features(lux, even, level, footfall, closing, scales.noise_on_people)
+        raw[:, : _EVEN + 1] *= dark
+        features = np.clip(raw, scales.low.astype(np.float32), scales.high.astype(np.float32))
+        if dark < 1:  # in daylight the light columns are below what the answers after dark saw
+            features[:, : _EVEN + 1] = raw[:, : _EVEN + 1]
+        light = covariates.light_slope(lux) * _plane(fields["illuminance_sd"]).ravel() * dark
+        ln_people = _plane(fields["footfall_sd"]).ravel()
+        people = covariates.people_slope(footfall) * ln_people
+        noise = _plane(fields["noise_sd"]).ravel() / np.float32(10)
+        unexplained = people * np.float32(-scales.noise_on_people[1] / 10)
+        crowd = np.where(raw[:, _CROWD] > 0, ln_people, np.float32(0))
+        steps = np.stack([light, light * even, people, crowd, unexplained, noise, noise], axis=-1)
+        self._fill_unknown(features, steps)
+        return features, steps
 
-    def _steps_of(
-        self, fields: xr.Dataset, lux: npt.NDArray[Any], even: npt.NDArray[Any], unknown: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.float32]:
+    def _fill_unknown(self, features: npt.NDArray[np.float32], steps: npt.NDArray[np.float32]) -> None:
+        """Where people or noise are not known they can be anything that the answers saw; no light means no place."""
         scales = self.perception.scales
-        steps = np.zeros((lux.size, 3, _N), np.float32)
-        light = covariates.light_slope(lux) * _plane(fields["illuminance_sd"]).ravel() * self.dark
-        steps[:, 0, _LIGHT], steps[:, 0, _EVEN] = light, light * even
-        footfall, spread = _plane(fields["footfall"]).ravel(), _plane(fields["footfall_sd"]).ravel()
-        people = covariates.people_slope(footfall) * spread
-        steps[:, 1, _PEOPLE] = people
-        steps[:, 1, _CROWD] = np.where(covariates.crowd(footfall) > 0, spread, 0)
-        steps[:, 1, _REST] = -scales.noise_on_people[1] * people / 10
-        level = _plane(fields["noise_sd"]).ravel() / 10
-        steps[:, 2, _NOISE] = steps[:, 2, _REST] = level
-        # Where a field is not known, its features can be anything that the answers saw.
-        no_people, no_noise = unknown[:, _PEOPLE], unknown[:, _NOISE]
-        sd = scales.typical_sd.astype(np.float32)
-        steps[no_people, 1] = np.where(np.arange(_N) == _PEOPLE, sd, 0)
-        steps[no_noise, 2] = np.where(np.arange(_N) == _NOISE, sd, 0)
-        return np.nan_to_num(steps, nan=0.0)
+        for feature in range(_PEOPLE, _N):
+            unknown = np.isnan(features[:, feature])
+            if unknown.any():
+                features[unknown, feature] = scales.typical[feature]
+                steps[np.ix_(unknown, feature == _STEP_FEATURE)] = scales.typical_sd[feature]
+        steps[np.isnan(features[:, _LIGHT])] = 0
 
     def _closing(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         places = self.perception.places
@@ -289,7 +278,7 @@ def _response(perception: Perception, time: np.datetime64, dark: float, zone: Zo
     return _Response(
         load=forms @ perception.mean,
         variance=forms @ perception.covariance @ forms.transpose(0, 2, 1),
-        cut_steps=perception.cuts - perception.mean[safe],
+        cut_steps=np.delete(perception.cuts, perception.safe_from - 2) - perception.mean[safe],
         route=back.reshape(forms.shape[:2]).astype(np.int64),
         columns=columns,
     )

@@ -17,11 +17,14 @@ from analytics.place_effect import PlaceEffect
 
 @dataclass(frozen=True)
 class Places:
-    """What of a place stands still and is asked of it here: venues' closing times and how near they are.
+    """What stands still: where the sun is seen from, when venues close and how near they are.
 
-    closes_min : (c,) minutes after local noon; nearness : (c, northing, easting) f4, 1 at a venue, fading
+    longitude, latitude : of the city, degrees; closes_min : (c,) minutes after local noon of bars' closing times;
+    nearness : (c, northing, easting) f4, 1 at a venue, fading
     """
 
+    longitude: float
+    latitude: float
     closes_min: Floats
     nearness: npt.NDArray[np.float32]
 

@@ -87,6 +87,8 @@ def population_view(
     last: Any,
     features: Any,
     steps: Any,
+    step_feature: Any,
+    step_field: Any,
     place: Any,
     share: Any,
     load: Any,
@@ -107,10 +109,10 @@ def population_view(
     spread within the class are added. P = sum of share[g] Phi(m / sqrt(1 + v)); its sd is the delta rule's.
 
     features : (n, q) f4, NaN where a cell is not known
-    steps : (n, s, q) f4, change of the features by one sd of each of s fields
+    steps : (n, e) f4, change of feature step_feature[e] by one sd of field step_field[e] (0, 1 or 2)
     place : (n, 2) f4, mean and variance of the cell's own effect
     share, spread : (g,) f8; load : (g, q+1) f8; variance : (g, q+1, q+1) f8
-    cut_steps : (K-1,) f8, each cut minus the safe cut
+    cut_steps : (c,) f8, every other cut minus the safe cut
     route : (g, q+1) i8, to which of r coordinates the gradient of class g in x belongs
     joint : (r, r) f8, covariance of those coordinates
     place_after : (q, q) f8, posterior covariance of the features' main effects
@@ -120,10 +122,12 @@ def population_view(
     """
     n_groups, width = load.shape
     q = width - 1
-    n_steps = steps.shape[1]
+    n_steps = step_feature.size
     x = np.empty(width)
+    d = np.empty(n_steps)
     gradient = np.empty(joint.shape[0])
-    sensed = np.empty(n_steps)
+    one = np.empty(3)
+    sensed = np.empty(3)
     for i in range(first, last):
         known = True
         for a in range(q):
@@ -137,13 +141,19 @@ def population_view(
         own = float(place[i, 1])
         after = own
         before = own_before
-        open_ = 0.0
         for a in range(q):
+            t = 0.0
+            for b in range(a):
+                t += place_after[a, b] * x[b]
+            after += x[a] * (2.0 * t + place_after[a, a] * x[a])
             before += place_before[a] * x[a] * x[a]
-            for b in range(q):
-                after += place_after[a, b] * x[a] * x[b]
-                for j in range(n_steps):
-                    open_ += place_after[a, b] * steps[i, j, a] * steps[i, j, b]
+        left_open = 0.0
+        for e in range(n_steps):
+            d[e] = steps[i, e]
+            for f in range(e + 1):
+                if step_field[e] == step_field[f]:
+                    t = place_after[step_feature[e], step_feature[f]] * d[e] * d[f]
+                    left_open += t if f == e else 2.0 * t
         gradient[:] = 0.0
         sensed[:] = 0.0
         p_safe = 0.0
@@ -151,33 +161,34 @@ def population_view(
         total = 0.0
         for g in range(n_groups):
             m = float(place[i, 0])
-            v = own - own_before + spread[g] + open_  # the unit noise holds the cell's own effect as it was before
+            # The unit noise holds the cell's own effect as it was before anyone was asked.
+            v = own - own_before + spread[g] + left_open
             for a in range(width):
                 m += load[g, a] * x[a]
                 t = 0.0
                 for b in range(a):
                     t += variance[g, a, b] * x[b]
                 v += x[a] * (2.0 * t + variance[g, a, a] * x[a])
-            for j in range(n_steps):
-                t = 0.0
-                for a in range(q):
-                    t += load[g, a] * steps[i, j, a]
-                v += t * t
+            one[:] = 0.0
+            for e in range(n_steps):
+                one[step_field[e]] += load[g, step_feature[e]] * d[e]
+            v += one[0] * one[0] + one[1] * one[1] + one[2] * one[2]
             scale = 1.0 / math.sqrt(1.0 + v)
             z = m * scale
-            p_safe += share[g] * normal_cdf(z)
+            p = normal_cdf(z)
+            p_safe += share[g] * p
+            score += share[g] * p
             for k in range(cut_steps.size):
                 score += share[g] * normal_cdf((m - cut_steps[k]) * scale)
             weight = share[g] * math.exp(-0.5 * z * z - LOG_SQRT_2PI) * scale
             total += weight
             for a in range(width):
                 gradient[route[g, a]] += weight * x[a]
-            for j in range(n_steps):
-                for a in range(q):
-                    sensed[j] += weight * load[g, a] * steps[i, j, a]
-        v = total * total * (own + open_)
-        for j in range(n_steps):
-            v += sensed[j] * sensed[j]
+            for a in range(3):
+                sensed[a] += weight * one[a]
+        v = total * total * (own + left_open)
+        for a in range(3):
+            v += sensed[a] * sensed[a]
         for a in range(joint.shape[0]):
             t = 0.0
             for b in range(a):
