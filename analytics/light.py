@@ -82,11 +82,7 @@ def light_field(surroundings: Surroundings, profile: Profile, records: Records, 
     correction = correct(grid, departures, profile, model_sd, middle, surroundings.zone)
     shape = profile.at(middle, surroundings.zone)
     illuminance = np.exp(np.log(total) + correction.mean + np.float32(shape + correction.shift))
-    lowest = np.empty(grid.shape, np.float32)
-    outside = surroundings.street & ~surroundings.indoor
-    walked = np.where(outside, illuminance, np.float32(np.inf))
-    over_rows(kernels.lowest_around, grid.shape[0], _CHECK_RADIUS_M / grid.cell_m, walked, lowest)
-    lowest = np.where(np.isinf(lowest), illuminance, lowest)  # no street within reach: the place speaks for itself
+    lowest = lowest_around(surroundings, illuminance)
     origin = correction.origin
     if state.simulated.any():
         origin = origin | np.where(_simulated_light(surroundings, state, lamps), SIMULATED, 0).astype(np.uint8)
@@ -97,6 +93,16 @@ def light_field(surroundings: Surroundings, profile: Profile, records: Records, 
         nearest=correction.nearest,
         origin=origin,
     )
+
+
+def lowest_around(surroundings: Surroundings, illuminance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lowest illuminance of the street within 25 m of each cell, lx; (northing, easting)."""
+    grid = surroundings.grid
+    lowest = np.empty(grid.shape, np.float32)
+    outside = surroundings.street & ~surroundings.indoor
+    walked = np.where(outside, illuminance, np.float32(np.inf))
+    over_rows(kernels.lowest_around, grid.shape[0], _CHECK_RADIUS_M / grid.cell_m, walked, lowest)
+    return np.where(np.isinf(lowest), illuminance, lowest)  # no street within reach: the place speaks for itself
 
 
 def lamp_state(surroundings: Surroundings, records: Records, until: np.datetime64, sky: float) -> LampState:

@@ -28,7 +28,8 @@ Floats = npt.NDArray[np.float64]
 
 SUPPORT_SIZES_M = (50.0, 100.0, 200.0, 400.0)
 MANTISSA_BITS = 10
-_OF_SAFETY = ("safety", "safety_sd", "safety_score", "goes_light", "goes_people", "goes_noise", "goes_hour")
+_CHANGE = ("safety_change", "safety_change_low", "safety_change_high")  # what a scenario would change
+_OF_SAFETY = ("safety", "safety_sd", "safety_score", "goes_light", "goes_people", "goes_noise", "goes_hour", *_CHANGE)
 
 
 def round_mantissa(array: npt.NDArray[Any], bits: int = MANTISSA_BITS) -> npt.NDArray[Any]:
