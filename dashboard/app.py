@@ -143,6 +143,6 @@ class _Known:
 
 def _warm(house: House) -> None:
     """Draw what the first visitors see, so that they need not wait for it."""
-    _ = house.runs.ground
+    house.runs.ground(house.runs.frame)
     for density in (1, 2):
         house.basemap.warm(range(13, 18), density)

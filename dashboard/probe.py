@@ -37,7 +37,7 @@ class Probe:
 
 def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitude: float) -> Probe:
     """Read a place; whole numbers and confidence are those that the tile shows."""
-    cell = runs.frame.cell(longitude, latitude)
+    cell = run.frame.cell(longitude, latitude)
     if cell is None:
         return Probe(layer, longitude, latitude, "outside")
     names = [SCALES[layer].variable for layer in run.layers]
@@ -49,7 +49,7 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
     scale = SCALES[layer]
     value = here.get(scale.variable, float("nan"))
     if not np.isfinite(value):
-        state = "hatched" if runs.ground[cell] else "nothing"
+        state = "hatched" if runs.ground(run.frame)[cell] else "nothing"
         return Probe(layer, longitude, latitude, state, others=_others(run, layer, here))
     sd = here.get(scale.sd, 0.0)
     low, high = scale.interval(value, sd)

@@ -122,10 +122,11 @@ class Routes:
 
     def _tile_body(self, key: tuple[str, str, int, str, Block, str]) -> bytes | None:
         run, layer, frame, version, block, encoding = key
+        opened = self._house.runs.get(run)
         levels = self._house.runs.levels(run, layer, frame, version)
-        if levels is None:
+        if levels is None or opened is None:
             return None
-        body = compress(render(self._house.runs.frame, levels, block), encoding)
+        body = compress(render(opened.frame, levels, block), encoding)
         self._house.runs.bodies.put(key, body)
         return body
 
@@ -226,20 +227,20 @@ class Routes:
         if not may(self._role_of(scope), "export"):
             return _FORBIDDEN
         async with self._exporting:
-            body = await asyncio.to_thread(self._export_body, night, kind)
+            body = await asyncio.to_thread(self._export_body, night, kind, query.get("layer"))
         if isinstance(body, str):
             return 404, [NEVER, (b"content-type", b"text/plain; charset=utf-8")], body.encode()
         media, suffix = EXPORTS[kind]
         name = f'attachment; filename="{self._house.city.id}-{night}.{suffix}"'
         return 200, [(b"content-type", media.encode()), (b"content-disposition", name.encode()), NEVER], body
 
-    def _export_body(self, night: str, kind: str) -> bytes | str:
+    def _export_body(self, night: str, kind: str, layer: str | None) -> bytes | str:
         from analytics.export import export
 
         with tempfile.TemporaryDirectory(prefix="noctule-export-") as folder:
             out = Path(folder) / f"{night}.{EXPORTS[kind][1]}"
             try:
-                export(self._house.city, Night.named(night, self._house.city.zone), kind, out)
+                export(self._house.city, Night.named(night, self._house.city.zone), kind, out, layer=layer)
             except NoctuleError as error:
                 return str(error)
             return out.read_bytes()

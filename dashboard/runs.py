@@ -50,6 +50,7 @@ class Run:
     versions: tuple[str | None, ...]  # None: nothing mapped for that step
     variables: frozenset[str]
     meta: dict[str, Any]
+    frame: GridFrame  # where its cells lie: a public page's are larger
     page: xr.Dataset | None  # held where the shelf keeps only the newest
 
     @property
@@ -81,15 +82,14 @@ class Runs:
         self._levels: OrderedDict[tuple[str, str, int, str], list[Packed]] = OrderedDict()
         self._size = 0
         self._lock = RLock()
-        self._ground: npt.NDArray[np.bool_] | None = None
+        self._ground: dict[GridFrame, npt.NDArray[np.bool_]] = {}
 
-    @property
-    def ground(self) -> npt.NDArray[np.bool_]:
-        """Where people could be told something, (northing, easting)."""
+    def ground(self, frame: GridFrame) -> npt.NDArray[np.bool_]:
+        """Where people could be told something, (northing, easting) of a grid."""
         with self._lock:
-            if self._ground is None:
-                self._ground = ground_mask(self.city, self.frame)
-        return self._ground
+            if frame not in self._ground:
+                self._ground[frame] = ground_mask(self.city, frame)
+            return self._ground[frame]
 
     def nights(self, public: bool = False) -> list[str]:
         """Names of the runs of past nights and tonight, oldest first."""
@@ -190,25 +190,35 @@ class Runs:
         if layer in CHANGES:
             sd = _unsure(scale, quantity, fields)
         nearest = fields.get(scale.nearest) if layer == "noise" else None
-        return pyramid(scale, quantity, sd, nearest, self.ground)
+        return pyramid(scale, quantity, sd, nearest, self.ground(run.frame))
 
     def _read(self, name: str, stamp: tuple[int, ...]) -> Run:
         if name == NOW:
             page, meta = atlas.open_now(self.city)
-            times = np.zeros(0, "datetime64[ms]") if page is None else page["time"].values.astype("datetime64[ms]")
+            # The page looks a step's length back from this moment; on the bar it stands at the step it belongs to.
+            times = np.array([] if page is None else [parse_rfc3339(meta["step"])], "datetime64[ms]")
             versions: tuple[str | None, ...] = (str(meta["version"]),) * times.size
-            return Run(NOW, str(meta["night"]), stamp, times, versions, _names(page), meta, page)
+            return Run(NOW, str(meta["night"]), stamp, times, versions, _names(page), meta, self._frame(page), page)
         if name.startswith(PLAN):
             page, meta = atlas.open_plan(self.city, name.removeprefix(PLAN))
             times = np.array([parse_rfc3339(step) for step in meta["steps"]], "datetime64[ms]")
             versions = (str(meta["version"]),) * times.size
-            return Run(name, str(meta.get("night", "")), stamp, times, versions, _names(page), meta, None)
+            night = str(meta.get("night", ""))
+            return Run(name, night, stamp, times, versions, _names(page), meta, self._frame(page), None)
         level = "public" if name.startswith(PUBLIC) else "atlas"
         data, meta = atlas.open_night(self.city, name.removeprefix(PUBLIC), level)
         times = np.array([parse_rfc3339(step) for step in meta["steps"]], "datetime64[ms]")
         digests = {str(entry["step"]): str(entry["digest"])[:12] for entry in meta["closed"]}
         versions = tuple(digests.get(str(step)) for step in meta["steps"])
-        return Run(name, str(meta["night"]), stamp, times, versions, _names(data), meta, None)
+        return Run(name, str(meta["night"]), stamp, times, versions, _names(data), meta, self._frame(data), None)
+
+    def _frame(self, page: xr.Dataset | None) -> GridFrame:
+        if page is None or page.sizes["easting"] < 2:
+            return self.frame
+        easting, northing = page["easting"].values, page["northing"].values
+        cell_m = float(easting[1] - easting[0])
+        west, south = float(easting[0]) - cell_m / 2, float(northing[0]) - cell_m / 2
+        return GridFrame(self.city.crs, west, south, cell_m, (northing.size, easting.size))
 
 
 def _unsure(scale: Scale, change: Floats, fields: dict[str, Floats]) -> Floats:

@@ -23,6 +23,7 @@ from sensors.night import Night, local_offset, night_of, parse_rfc3339, rfc3339
 
 Scene = dict[str, Any]
 
+_SAID = ("before-dusk", "no-model", "trouble")  # states with a sentence of their own, even over an empty map
 _STALE_MIN = 20.0  # minutes of city time; counters report every 5 or 15 minutes
 _STALE_WALL_S = 20.0  # and in a fast clock at least so many seconds of ours, so that a demo does not cry wolf
 
@@ -42,12 +43,15 @@ def live_scene(runs: Runs, clock: Clock, viewer: Viewer) -> Scene:
         return night_scene(runs, clock, viewer, nights[-1] if nights else "")
     now = runs.get(NOW)
     state = str(now.meta.get("state", "after")) if now is not None else "none"
+    mapper = "" if now is None else str(now.meta.get("mapper", ""))
+    if now is not None and state == "live" and not now.times.size:
+        state = "no-model" if mapper == "no-model" else "trouble"
     nights = runs.nights()
     if now is None or state != "live":
         # Before dusk the page of tonight has no step yet, so the last night that has one is shown.
         shown = next((name for name in reversed(nights) if _closed(runs, name)), "")
         scene = night_scene(runs, clock, viewer, shown)
-        scene["state"] = state if shown or state == "before-dusk" else "empty"
+        scene["state"] = state if shown or state in _SAID else "empty"
         scene["words"] |= _resting_words(runs.city, viewer, scene["state"], shown)
         return scene
     return _tonight(runs, now, clock, viewer)
@@ -131,7 +135,7 @@ def _live_words(city: City, now: Run, clock: Clock, viewer: Viewer) -> dict[str,
         "title": say("title.live"),
         "status": say("status.live", time=say.clock(as_of, zone)),
         "clock": say.clock(as_of, zone),
-        "banner": "",
+        "banner": say("empty.no-answers") if now.meta.get("mapper") == "no-answers" else "",
         "sensors": say("clock.sensors.none"),
         "answers": say("clock.answers.none"),
         "alert": "",
@@ -165,6 +169,10 @@ def _resting_words(city: City, viewer: Viewer, state: str, shown: str) -> dict[s
     if state == "before-dusk":
         below = say("empty.below", day=say.day(shown)) if shown else say("empty.nothing-below")
         return {"banner": say("empty.before-dusk", time=city.settings.night.from_) + " " + below}
+    if state == "no-model":
+        return {"banner": say("empty.no-model")}
+    if state == "trouble":
+        return {"banner": say("empty.trouble")}
     if state == "after" and shown:
         return {"banner": say("empty.after", time=city.settings.night.from_, day=say.day(shown))}
     return {}

@@ -10,8 +10,9 @@
     show(scene, place, layer, overlays, view) {
       const frame = scene && place !== null && place !== undefined ? scene.frames[place] : null;
       const next = { layer, overlays: overlays || [], place: place === undefined ? null : place, simulated: !!(scene && scene.simulated && scene.frames.length) };
-      if (frame) Object.assign(next, { run: frame.run, frame: frame.frame === null ? place : frame.frame, version: frame.version });
-      N.wanted = frame ? `${layer}/${frame.run}/${place}/${frame.version}` : '';
+      const has = scene && (!scene.layers.length || scene.layers.includes(layer));
+      if (frame) Object.assign(next, { run: frame.run, frame: frame.frame === null ? place : frame.frame, version: has ? frame.version : null });
+      N.wanted = frame && has ? `${layer}/${frame.run}/${place}/${frame.version}` : '';
       N.busy = () => !!N.wanted && N.stats.painted !== N.wanted;
       if (scene && N.playing && N.ahead) {
         const after = scene.frames[place + 1];

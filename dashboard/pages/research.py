@@ -76,10 +76,9 @@ def _exports(run: Run, asked: Asked) -> Any:
     say = asked.say
     if not may(asked.role, "export"):
         return html.P(say("research.exportrole"), className="note")
-    links = [
-        html.A(
-            say(f"export.{kind}"), href=address(asked, "/export", night=run.night, format=kind), className="btn small"
-        )
-        for kind in FORMATS
-    ]
+    links = []
+    for kind in FORMATS:
+        more = {"layer": "safety"} if kind == "cog" else {}  # a GeoTIFF holds one layer, its steps as bands
+        to = address(asked, "/export", night=run.night, format=kind, **more)
+        links.append(html.A(say(f"export.{kind}"), href=to, className="btn small"))
     return html.Div([html.Span(say("research.export")), *links], className="exports")
