@@ -32,6 +32,18 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(replay)
     app.command("export")(export)
     app.command("fit")(fit)
+    app.command("warmup")(warmup)
+
+
+def warmup(as_json: AsJson = False) -> None:
+    """Compile the kernels into the cache, so that the first map does not wait for a compiler.
+
+    Example: noctule warmup
+    """
+    from analytics.warmup import compile_kernels
+
+    seconds = compile_kernels()
+    print(json.dumps({"core_seconds": round(seconds, 2)}) if as_json else f"Kernels are ready ({seconds:.1f} core-s).")
 
 
 def fit(

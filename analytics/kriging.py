@@ -19,6 +19,7 @@ from analytics.kernels.jit import over_rows
 _NODES_PER_RANGE = 12.0  # lattice step <= range / 12: interpolation error stays below a hundredth of the posterior sd
 _EXACT = 1e-3  # noise / variance below this: float64, and nodes at every cell
 _UNRELATED = 5e-4  # a sensor with less correlation than this cannot move a mean by what anyone could see
+_CLUSTERED = 2.5  # variance over mean of sensors a bucket; 1 when they stand at random
 _EVEN = 1e-6  # coordinates count as evenly spaced to this share of the step
 
 
@@ -165,10 +166,18 @@ def _merged(
     return x[starts], y[starts], np.add.reduceat(precision * z, starts) / total, merged
 
 
-def neighbours_for(sensors: Sensors) -> int:
-    """Sensors a tile shares: 64 where they are nearly exact, more where noise lets farther ones matter too."""
+def neighbours_for(sensors: Sensors, covariance: Matern) -> int:
+    """Sensors a tile shares: 64 where near ones screen off the rest, more where they do not.
+
+    Noise weakens screening, and so does a smooth field (nu = 5/2); sensors that stand in rows along streets fill a
+    neighbourhood with one direction. Each step was chosen at 5,000 sensors for 0.035 sd from the exact process.
+    """
     typical = float(np.median(sensors.noise))
-    return 64 if typical <= 0.2 else 96 if typical <= 1.0 else 128
+    wanted = 64 if typical <= 0.2 else 96 if typical <= 1.0 else 128
+    occupied = np.diff(sensors.buckets.start)
+    if float(np.var(occupied)) > _CLUSTERED * float(np.mean(occupied)):
+        wanted = max(wanted, 112)
+    return max(wanted, 112) if covariance.two_nu == 5 else wanted
 
 
 def _on_lattice(
@@ -190,7 +199,7 @@ def _on_lattice(
     work = np.float32 if factor > 1 else sensors.value.dtype
     mean, variance = np.empty((rows, columns), work), np.empty((rows, columns), work)
     over_rows(
-        tiles.krige_tiles, -(-rows // tiles.TILE), node_m, origin_east, origin_north, neighbours_for(sensors),
+        tiles.krige_tiles, -(-rows // tiles.TILE), node_m, origin_east, origin_north, neighbours_for(sensors, covariance),
         covariance.distance_at(_UNRELATED),
         covariance.two_nu, covariance.scale, index.start, index.n_east, index.n_north, index.width,
         index.east, index.north, sensors.value, sensors.noise, mean, variance,
@@ -218,7 +227,7 @@ def _at_points(
     index = sensors.buckets
     mean, variance = np.empty(at_east.size, sensors.value.dtype), np.empty(at_east.size, sensors.value.dtype)
     over_rows(
-        tiles.krige_points, at_east.size, at_east - index.west, at_north - index.south, neighbours_for(sensors),
+        tiles.krige_points, at_east.size, at_east - index.west, at_north - index.south, neighbours_for(sensors, covariance),
         covariance.distance_at(_UNRELATED),
         covariance.two_nu, covariance.scale, index.start, index.n_east, index.n_north, index.width,
         index.east, index.north, sensors.value, sensors.noise, mean, variance,
