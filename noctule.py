@@ -30,7 +30,7 @@ from sensors.errors import BrokerError, NoctuleError, StoreError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
 
@@ -43,6 +43,7 @@ DEMO_WEEKS = 8
 DEMO_ANSWERS = 1_700
 _RESTARTS = 5
 _STOP_WAIT_S = 10.0
+_READY_WAIT_S = 60.0
 
 app = typer.Typer(
     help="Senses a city's night and maps how safe people feel, with honest uncertainty.",
@@ -249,6 +250,8 @@ def _live(
             parts.start("ingest", ["ingest", path, "--broker", address])
             parts.start("mapper", ["map", path])
             parts.start("dashboard", ["serve", path, "--port", str(port), "--demo"])
+            # A broker drops what is published before the first subscription exists.
+            parts.wait_until(lambda: _ingest_connected(tonight), "ingest to reach the broker")
             truth = tonight.parent / f"{tonight.name}-truth.jsonl.gz"
             parts.start("devices", ["simulate", path, "--broker", address, "--seed", str(seed), "--truth", str(truth)])
             if recorded:
@@ -272,6 +275,7 @@ def _live(
             print("            the map stays open; Ctrl-C stops everything", flush=True)
             parts.watch()
         finally:
+            parts.stop()  # before the clock goes back to the system's: a part must not see another year
             clear_clock(tonight)
 
 
@@ -279,12 +283,15 @@ def _await_map(city: Path, parts: _Parts, started: float) -> None:
     import time
 
     page = city / "store" / "atlas" / "now" / "current.json"
-    while parts.running and time.monotonic() - started < 120:
-        if page.is_file():
-            print(f"            first map with data after {time.monotonic() - started:.1f} s", flush=True)
-            return
-        parts.look()
-        time.sleep(0.1)
+    parts.wait_until(page.is_file, "a first map")
+    if page.is_file():
+        print(f"            first map with data after {time.monotonic() - started:.1f} s", flush=True)
+
+
+def _ingest_connected(city: Path) -> bool:
+    from ingest.health import read_health
+
+    return bool(read_health(_opened(city)).get("state") == "connected")
 
 
 class _Parts:
@@ -333,6 +340,18 @@ class _Parts:
                 raise StoreError(f"{name} failed {restarts + 1} times, last with: {last}")
             print(f"{name:<12}ended with {code} ({last}); started again", flush=True)
             self.start(name, arguments, restarts + 1)
+
+    def wait_until(self, ready: Callable[[], bool], what: str) -> None:
+        """Look after the parts until something is ready; after a minute say what is missing and go on."""
+        import time
+
+        deadline = time.monotonic() + _READY_WAIT_S
+        while self.running and not ready():
+            if time.monotonic() > deadline:
+                print(f"            still waiting for {what}; see {self._logs}", flush=True)
+                return
+            self.look()
+            time.sleep(0.05)
 
     def watch(self, city_path: Path | None = None, until: np.datetime64 | None = None) -> None:
         """Look after the parts until asked to stop, or until it is that time in the city."""
