@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 _MAX_STEPS = 200
 _MAX_HALVINGS = 60
-_DECREMENT = 1e-20  # Newton decrement (squared, in log-likelihood) of the mode: an order below 1e-9 sd in every number
+_DECREMENT = 1e-12  # a last move of at most 1e-6 sd: Newton's error is squared by it
 _SINGULAR = 1e-11  # smallest eigenvalue of the Hessian scaled to a unit diagonal
 _FAR = 12.0  # an answer this many sd inside its category says nothing more: all of them there is separation
 _HALF_ANSWER = 0.5  # what holds two cuts apart that no answer parts (Jeffreys' half count)
@@ -103,11 +103,10 @@ def fit_ordered_probit(
         move = _solve(hessian, gradient)
         if move is None:
             raise ModelError(problem.why_singular(theta, hessian))
-        if gradient @ move <= _DECREMENT * max(1.0, abs(value)):
-            return problem.result(theta, hessian, step)
-        better = problem.climb(theta, value, move)
-        if better is None:  # no representable gain is left: the mode to machine precision
-            return problem.result(theta, hessian, step)
+        # Close to the mode the gain drowns in the rounding of the likelihood, while the move itself is still exact.
+        better = problem.climb(theta, value, move) if gradient @ move > _DECREMENT else None
+        if better is None:
+            return problem.result(theta + move, step + 1)
         theta = better
     raise ModelError(problem.why_singular(theta, None))
 
@@ -185,10 +184,10 @@ class _Problem:
                 return candidate
         return None
 
-    def result(self, theta: Floats, hessian: Floats, n_steps: int) -> OrderedProbit:
+    def result(self, theta: Floats, n_steps: int) -> OrderedProbit:
         if self.n and np.min(self._terms(theta)[:, 0]) > -1e-12:
             raise ModelError(self.why_singular(theta, None))
-        covariance = np.linalg.inv(hessian)
+        covariance = np.linalg.inv(self.value_gradient_hessian(theta)[2])
         covariance = 0.5 * (covariance + covariance.T)
         likelihood = float(self.weight @ self._terms(theta)[:, 0])
         return OrderedProbit(theta[: self.p].copy(), theta[self.p :].copy(), covariance, likelihood, n_steps)
