@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ingest.history import as_records, read_history, within_nights
+from ingest.history import as_records, read_history
 from ingest.mqtt import Publisher
 from sensors.city import City
 from sensors.clock import Clock, city_clock, clear_clock, set_clock
@@ -34,6 +34,7 @@ QUARTER_S = 900
 _BOOT = 0
 _LONGEST_WAIT_S = 0.5  # how often the clock is looked at again while nothing is due
 _SAY_EVERY_S = 3600  # city time between two lines of progress
+_ROOM_S = 0.05  # how long a turn is while acknowledgements are awaited
 _LAST_WORDS_S = 3.0  # how long a stopped replay waits for acknowledgements
 _BEHIND_MS = QUARTER_S * 1000  # on a running clock, what ended longer ago than this is not sent any more
 
@@ -122,7 +123,11 @@ def recorded_messages(
 ) -> tuple[list[Message], dict[str, int]]:
     """Every message of the nights from `first` until `until` in order of time, and the rows left out, by reason."""
     history = read_history(file, recipe, city.zone)
-    rows = within_nights(history.rows, city.zone, first, until)
+    begin, end = Night(first, city.zone).start, Night(until, city.zone).start
+    ends = history.rows["time"].to_numpy()
+    # A recorded interval that begins before noon and ends after it belongs to two nights, each of its quarters to one.
+    begins = ends - (history.rows["duration_s"].to_numpy() * 1000).astype("timedelta64[ms]")
+    rows = history.rows[(ends >= begin) & (begins < end)]
     if not len(rows):
         span = history.rows["time"]
         raise RecipeError(
@@ -131,9 +136,11 @@ def recorded_messages(
         )
     _, unknown = as_records(city, rows)
     skipped = {f"no site of {device} in the register": count for device, count in unknown.items()}
-    skipped |= dict(history.skipped)
+    skipped |= {f"{reason} (in the whole file)": count for reason, count in history.skipped.items()}
     rows = rows[~rows["device"].isin(list(unknown))]
     messages = [message for row in rows.itertuples(index=False) for message in quarter_hours(row, seed)]
+    low, high = (int(moment.astype(np.int64)) for moment in (begin, end))
+    messages = [message for message in messages if low <= message.time_ms < high]
     if not messages:
         raise RecipeError(f"none of the counters in '{file}' is in the register of {city.name}")
     return sorted(messages), skipped
@@ -181,7 +188,7 @@ def _publish(
 ) -> Replayed:
     settings = city.settings.broker
     root, begun_ms = settings.root, clock.now_ms()
-    due = [message for message in messages if message.time_ms > begun_ms - _BEHIND_MS]
+    due = [message for message in messages if message.time_ms >= begun_ms - _BEHIND_MS]
     late = len(messages) - len(due)
     if not due:
         last = rfc3339(np.datetime64(messages[-1].time_ms, "ms"))
@@ -193,58 +200,69 @@ def _publish(
     say(f"{len(due):,} messages of {len(devices)} counters at {clock.speed:g}x to {url}")
     done = Replayed(published=0, acknowledged=0, people=0.0, late=late, stopped=False, skipped=skipped)
     name = f"noctule-{city.id}-counts"
+    topics = [status_topic(root, city.id, device) for device in devices]
     with Publisher(url, name, settings.user or None, password or None) as publisher:
-        state = _State(publisher, say)
-        for device in devices:
-            publisher.publish(
-                status_topic(root, city.id, device), encode_status("online", _BOOT, begun_ms), retain=True
-            )
+        line = _Line(publisher, say, stopped)
+        for topic in topics:
+            line.send(topic, encode_status("online", _BOOT, begun_ms), retain=True)
         said_ms = 0
         for message in due:
-            while not stopped() and (wait_ms := message.time_ms - clock.now_ms()) > 0:
-                publisher.pause(min(_LONGEST_WAIT_S, wait_ms / 1000 / clock.speed))
-                state.look()
-            # A publisher whose window is full waits inside `publish` for a broker that may be away for long.
-            while not stopped() and publisher.unacknowledged >= publisher.window:
-                publisher.pause(0.05)
-                state.look()
-            if stopped():
-                done.stopped = True
-                break
+            line.wait_for(message.time_ms, clock)
             sample = Sample(message.quantity, message.time_ms, message.value, message.duration_s)
             payload = encode_pack([sample], _BOOT, message.time_ms // (QUARTER_S * 1000))
-            publisher.publish(quantity_topic(root, city.id, message.device, message.quantity), payload, token=message)
+            topic = quantity_topic(root, city.id, message.device, message.quantity)
+            if not line.send(topic, payload, token=message):
+                done.stopped = True
+                break
             done.published += 1
             done.people += message.value
             if message.time_ms - said_ms >= _SAY_EVERY_S * 1000:
                 said_ms = message.time_ms
                 local = pd.Timestamp(message.time_ms, unit="ms", tz="UTC").tz_convert(city.zone)
                 say(f"{local:%a %Y-%m-%d %H:%M}  {done.published:,} messages, {done.people:,.0f} people")
-        _say_goodbye(publisher, [status_topic(root, city.id, device) for device in devices], clock, done.stopped)
+        # A replay that was stopped does not wait for a broker that is away.
+        if line.drained(_LAST_WORDS_S if done.stopped else np.inf):
+            for topic in topics:
+                publisher.publish(topic, encode_status("offline", _BOOT, clock.now_ms()), retain=True)
+            publisher.flush(_LAST_WORDS_S)
         done.acknowledged = sum(isinstance(token, Message) for token in publisher.acknowledged)
     return done
 
 
-def _say_goodbye(publisher: Publisher, topics: list[str], clock: Clock, stopped: bool) -> None:
-    """Everything acknowledged, then every counter offline; a stopped replay does not wait for a broker that is away."""
-    patience = _LAST_WORDS_S if stopped else None
-    if not publisher.flush(patience):
-        return
-    for topic in topics:
-        publisher.publish(topic, encode_status("offline", _BOOT, clock.now_ms()), retain=True)
-    publisher.flush(_LAST_WORDS_S)
-
-
 @dataclass
-class _State:
-    """Says when the connection comes and goes, once."""
+class _Line:
+    """A publisher that can be asked to stop while its broker is away, and says when the connection comes and goes."""
 
     publisher: Publisher
     say: Say
+    stopped: Callable[[], bool]
     said: str = ""
 
-    def look(self) -> None:
-        """Say the connection's sentence if its state is another than before."""
+    def wait_for(self, time_ms: int, clock: Clock) -> None:
+        """Wait until it is this time in the city."""
+        while not self.stopped() and (wait_ms := time_ms - clock.now_ms()) > 0:
+            self._turn(min(_LONGEST_WAIT_S, wait_ms / 1000 / clock.speed))
+
+    def send(self, topic: str, payload: bytes, *, retain: bool = False, token: object = None) -> bool:
+        """Hand over a message once there is room for it; False when asked to stop before."""
+        # The publisher itself waits inside `publish` while its window is full, for as long as the broker is away.
+        while not self.stopped() and self.publisher.unacknowledged >= self.publisher.window - 1:
+            self._turn(_ROOM_S)
+        if self.stopped():
+            return False
+        self.publisher.publish(topic, payload, retain=retain, token=token)
+        return True
+
+    def drained(self, patience_s: float) -> bool:
+        """Wait until everything is acknowledged, the time is up, or somebody asks to stop; whether everything is."""
+        waited, was_stopped = 0.0, self.stopped()
+        while self.publisher.unacknowledged and waited < patience_s and (was_stopped or not self.stopped()):
+            self._turn(_ROOM_S)
+            waited += _ROOM_S
+        return not self.publisher.unacknowledged
+
+    def _turn(self, seconds: float) -> None:
+        self.publisher.pause(seconds)
         if self.publisher.state != self.said and self.publisher.sentence != "not connected yet":
             self.said = self.publisher.state
             self.say(self.publisher.sentence + ("" if self.said == "connected" else "; trying again"))

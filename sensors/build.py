@@ -86,10 +86,10 @@ class Built:
 def build_city(out: Path, draft: Draft, *, rebuild: bool = False, say: Say = quiet) -> Built:
     """Write the folder `out`; refuses a folder that is already a city unless `rebuild`."""
     began = time.perf_counter()
-    if (out / "city.toml").exists() and not rebuild:
-        raise CityError(f"'{out}' is already a city; choose another folder, or --rebuild to make its places anew")
-    if out.exists() and not out.is_dir():
-        raise CityError(f"'{out}' is a file, not a folder")
+    require_free(out, rebuild=rebuild)
+    _checked_settings(
+        draft, GridSettings(west=0.0, south=0.0, east=draft.cell_m, north=draft.cell_m, cell_m=draft.cell_m)
+    )
     layers = {name: _projected(name, layer, draft) for name, layer in draft.layers.items()}
     grid = _grid(layers, draft)
     settings = _checked_settings(draft, grid)
@@ -116,6 +116,14 @@ def build_city(out: Path, draft: Draft, *, rebuild: bool = False, say: Say = qui
         dropped=dict(sorted((key, count) for key, count in draft.dropped.items() if count)),
         seconds=time.perf_counter() - began,
     )
+
+
+def require_free(out: Path, *, rebuild: bool = False) -> None:
+    """Refuse a folder that is a city already, unless it is to be made anew."""
+    if out.exists() and not out.is_dir():
+        raise CityError(f"'{out}' is a file, not a folder")
+    if (out / "city.toml").exists() and not rebuild:
+        raise CityError(f"'{out}' is already a city; choose another folder, or --rebuild to make its places anew")
 
 
 def grid_around(bounds: tuple[float, float, float, float], cell_m: float) -> GridSettings:
@@ -166,6 +174,8 @@ def _grid(layers: dict[str, geopandas.GeoDataFrame], draft: Draft) -> GridSettin
         bounds = (*stacked[:, :2].min(axis=0), *stacked[:, 2:].max(axis=0))
     else:
         bounds = Transformer.from_crs("EPSG:4326", draft.crs, always_xy=True).transform_bounds(*draft.area, 21)
+    if not np.isfinite(bounds).all():
+        raise CityError(f"the city's area cannot be projected to {draft.crs}; is that the projection of this place?")
     return grid_around(bounds, draft.cell_m)
 
 

@@ -53,7 +53,7 @@ def city_build(
     """
     import json
 
-    from sensors.build import build_city
+    from sensors.build import build_city, require_free
 
     if bool(osm) == bool(recipe):
         raise typer.BadParameter("give either --osm FILE.pbf or --recipe NAME (with --data DIR)")
@@ -62,6 +62,7 @@ def city_build(
         if not as_json:
             typer.echo(f"  {line}", err=True)
 
+    require_free(out, rebuild=rebuild)
     if osm:
         from sensors.osm import draft_from_osm
 

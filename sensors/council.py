@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import shapely
 from pyproj import CRS
-from pyproj.exceptions import CRSError
 from shapely.ops import substring
 
 from sensors.draft import Draft, LanternRule, RecordedHistory, Say, VirtualDevices, quiet
@@ -155,10 +154,9 @@ def _rows(
 
 def _read(source: Source, data: Path, table: str, dropped: Counter[str]) -> geopandas.GeoDataFrame:
     path = _within(data, source.file)
-    crs = _crs(source.crs)
     kind = source.format or ("csv" if ".csv" in path.name else "geojson")
     if kind == "geojson":
-        frame = _read_geojson(path).set_crs(crs, allow_override=True)
+        frame = _read_geojson(path).set_crs(source.crs, allow_override=True)
     else:
         if not source.position:
             raise RecipeError(f'\'{source.file}\' is CSV: add position = ["lon", "lat"]')
@@ -168,7 +166,7 @@ def _read(source: Source, data: Path, table: str, dropped: Counter[str]) -> geop
         placed = east.notna() & north.notna()
         dropped[f"{table}: no position"] += int((~placed).sum())
         frame = geopandas.GeoDataFrame(
-            rows[placed], geometry=geopandas.points_from_xy(east[placed], north[placed]), crs=crs
+            rows[placed], geometry=geopandas.points_from_xy(east[placed], north[placed]), crs=source.crs
         )
     _check_degrees(frame, source)
     return frame.reset_index(drop=True)
@@ -201,13 +199,6 @@ def _check_degrees(frame: geopandas.GeoDataFrame, source: Source) -> None:
         )
 
 
-def _crs(name: str) -> CRS:
-    try:
-        return CRS.from_user_input(name)
-    except CRSError:
-        raise RecipeError(f"crs '{name}' is not known; write one like EPSG:4326") from None
-
-
 def _within(data: Path, file: str) -> Path:
     path = data / file
     if not path.resolve().is_relative_to(data.resolve()):
@@ -222,7 +213,7 @@ def _overlaid(
 
     Where no polygon lies below, the columns are missing.
     """
-    polygons = _read_geojson(_within(data, overlay.file)).set_crs(_crs(overlay.crs), allow_override=True)
+    polygons = _read_geojson(_within(data, overlay.file)).set_crs(overlay.crs, allow_override=True)
     for column in overlay.columns:
         column_of(polygons, column, f"'{overlay.file}'")
     polygons = polygons.to_crs(recipe.crs).reset_index(drop=True)

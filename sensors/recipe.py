@@ -16,8 +16,11 @@ from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from sensors.errors import RecipeError, gather
 from sensors.lanterns import LAMP_CLASSES
@@ -286,15 +289,16 @@ def _converted(content: Any, kind: type[_S], where: str, problems: list[str]) ->
     problems += [f"unknown key '{dot}{key}'; expected one of {', '.join(fields)}" for key in unknown]
     missing = [key for key, field in fields.items() if field.required and key not in content]
     problems += [f"'{dot}{key}' is missing" for key in missing]
-    before = len(problems)
     values = {
         field.name: _value(content[key], field.type, f"{dot}{key}", problems)
         for key, field in fields.items()
         if key in content
     }
-    if missing or unknown or len(problems) > before:
+    # A recipe with a problem is refused in the end; it is made up as far as it goes, so that the rest is checked too.
+    sound = {name: value for name, value in values.items() if value is not None}
+    if missing or any(field.required and field.name not in sound for field in fields.values()):
         return None
-    return kind(**values)
+    return kind(**sound)
 
 
 def _value(content: Any, kind: Any, where: str, problems: list[str]) -> Any:
@@ -303,9 +307,11 @@ def _value(content: Any, kind: Any, where: str, problems: list[str]) -> Any:
     if struct is not None and isinstance(content, dict):
         return _converted(content, struct, where, problems)
     if origin is list and _struct_in(inner) and isinstance(content, list):
-        return [_value(item, inner[0], f"{where}[{number}]", problems) for number, item in enumerate(content, 1)]
+        items = [_value(item, inner[0], f"{where}[{number}]", problems) for number, item in enumerate(content, 1)]
+        return [item for item in items if item is not None]
     if origin is dict and _struct_in(typing.get_args(inner[1])) and isinstance(content, dict):
-        return {key: _value(item, inner[1], f"{where}.{key}", problems) for key, item in content.items()}
+        entries = {key: _value(item, inner[1], f"{where}.{key}", problems) for key, item in content.items()}
+        return {key: entry for key, entry in entries.items() if entry is not None}
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
@@ -322,6 +328,7 @@ def _city_problems(recipe: CityRecipe) -> list[str]:
     area = recipe.area
     if not (-180 <= area.west < area.east <= 180 and -90 <= area.south < area.north <= 90):
         problems.append("area must have west < east and south < north, in degrees")
+    problems += _zone_problems(recipe.zone) + _crs_problems(recipe.crs, projected=True)
     if recipe.cell_m <= 0:
         problems.append(f"cell_m {recipe.cell_m:g} must be positive")
     for table in TABLES:
@@ -348,6 +355,24 @@ def _city_problems(recipe: CityRecipe) -> list[str]:
     return problems
 
 
+def _zone_problems(zone: str) -> list[str]:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return [f"zone '{zone}' is no time zone; write one like Europe/Helsinki"]
+    return []
+
+
+def _crs_problems(name: str, *, projected: bool = False) -> list[str]:
+    try:
+        system = CRS.from_user_input(name)
+    except CRSError:
+        return [f"crs '{name}' is not known; write one like EPSG:4326"]
+    if projected and (not system.is_projected or any(axis.unit_name != "metre" for axis in system.axis_info[:2])):
+        return [f"crs '{name}' is not projected in metres; choose the national grid or a UTM zone"]
+    return []
+
+
 def _is_day(text: str) -> bool:
     try:
         date.fromisoformat(text)
@@ -364,7 +389,8 @@ def _source_problems(source: Source, where: str) -> list[str]:
         problems.append(f"{where}.position must name two columns, longitude and latitude")
     if len(source.separator) != 1:
         problems.append(f"{where}.separator must be one character")
-    return problems
+    named = [source.crs] if source.overlay is None else [source.crs, source.overlay.crs]
+    return problems + [f"{where}: {problem}" for name in dict.fromkeys(named) for problem in _crs_problems(name)]
 
 
 def _history_problems(recipe: HistoryRecipe) -> list[str]:
