@@ -37,13 +37,14 @@ def simulate(
     import signal
     import threading
 
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # before the slow imports: a stop at any moment is a clean one
+        signal.signal(number, lambda *_: stop.set())
+
     from firmware_sim.devices import simulate as play
     from firmware_sim.pace import paced
     from sensors.city import City
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     opened = City.open(city)
     with paced(city, speed):
         run = play(

@@ -16,7 +16,6 @@ from datetime import date
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import gamma
 
 from firmware_sim.streams import stream, wander
 from firmware_sim.town import HABITS, NIGHTLIFE, QUIET, STREET, Floats, Ints, Town
@@ -29,7 +28,7 @@ CITY_SD, CITY_HOURS = 0.32, 3.0
 ZONE_SD, ZONE_HOURS = 0.30, 3.0
 SITE_SD, SITE_HOURS = 0.22, 2.0
 COUNT_K = (3.7, 5.6)  # negative binomial shape of 15-minute counts: Dublin 3.7, Melbourne 5.6
-CLOSING_MEAN_MIN, CLOSING_SHAPE = 20.0, 2.0
+CLOSING_MEAN_MIN = 20.0  # of a gamma pulse of shape 2: nobody at once, most after ten minutes
 _REACH_M, _PASS_SHARE = 100.0, 0.3  # of those who leave, this share passes a place next door, less with distance
 
 # Persons/h at hours after midnight of the evening's day (20 = 20:00, 27 = 03:00 of the next day).
@@ -158,8 +157,14 @@ def habit_curve(habit: int, weekday: int, hours: Floats) -> Floats:
 
 def closing_pulse(minutes: Floats) -> Floats:
     """Share of a venue's guests who leave per hour, `minutes` after closing; its integral over time is 1."""
-    scale = CLOSING_MEAN_MIN / CLOSING_SHAPE
-    return np.asarray(60.0 * gamma.pdf(minutes, CLOSING_SHAPE, scale=scale), np.float64)
+    scaled = np.maximum(minutes, 0.0) / (CLOSING_MEAN_MIN / 2.0)
+    return np.asarray(60.0 / (CLOSING_MEAN_MIN / 2.0) * scaled * np.exp(-scaled), np.float64)
+
+
+def closing_left(minutes: Floats) -> Floats:
+    """Share of a venue's guests who have left `minutes` after closing, the integral of `closing_pulse`."""
+    scaled = np.maximum(minutes, 0.0) / (CLOSING_MEAN_MIN / 2.0)
+    return np.asarray(1.0 - (1.0 + scaled) * np.exp(-scaled), np.float64)
 
 
 def draw_counts(generator: np.random.Generator, mean: Floats, k: Floats) -> npt.NDArray[np.int64]:
@@ -176,5 +181,4 @@ def _venues(town: Town, evening: date, hours: Floats) -> tuple[Floats, Floats]:
     guests = (town.venues.capacity * full)[:, None]
     after = (hours[None, :] - 12.0) * 60.0 - closes[:, None]  # minutes after closing
     fill = 1.0 / (1.0 + np.exp(-(after + 240.0) / 45.0))  # half full four hours before closing
-    left = gamma.cdf(after, CLOSING_SHAPE, scale=CLOSING_MEAN_MIN / CLOSING_SHAPE)
-    return guests * closing_pulse(after), guests * fill * (1.0 - left)
+    return guests * closing_pulse(after), guests * fill * (1.0 - closing_left(after))

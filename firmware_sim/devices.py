@@ -169,7 +169,9 @@ class _Stage:
     def close(self) -> None:
         """Say goodbye everywhere."""
         for connection in self._distinct():
-            connection.stop()
+            connection.farewell()
+        for connection in self._distinct():
+            connection.join()
 
     def tally(self, run: Run) -> Run:
         """The run with the connections' numbers."""

@@ -25,7 +25,7 @@ from sensors.errors import BrokerError
 RING = 2_000  # messages that a device keeps while the broker is away (sensing.md E1)
 _KEEPALIVE_S = 30
 _SESSION_S = 300  # the broker keeps what is under way over a short cut
-_BACKOFF_S = (1, 30)
+_BACKOFF_S = (1, 15)
 
 
 @dataclass(frozen=True)
@@ -137,13 +137,16 @@ class Connection:
             self._under_way += 1
             self.tally.published += 1
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Say goodbye (a retained offline) and close the line."""
+    def farewell(self, timeout_s: float = 2.0) -> None:
+        """Say goodbye (a retained offline) and begin to close the line; `join` waits for the end."""
         if self._status is not None and self._up.is_set():
             note = self._client.publish(self._status.topic, self._status.offline, qos=1, retain=True)
             with contextlib.suppress(RuntimeError, ValueError):  # the line went away in between: the will says the same
                 note.wait_for_publish(timeout_s)
         self._client.disconnect()
+
+    def join(self) -> None:
+        """Wait until the line is closed; a line in back-off takes up to a second to notice."""
         self._client.loop_stop()
 
     def _make(self, client_id: str) -> paho.Client:
