@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ import xarray as xr
 from analytics.atlas import Meta, night_meta, night_steps, page_digest, write_night
 from analytics.closing import Desk, cut_of
 from analytics.kernels.jit import use_threads
+from analytics.model import load_model
+from analytics.surroundings import Surroundings, surroundings
 from sensors.city import City
 from sensors.clock import city_clock
 from sensors.errors import ModelError, NoctuleError, StoreError
@@ -93,18 +96,23 @@ def replay(
     return _on_cluster(tasks, scheduler)
 
 
-def replay_night(city_path: str, name: str, cut: Cut, write: bool, written: str) -> NightReplay:
-    """One night: the task that Dask runs; a refusal is told in the result, so that the other nights go on."""
+def replay_night(
+    city_path: str, name: str, cut: Cut, write: bool, written: str, around: Surroundings | None = None
+) -> NightReplay:
+    """One night: the task that Dask runs; a refusal is told in the result, so that the other nights go on.
+
+    around : the city's surroundings, where the caller has them already
+    """
     city = City.open(Path(city_path))
     night = Night.named(name, city.zone)
     try:
         with use_threads(1):  # nights share the processors out among themselves
-            return _replayed(city, night, cut, write, written)
+            return _replayed(city, night, cut, write, written, around or surroundings(city))
     except NoctuleError as refusal:
         return NightReplay(name, 0, 0, refused=str(refusal))
 
 
-def _replayed(city: City, night: Night, cut: Cut, write: bool, written: str) -> NightReplay:
+def _replayed(city: City, night: Night, cut: Cut, write: bool, written: str, around: Surroundings) -> NightReplay:
     from ingest.archive import night_records
 
     meta = night_meta(city, night)
@@ -112,7 +120,7 @@ def _replayed(city: City, night: Night, cut: Cut, write: bool, written: str) -> 
     steps = [step for step in night_steps(city, night) if cut_of(city, step) <= now]
     if not steps:
         raise StoreError(f"none of its steps has closed yet (it is {written} in the city)")
-    desk, hindsight = _desk(city, night, meta)
+    desk, hindsight = _desk(city, night, meta, around)
     records = night_records(city, night)
     if not len(records) and meta is None:
         raise StoreError("the archive has no readings of it; 'noctule history import' brings past nights in")
@@ -151,16 +159,19 @@ def _replayed(city: City, night: Night, cut: Cut, write: bool, written: str) -> 
     )
 
 
-def _desk(city: City, night: Night, meta: Meta | None) -> tuple[Desk, bool]:
-    """The model that the night's pages name; without pages the newest that had not seen the night, else the current."""
-    if meta is not None:
+def _desk(city: City, night: Night, meta: Meta | None, around: Surroundings) -> tuple[Desk, bool]:
+    """With the model that the pages name; without pages the newest that had not seen the night, else the current.
+
+    Also says whether the model learnt from later nights.
+    """
+    if meta is None:
+        model = load_model(city, _model_before(city, night))
+    else:
         try:
-            desk = Desk.open(city, meta["model"])
+            model = load_model(city, meta["model"])
         except ModelError as error:
             raise ModelError(f"its pages were made with model {meta['model']}, which is gone ({error})") from error
-    else:
-        desk = Desk.open(city, _model_before(city, night))
-    return desk, str(desk.model.night) > night.name
+    return Desk(city, around, model), model.night > night.name
 
 
 def _model_before(city: City, night: Night) -> str | None:
@@ -177,7 +188,9 @@ def _on_threads(tasks: list[tuple[str, str, Cut, bool, str]]) -> list[NightRepla
     from dask.base import compute
     from dask.delayed import delayed
 
-    night = delayed(replay_night, pure=False)
+    # Laid out once for all nights; drawing polygons from several threads at once is not safe in rasterio.
+    around = surroundings(City.open(Path(tasks[0][0])))
+    night = delayed(partial(replay_night, around=around), pure=False)
     workers = min(len(tasks), os.cpu_count() or 1)
     done = compute(*(night(*task) for task in tasks), scheduler="threads", num_workers=workers)  # type: ignore[no-untyped-call]  # dask has no types
     return list(done)
