@@ -115,6 +115,8 @@ class Routes:
             body = await asyncio.to_thread(self._tile_body, key)
         if body is None:
             return _GONE
+        if not body:
+            return 204, [NEVER], b""
         return 200, [
             (b"content-type", b"application/octet-stream"), (b"content-encoding", encoding.encode()),
             (b"vary", b"accept-encoding"), FOR_EVER,
@@ -122,10 +124,11 @@ class Routes:
 
     def _tile_body(self, key: tuple[str, str, int, str, Block, str]) -> bytes | None:
         run, layer, frame, version, block, encoding = key
-        opened = self._house.runs.get(run)
+        opened = self._house.runs.at(run, frame, version)
         levels = self._house.runs.levels(run, layer, frame, version)
         if levels is None or opened is None:
-            return None
+            # Replaced meanwhile, which is no error and must not look like one in the browser's console.
+            return b"" if self._house.runs.has(run, layer, frame) else None
         body = compress(render(opened.frame, levels, block), encoding)
         self._house.runs.bodies.put(key, body)
         return body

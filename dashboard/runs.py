@@ -9,7 +9,7 @@ earlier tiles as they are.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -34,6 +34,8 @@ PUBLIC = "public-"
 PLAN = "plan-"
 _NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
 _PLAN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+# `now` is replaced up to twice a second; a browser asks for a version within a second or two of hearing of it.
+_KEPT_NOWS = 8
 _KEPT_BYTES = 300 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
 
 Floats = npt.NDArray[np.floating]
@@ -79,6 +81,7 @@ class Runs:
         self.frame = GridFrame(city.crs, grid.west, grid.south, grid.cell_m, shape)
         self.bodies = ByteCache(96 * 2**20)
         self._open: dict[str, Run] = {}
+        self._nows: deque[Run] = deque(maxlen=_KEPT_NOWS)
         self._levels: OrderedDict[tuple[str, str, int, str], list[Packed]] = OrderedDict()
         self._size = 0
         self._lock = RLock()
@@ -114,7 +117,18 @@ class Runs:
                     # A page is replaced while we open it: the one read before still stands, the next look succeeds.
                     return run
                 self._open[name] = run
+                if name == NOW:
+                    self._nows.append(run)
             return run
+
+    def at(self, name: str, frame: int, version: str) -> Run | None:
+        """The run that holds a frame in this version: the newest, or for `now` one of the last few."""
+        run = self.get(name)
+        held = [run, *reversed(self._nows)] if name == NOW else [run]
+        for one in held:
+            if one is not None and 0 <= frame < len(one.versions) and one.versions[frame] == version:
+                return one
+        return None
 
     def stamp(self, name: str) -> tuple[int, ...] | None:
         """What changes whenever a run's page is replaced; None where there is none. Costs microseconds."""
@@ -149,6 +163,11 @@ class Runs:
             page = atlas.open_step(self.city, run.night, run.times[frame], wanted, level)
         return {name: np.asarray(page[name].values[0]) for name in wanted}
 
+    def has(self, name: str, layer: str, frame: int) -> bool:
+        """Whether a run has a frame of a layer in any version."""
+        run = self.get(name)
+        return run is not None and layer in run.layers and 0 <= frame < len(run.versions)
+
     def levels(self, name: str, layer: str, frame: int, version: str) -> list[Packed] | None:
         """A frame's bytes on all levels of detail; None where this version is not, or no longer, to be had."""
         key = (name, layer, frame, version)
@@ -156,10 +175,8 @@ class Runs:
             if key in self._levels:
                 self._levels.move_to_end(key)
                 return self._levels[key]
-        run = self.get(name)
-        if run is None or layer not in run.layers or not 0 <= frame < len(run.versions):
-            return None
-        if run.versions[frame] != version:
+        run = self.at(name, frame, version)
+        if run is None or layer not in run.layers:
             return None
         try:
             made = self._encode(run, layer, frame)

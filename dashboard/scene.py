@@ -148,12 +148,12 @@ def _live_words(city: City, now: Run, clock: Clock, viewer: Viewer) -> dict[str,
             words["sensors"] += " " + say("clock.silent", count=say.number(silent))
         minutes = (clock.now() - newest) / np.timedelta64(1, "m")
         if minutes > max(_STALE_MIN, _STALE_WALL_S * clock.speed / 60):
-            words["alert"] = words["status"] = say("status.stale", minutes=say.number(int(minutes)))
+            words["alert"] = words["status"] = _stale(minutes, say)
     if answers.get("count"):
         words["answers"] = say.many("clock.answers", int(answers["count"]))
         if answers.get("newest"):
             age = (clock.now() - parse_rfc3339(answers["newest"])) / np.timedelta64(1, "D")
-            words["answers"] += " " + say.many("clock.age", max(0, int(age)))
+            words["answers"] += " " + (say("clock.today") if age < 1 else say.many("clock.age", int(age)))
     health = read_health(city)
     if health["state"] != "connected":
         since = health.get("since")
@@ -161,6 +161,14 @@ def _live_words(city: City, now: Run, clock: Clock, viewer: Viewer) -> dict[str,
         key = "status.retrying" if health["state"] == "retrying" else "status.stopped"
         words["alert"] = words["status"] = say(key) + (" " + say("status.since", time=at) if at else "")
     return words
+
+
+def _stale(minutes: float, say: Words) -> str:
+    """How long nothing was heard, in the unit that a person would use."""
+    for unit, length in (("days", 1440), ("hours", 60)):
+        if minutes >= 2 * length:
+            return say(f"status.stale.{unit}", count=say.number(int(minutes / length)))
+    return say("status.stale.minutes", count=say.number(int(minutes)))
 
 
 def _resting_words(city: City, viewer: Viewer, state: str, shown: str) -> dict[str, str]:

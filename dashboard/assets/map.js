@@ -51,8 +51,8 @@
     N.stats.requests += 1;
     const promise = fetch(address).then(answer => {
       /* A version that is gone was replaced: whoever follows the server learns the new one. */
-      if (answer.status === 404 && N.lookAgain) N.lookAgain();
-      if (!answer.ok) throw new Error(String(answer.status));
+      if (answer.status === 204 && N.lookAgain) N.lookAgain();
+      if (answer.status !== 200) throw new Error(String(answer.status));
       return answer.arrayBuffer();
     }).then(all => {
       const wide = x1 - x0 + 1;
