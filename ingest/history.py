@@ -184,7 +184,7 @@ def as_records(city: City, rows: pd.DataFrame) -> tuple[Records, dict[str, int]]
     if not city.simulated and (register["origin"] == "simulated").any():
         raise CityError(f"{city.name} has simulated sites but is not declared simulated; see 'noctule city check'")
     times = rows["time"].to_numpy().astype("datetime64[ms]")
-    sites = np.zeros(len(rows), np.uint32)
+    sites = np.full(len(rows), -1, np.int64)
     pairs = pd.MultiIndex.from_frame(rows[["device", "quantity"]])
     names = pairs.unique()
     where_of = _by_group(names.get_indexer(pairs), len(names))
@@ -196,14 +196,14 @@ def as_records(city: City, rows: pd.DataFrame) -> tuple[Records, dict[str, int]]
         where = where_of[number]
         valid = (np.isnat(begin) | (times[where] >= begin)) & (np.isnat(end) | (times[where] < end))
         sites[where[valid]] = site
-    unknown = {str(device): int(count) for device, count in rows["device"][sites == 0].value_counts().items()}
+    unknown = {str(device): int(count) for device, count in rows["device"][sites < 0].value_counts().items()}
     records = empty_records(len(rows))
     records["time"] = records["received"] = times
-    records["site"] = sites
+    records["site"] = np.maximum(sites, 0)
     records["quantity"] = rows["quantity"].map({name: entry.code for name, entry in QUANTITIES.items()})
     records["value"] = rows["value"]
     records["duration_s"] = rows["duration_s"]
-    return records[sites != 0], unknown
+    return records[sites >= 0], unknown
 
 
 def _by_group(group: npt.NDArray[np.intp], count: int) -> list[npt.NDArray[np.intp]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,9 @@ def _looked_up(values: pd.Series[Any], rule: Column) -> pd.Series[Any]:
     if rule.table:
         result = texts.map(rule.table).astype(object)
     if rule.patterns:
-        found = pd.Series([None] * len(texts), index=texts.index, dtype=object)
-        for pattern, value in reversed(rule.patterns.items()):
-            found = found.where(~texts.str.contains(pattern, case=False, regex=True), value)
-        result = found if not rule.table else result.where(result.notna(), found)
+        rules = [(re.compile(pattern, re.IGNORECASE), value) for pattern, value in rule.patterns.items()]
+        found = texts.map(lambda text: next((value for pattern, value in rules if pattern.search(text)), None))
+        result = result.where(result.notna(), found) if rule.table else found.astype(object)
     return result
 
 
