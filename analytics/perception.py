@@ -30,7 +30,17 @@ from analytics.response import Perception
 from sensors.city import City
 from sensors.night import sun_elevation
 
-__all__ = ["INVITATION", "NOTE", "Perception", "darkness", "fit_perception", "fuse", "safety_change"]
+__all__ = [
+    "INVITATION",
+    "NOTE",
+    "Perception",
+    "darkness",
+    "fit_perception",
+    "fuse",
+    "safety_change",
+    "total_sd",
+    "weighted_change",
+]
 
 INVITATION = "Nobody has been asked here yet, so nothing is said about how safe people feel: import answers to see it."
 NOTE = "how safe people feel, not how safe a place is; an association with tonight's conditions"
@@ -90,6 +100,34 @@ def safety_change(before: xr.Dataset, after: xr.Dataset, perception: Perception,
     for name, value in (("", change), ("_low", change - half), ("_high", change + half)):
         out[f"safety_change{name}"] = (dims, value.astype(np.float32), {"units": "1", "note": "association"})
     return out
+
+
+def weighted_change(
+    before: xr.Dataset, after: xr.Dataset, weight: Floats, perception: Perception, city: City
+) -> tuple[Floats, Floats, Floats]:
+    """Weighted sums over cells of the change of P(feels safe), with what their uncertainty is made of.
+
+    weight : (k, cells) of k sums; cells of no weight may be unknown
+    Gives the sums (k,), their slope in all coefficients (k, p+K-1) and in each cell's own effect (k, cells): sums of
+    several steps add up, and `total_sd` gives the sd of the total.
+    """
+    first, second = _Step(before, perception, city), _Step(after, perception, city)
+    (p_first, slope_first), (p_second, slope_second) = first.slopes(), second.slopes()
+    used = (weight != 0).any(axis=0)
+    change, slope = (p_second - p_first)[used], (slope_second - slope_first)[used]
+    own = np.zeros_like(weight, dtype=np.float64)
+    own[:, used] = weight[:, used] * slope[:, -1]
+    return weight[:, used] @ change, weight[:, used] @ slope[:, :-1] @ second.response.columns, own
+
+
+def total_sd(slope: Floats, own: Floats, perception: Perception, grid_northing: Floats, grid_easting: Floats) -> Floats:
+    """Sd (k,) of sums that `weighted_change` gave: one set of coefficients behind all cells, own effects moving together.
+
+    That neighbours' own effects all move together is not so farther than a few hundred metres: it errs on the wide side.
+    """
+    sd = np.sqrt(np.maximum(perception.own.on(grid_northing, grid_easting)[:, 1], 0))
+    variance = np.einsum("ij,jk,ik->i", slope, perception.covariance, slope) + (np.abs(own) @ sd) ** 2
+    return np.sqrt(np.maximum(variance, 0))
 
 
 _LONG_NAMES = {
@@ -207,7 +245,8 @@ class _Step:
             unknown = np.isnan(features[:, feature])
             if unknown.any():
                 features[unknown, feature] = scales.typical[feature]
-                steps[np.ix_(unknown, feature == _STEP_FEATURE)] = scales.typical_sd[feature]
+                changed = np.flatnonzero(_STEP_FEATURE == feature)
+                steps[np.ix_(np.flatnonzero(unknown), changed)] = scales.typical_sd[feature]
         steps[np.isnan(features[:, _LIGHT])] = 0
 
     def _closing(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
