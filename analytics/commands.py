@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("map")(map_)
     app.command("replay")(replay)
     app.command("export")(export)
+    app.command("plan")(plan)
     app.command("fit")(fit)
     app.command("warmup")(warmup)
 
@@ -68,13 +69,13 @@ def fit(
         wanted = Night.named(night, opened.zone) if night else night_of(city_clock(city).now(), opened.zone)
     except ValueError:
         raise typer.BadParameter(f"night '{night}' must be a day like 2026-11-20", param_hint="--night") from None
-    with _fit_progress(hidden=as_json) as progress:
+    with _progress_bar("fields at the answers", hidden=as_json) as progress:
         model = fit_model(opened, wanted, preset=preset, progress=progress)
     print(json.dumps(model.summary(), ensure_ascii=False) if as_json else model.text(opened.name))
 
 
-def _fit_progress(hidden: bool) -> Any:
-    """A bar on stderr while the fields at the answers are computed."""
+def _progress_bar(words: str, hidden: bool) -> Any:
+    """A bar on stderr for a function that tells how many of how many are done."""
     from contextlib import contextmanager
 
     @contextmanager
@@ -83,7 +84,7 @@ def _fit_progress(hidden: bool) -> Any:
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True), disable=hidden, transient=True) as bar:
-            task = bar.add_task("fields at the answers", total=None)
+            task = bar.add_task(words, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     return showing()
@@ -156,6 +157,28 @@ def export(
         typer.echo(json.dumps({"out": str(done), "bytes": size, "format": format, "night": named.name}))
     else:
         typer.echo(f"{done}: {size / 1e6:.1f} MB")
+
+
+def plan(
+    city: CityFolder,
+    scenarios: Annotated[list[Path], typer.Argument(metavar="SCENARIO...", help="Scenario files, TOML.")],
+    night: Annotated[str, typer.Option(metavar="NIGHT", help="A night with readings; else a typical one.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """What a change of the lighting would change: light, how safe people report feeling, passages, energy.
+
+    Example: noctule plan helsinki weekend-exception.toml --night 2026-11-20
+    """
+    from analytics import plan as room
+    from analytics.scenario import read_scenario
+    from sensors.city import City
+
+    opened = City.open(city)
+    read = [read_scenario(file, opened) for file in scenarios]
+    chosen = _night_named(opened, night) if night else None
+    with _progress_bar("steps of the night", hidden=as_json) as progress:
+        results = room.plan(opened, read, chosen, progress=progress)
+    typer.echo(json.dumps([result.row() for result in results]) if as_json else room.table_text(results))
 
 
 def _night_named(city: City, name: str) -> Night:

@@ -42,7 +42,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_settings(city.path, settings)
     city = City.open(city.path)
     night = Night.named(NIGHT, city.zone)
-    _write_answers(city, night)
+    write_answers(city, night)
     fit(city, night)
     return city.path
 
@@ -209,7 +209,7 @@ def _values(quantity: str, generator: np.random.Generator, n: int) -> np.ndarray
     return np.asarray(generator.lognormal(2, 0.5, n))
 
 
-def _write_answers(city: City, night: Night, n: int = 240) -> None:
+def write_answers(city: City, night: Night, n: int = 240) -> None:
     generator = np.random.default_rng(5)
     grid = city.settings.grid
     columns: dict[str, object] = dict.fromkeys(ANSWER_COLUMNS, "undisclosed")
