@@ -44,6 +44,7 @@ from sensors.night import parse_rfc3339, sun_elevation
 REQUIRED = ("response_id", "category", "time")
 OPTIONAL = ("instrument", "k", *CODES, "weight", "pseudonym", "consent_version")
 OUTSIDE_M = 150.0  # an answer farther than this from any street section of the city was not given in it
+LOCK_WAIT_S = 10.0  # another import of the same city takes seconds
 _STEP_MS = 900_000
 _EARLIEST = np.datetime64("2000-01-01", "ms")
 _CAMPAIGN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -152,7 +153,7 @@ def import_answers(
             gather(f"{file.name} holds no answer that can be taken", report.problems or ["it has no rows"])
         )
     shelf = city.shelf("answers")
-    with shelf_lock(shelf, "noctule survey import", wait_s=10):
+    with shelf_lock(shelf, "noctule survey import", wait_s=LOCK_WAIT_S):
         stored = shelf / f"{name}.parquet"
         before = pd.read_parquet(stored) if stored.is_file() else None
         if before is not None and set(before["origin"].unique()) - {report.origin}:
@@ -179,7 +180,7 @@ def remove_answers(city: City, *, campaign: str, receipt: str = "") -> int:
     stored = shelf / f"{campaign}.parquet"
     if not _CAMPAIGN.fullmatch(campaign) or not stored.is_file():
         raise AnswerError(f"there is no campaign '{campaign}'; expected one of {', '.join(campaigns(city)) or 'none'}")
-    with shelf_lock(shelf, "noctule survey remove", wait_s=10):
+    with shelf_lock(shelf, "noctule survey remove", wait_s=LOCK_WAIT_S):
         table = pd.read_parquet(stored)
         kept = table[table["response_id"] != receipt] if receipt else table.iloc[:0]
         if len(kept) == len(table):

@@ -1,4 +1,4 @@
-"""The ordered probit and the population view of a cell in plain Python, written from the formulae of perception.md 3."""
+"""The ordered probit and the population view of a cell in plain Python, from the formulae of perception.md 3."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_turning_scale_and_columns_round_turns_the_cuts_round():
 
 def test_moving_a_column_moves_only_the_cuts():
     X, y = answers()
-    fit, moved = fit_ordered_probit(X, y, 4), fit_ordered_probit(X + [2.0, 0, 0], y, 4)
+    fit, moved = fit_ordered_probit(X, y, 4), fit_ordered_probit(X + np.array([2.0, 0, 0]), y, 4)
     assert moved.beta == pytest.approx(fit.beta, abs=1e-7)
     assert moved.cuts == pytest.approx(fit.cuts + 2 * fit.beta[0], abs=1e-7)
 

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analytics.grid import Grid
+from analytics.release import Support, coarsen, direct_statistics, public, release, round_mantissa
+from sensors.errors import ModelError
+from tests.synthetic_city import SIDE, SOUTH, WEST, make_city
+
+GRID = Grid(10.0, WEST, SOUTH, (32, 32))
+OUTDOORS = np.zeros(GRID.shape, bool)
+
+
+def answered(places, pseudonyms=None, weight=None, **columns):
+    """An answer table with one row a place (offsets from the corner of the town)."""
+    places = np.asarray(places, float).reshape(-1, 2)
+    n = len(places)
+    return pd.DataFrame(
+        {
+            "easting": WEST + places[:, 0],
+            "northing": SOUTH + places[:, 1],
+            "pseudonym": [f"p{i}" for i in range(n)] if pseudonyms is None else list(pseudonyms),
+            "weight": np.ones(n, np.float32) if weight is None else np.asarray(weight, np.float32),
+            "category": np.tile([1, 2, 3, 4], n)[:n],
+            "gender": "woman",
+        }
+        | columns
+    )
+
+
+@st.composite
+def surveys(draw):
+    """Random survey sets: clustered places, people who answer often, unequal weights, groups."""
+    n = draw(st.integers(0, 160))
+    seed = draw(st.integers(0, 2**31))
+    generator = np.random.default_rng(seed)
+    centres = generator.uniform(0, SIDE, (draw(st.integers(1, 6)), 2))
+    spread = draw(st.sampled_from([5.0, 40.0, 120.0]))
+    places = centres[generator.integers(0, len(centres), n)] + generator.normal(0, spread, (n, 2))
+    people = generator.integers(0, draw(st.integers(1, 120)), n)
+    weight = generator.choice([0.2, 1.0, 1.0, 8.0], n)
+    gender = generator.choice(["woman", "man", "another"], n, p=[0.5, 0.4, 0.1])
+    return answered(np.clip(places, 0, SIDE - 1), [f"p{i}" for i in people], weight, gender=gender)
+
+
+def members(answers, row, by):
+    inside = (np.floor(answers["easting"] / row.side_m) * row.side_m == row.west) & (
+        np.floor(answers["northing"] / row.side_m) * row.side_m == row.south
+    )
+    if row.group:
+        inside &= answers[by] == row.group
+    return frozenset(np.flatnonzero(inside.to_numpy()))
+
+
+@settings(max_examples=200, deadline=None)
+@given(surveys())
+def test_whatever_is_put_together_or_taken_apart_from_released_statistics_is_nobody_or_ten_people(answers):
+    released = [members(answers, row, None) for row in direct_statistics(answers).itertuples()]
+    released += [members(answers, row, "gender") for row in direct_statistics(answers, by="gender").itertuples()]
+    # Every union, intersection and difference is made of these pieces: answers that lie in the same released sets.
+    pieces: dict[tuple[bool, ...], set[str]] = {}
+    for index, person in enumerate(answers["pseudonym"]):
+        signature = tuple(index in rows for rows in released)
+        if any(signature):
+            pieces.setdefault(signature, set()).add(person)
+    assert all(len(people) >= 10 for people in pieces.values())
+
+
+@settings(max_examples=80, deadline=None)
+@given(surveys())
+def test_nobody_carries_more_than_thirty_per_cent_of_a_released_statistic(answers):
+    for row in direct_statistics(answers, by="gender").itertuples():
+        part = answers.iloc[sorted(members(answers, row, "gender"))]
+        weight = part.groupby("pseudonym")["weight"].sum()
+        assert weight.max() <= 0.3 * weight.sum() * (1 + 1e-6)
+        assert row.people == len(weight) >= 10
+        assert 0 <= row.share_safe <= 100
+
+
+@settings(max_examples=20, deadline=None)
+@given(surveys())
+def test_a_supported_cell_lies_in_a_nested_cell_with_ten_people_and_no_smaller_one_has_them(answers):
+    support = Support.of(answers, GRID, OUTDOORS)
+    for row in range(support.size_m.shape[0]):
+        for column in range(support.size_m.shape[1]):
+            east, north = support.west + 50 * column + 25, support.south + 50 * row + 25
+            enough = []
+            for side in (50.0, 100.0, 200.0, 400.0):
+                inside = (np.floor(answers["easting"] / side) == np.floor(east / side)) & (
+                    np.floor(answers["northing"] / side) == np.floor(north / side)
+                )
+                weight = answers[inside].groupby("pseudonym")["weight"].sum().to_numpy(float)
+                if weight.size >= 10 and weight.max() <= 0.3 * weight.sum() * (1 + 1e-9):
+                    enough.append(side)
+            assert support.size_m[row, column] == (min(enough) if enough else 0)
+
+
+def test_nine_people_who_answer_often_are_still_nine():
+    places = np.tile([[25.0, 25.0]], (90, 1))
+    nine = answered(places, [f"p{i % 9}" for i in range(90)])
+    assert not direct_statistics(nine).size
+    assert not Support.of(nine, GRID, OUTDOORS).size_m.any()
+    ten = answered(places, [f"p{i % 10}" for i in range(90)])
+    assert direct_statistics(ten)["people"].tolist() == [10]
+
+
+def test_one_loud_voice_takes_the_support_away():
+    places = np.tile([[25.0, 25.0]], (12, 1))
+    weight = np.ones(12)
+    weight[0] = 5.0  # 31 % of 16
+    assert not direct_statistics(answered(places, weight=weight)).size
+    weight[0] = 4.0
+    assert len(direct_statistics(answered(places, weight=weight))) == 1
+
+
+def test_answers_without_a_pseudonym_count_as_one_person():
+    assert not direct_statistics(answered(np.tile([[25.0, 25.0]], (40, 1)), [""] * 40)).size
+
+
+def test_a_cell_stays_whole_when_dividing_it_would_leave_a_few():
+    dense = [[25.0, 25.0]] * 12
+    lone = [[75.0, 25.0]] * 3
+    rows = direct_statistics(answered(dense + lone))
+    assert rows["people"].tolist() == [15] and rows["side_m"].tolist() == [100.0]
+    # The map may still say that the dense quarter has support of its own: that is one bit about twelve people.
+    assert Support.of(answered(dense + lone), GRID, OUTDOORS).on(GRID.northing, GRID.easting)[2, 2] == 50
+
+
+def fused(city, safety=0.62, evidence=0.8, time="2026-11-20T20:00"):
+    generator = np.random.default_rng(3)
+    data = GRID.dataset().expand_dims(time=np.array([time], "datetime64[ms]"))
+    shape = (1, *GRID.shape)
+    named = {
+        "illuminance": ("lx", generator.lognormal(1, 1, shape)),
+        "noise": ("dB", generator.normal(55, 4, shape)),
+        "safety": ("1", np.full(shape, safety) + generator.normal(0, 0.05, shape)),
+        "safety_sd": ("1", np.full(shape, 0.08)),
+        "safety_score": ("1", np.full(shape, 2.6)),
+        "safety_evidence": ("1", np.full(shape, evidence)),
+        "goes_light": ("probit", generator.normal(0, 0.2, shape)),
+    }
+    for name, (unit, values) in named.items():
+        data[name] = (("time", "northing", "easting"), values.astype(np.float32), {"units": unit})
+    data["noise_origin"] = (("time", "northing", "easting"), np.full(shape, 2, np.uint8))
+    return data
+
+
+def test_released_safety_is_a_whole_number_the_same_over_fifty_metres(tmp_path):
+    city = make_city(tmp_path)
+    everywhere = np.random.default_rng(0).uniform(0, SIDE, (3000, 2))
+    out = release(fused(city), Support.of(answered(everywhere), GRID, OUTDOORS), city)
+    safety = out["safety"].to_numpy()[0]
+    assert np.array_equal(safety, np.rint(safety)) and 50 < safety.mean() < 75
+    for row, column in ((0, 0), (10, 15), (25, 30)):
+        block = safety[row // 5 * 5 : row // 5 * 5 + 5, column // 5 * 5 : column // 5 * 5 + 5]
+        assert len(np.unique(block)) == 1
+
+
+def test_nothing_is_said_inside_buildings_without_support_or_without_evidence(tmp_path):
+    city = make_city(tmp_path)
+    indoor = OUTDOORS.copy()
+    indoor[10:15, 10:15] = True
+    west_half = np.random.default_rng(0).uniform(0, [SIDE / 2 - 20, SIDE], (2000, 2))
+    support = Support.of(answered(west_half), GRID, indoor)
+    out = release(fused(city), support, city)
+    hatched = np.isnan(out["safety"].to_numpy()[0])
+    assert hatched[indoor].all()
+    no_support = support.on(GRID.northing, GRID.easting) == 0
+    assert hatched[no_support].all()
+    assert not hatched[~no_support & ~indoor].any()
+    for name in ("safety_sd", "safety_score", "goes_light"):
+        assert np.array_equal(np.isnan(out[name].to_numpy()[0]), hatched)
+    assert np.isfinite(out["illuminance"].to_numpy()).all()  # the fields are not about anyone
+    unsure = release(fused(city, evidence=0.2), support, city)
+    assert np.isnan(unsure["safety"].to_numpy()).all()
+
+
+def test_a_house_does_not_lend_its_value_to_the_street(tmp_path):
+    city = make_city(tmp_path)
+    indoor = OUTDOORS.copy()
+    indoor[0:5, 0:2] = True
+    fields = fused(city)
+    fields["safety"].to_numpy()[0, 0:5, 0:2] = 0.0
+    support = Support.of(answered(np.tile([[25.0, 25.0]], (20, 1))), GRID, indoor)
+    assert release(fields, support, city)["safety"].to_numpy()[0, 2, 3] > 50
+
+
+def test_a_model_of_another_grid_is_refused(tmp_path):
+    city = make_city(tmp_path)
+    elsewhere = Support.of(answered([]), Grid(10.0, WEST + 5000, SOUTH, (32, 32)), OUTDOORS)
+    with pytest.raises(ModelError, match="another grid"):
+        release(fused(city), elsewhere, city)
+
+
+def released(city, time):
+    everywhere = answered(np.random.default_rng(0).uniform(0, SIDE, (3000, 2)))
+    return release(fused(city, time=time), Support.of(everywhere, GRID, OUTDOORS), city)
+
+
+def test_the_public_sees_a_step_only_a_day_after_its_end(tmp_path):
+    city = make_city(tmp_path)
+    page = released(city, "2026-11-20T20:00")
+    assert public(page, np.datetime64("2026-11-21T20:14", "ms"), city).sizes["time"] == 0
+    assert public(page, np.datetime64("2026-11-21T20:15", "ms"), city).sizes["time"] == 1
+
+
+def test_the_public_level_has_cells_of_two_hundred_metres_with_edges_on_their_multiples(tmp_path):
+    city = make_city(tmp_path)
+    out = coarsen(released(city, "2026-11-20T20:00"), city)
+    assert np.diff(out.easting).tolist() == [200.0]
+    assert (out.easting.to_numpy() % 200).tolist() == [100.0, 100.0]
+    assert out.sizes["northing"] == 2 and out["noise_origin"].dtype == np.uint8
+    safety = out["safety"].to_numpy()
+    assert np.array_equal(safety, np.rint(safety))
+    assert "safety_support" not in out
+
+
+def test_public_noise_is_averaged_as_energy(tmp_path):
+    city = make_city(tmp_path)
+    page = released(city, "2026-11-20T20:00")
+    level = np.full((1, *GRID.shape), 50.0, np.float32)
+    level[0, 20:, 20:] = 80.0
+    page["noise"] = page["noise"].copy(data=level)
+    mixed = coarsen(page, city)["noise"].to_numpy()[0]
+    assert mixed[0, 0] == pytest.approx(50.0, abs=0.05)
+    assert 70 < mixed[1, 1] <= 80  # an arithmetic mean would stay below 60
+
+
+def test_fields_alone_are_released_without_answers(tmp_path):
+    city = make_city(tmp_path)
+    fields = fused(city)[["illuminance", "noise"]]
+    out = release(fields, Support.of(answered([]), GRID, OUTDOORS), city)
+    assert set(out) == {"illuminance", "noise"}
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False), st.integers(3, 20))
+def test_rounding_a_mantissa_moves_by_at_most_half_its_last_bit(value, bits):
+    array = np.array([value], np.float32)
+    rounded = round_mantissa(array, bits)
+    with np.errstate(over="ignore"):
+        assert np.isinf(rounded[0]) or abs(float(rounded[0]) - value) <= abs(value) * 2.0 ** -(bits + 1) * (1 + 1e-6)
+    assert np.array_equal(round_mantissa(rounded, bits), rounded)
+    raw = int(rounded.view(np.uint32)[0])
+    assert raw & ((1 << (23 - bits)) - 1) == 0
+
+
+def test_rounding_leaves_what_is_not_known_and_what_is_whole():
+    odd = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0], np.float32)
+    assert np.array_equal(round_mantissa(odd), odd, equal_nan=True)
+    whole = np.array([1, 2, 3], np.uint8)
+    assert round_mantissa(whole) is whole
+    hundred = np.arange(101, dtype=np.float32)
+    assert np.array_equal(round_mantissa(hundred), hundred)
+    assert round_mantissa(np.array([np.pi]), 10)[0] == pytest.approx(np.pi, rel=2**-11)
+
+
+def test_a_released_page_survives_the_round_trip_of_its_support(tmp_path):
+    city = make_city(tmp_path)
+    support = Support.of(answered(np.random.default_rng(0).uniform(0, SIDE, (500, 2))), GRID, OUTDOORS)
+    again = Support.from_dict(support.to_dict())
+    xr.testing.assert_identical(release(fused(city), support, city), release(fused(city), again, city))
