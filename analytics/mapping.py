@@ -301,7 +301,7 @@ class Mapper:
     def _sensors(self, now: np.datetime64) -> dict[str, Any]:
         """The newest reading, and how many of the sites that should report have done so lately."""
         table = self.city.places("sites")
-        valid = (table["valid_from"] <= now) & ~(table["valid_to"] <= now)
+        valid = ~(table["valid_from"] > now) & ~(table["valid_to"] <= now)  # NaT: since ever, still
         expected = table.loc[valid, "site"].to_numpy()
         good = self._recent[usable(self._recent["flags"])]
         lately = np.unique(good["site"][good["time"] > now - SILENT_AFTER])
