@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from analytics import footfall, light, noise
 from analytics.covariance import Matern
@@ -51,7 +52,11 @@ _COEFFICIENTS = {
 
 @dataclass(frozen=True)
 class _Prior:
-    """What is believed of a quantity before any night: sds in its unit; nights that outweigh a habit's prior."""
+    """What is believed of a quantity before any night: sds in its unit.
+
+    shape_nights, deviation_nights : nights that outweigh the prior of a habit, the square of what one night differs by
+    over what cities (or places of one city) differ by
+    """
 
     shape: NDArray[np.float64]
     temporal_sd: float
@@ -59,8 +64,8 @@ class _Prior:
     city_share: float
     range_m: float
     sd: float  # of the background, which the covariance is in units of
-    shape_nights: float = 3.0
-    deviation_nights: float = 4.0
+    shape_nights: float
+    deviation_nights: float
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,11 @@ def learn_from(nights: Iterable[Records], around: Surroundings, *, before: str =
 
 def _learn_footfall(readings: Said, around: Surroundings) -> tuple[Profile, NDArray[np.float64]]:
     row, hour, time, people, hours = _by_hour(readings, np.maximum(readings.value, 0.0), around.zone)
-    value, variance = footfall.log_rate(people, hours)
-    prior = _Prior(_default_shape(), 0.51, 0.66, 0.34, 300.0, float(np.hypot(footfall.PLACE_SD, 0.41)))
+    value, _ = footfall.log_rate(people, hours)
+    variance = 1.0 / (people + 0.5)  # Poisson alone: a counter's own error is the same every night and so in its level
+    # 0.51, 0.66 from hour to hour and 0.34 between counters: Melbourne's nights (shared data README 6); cities' habits
+    # differ by about 0.5 and those of places by 0.35
+    prior = _Prior(_default_shape(), 0.51, 0.66, 0.34, 300.0, float(np.hypot(footfall.PLACE_SD, 0.41)), 0.4, 1.5)
     habits = _fit_habits(row, hour, time, value, variance, around.sites.site.size, prior)
     counters = habits.rows[around.sites.inside[habits.rows]]
     features = around.features[:, around.sites.row[counters], around.sites.column[counters]].T.astype(np.float64)
@@ -144,8 +152,9 @@ def _learn_noise(readings: Said, around: Surroundings, walking: Profile, coeffic
     free = noise.free_field(readings.value, around.sites.facade[readings.row])
     row, hour, time, energy, _ = _by_hour(readings, 10 ** (free / 10.0), around.zone, mean=True)
     value = 10.0 * np.log10(np.maximum(energy, 1.0)) - _modelled_at(row, hour, time, around, walking, coefficients)
-    # 3.3 dB, 0.76 from hour to hour and 0.53 between points: Leuven's meters (shared data README 6)
-    prior = _Prior(np.zeros(HOURS), 3.3, 0.76, 0.53, 150.0, noise.MODEL_SD)
+    # 3.3 dB, 0.76 from hour to hour and 0.53 between points: Leuven's meters (shared data README 6); habits of cities
+    # and of places differ from the sources' by 1.5 dB
+    prior = _Prior(np.zeros(HOURS), 3.3, 0.76, 0.53, 150.0, noise.MODEL_SD, 2.5, 2.5)
     habits = _fit_habits(row, hour, time, value, np.full(row.size, 1.5**2), around.sites.site.size, prior)
     # what all meters have in common belongs to the model of the whole city (sd 3 dB), the rest to their places
     common = float(np.mean(habits.level)) if habits.rows.size else 0.0
@@ -156,7 +165,7 @@ def _learn_noise(readings: Said, around: Surroundings, walking: Profile, coeffic
 
 def _learn_light(departures: list[NDArray[np.float64]], around: Surroundings) -> Profile:
     """Lux sensors have no habits, only a lasting departure from the photometry."""
-    prior = _Prior(np.zeros(HOURS), 0.3, 0.9, 0.0, 150.0, 1.0)
+    prior = _Prior(np.zeros(HOURS), 0.3, 0.9, 0.0, 150.0, 1.0, 1.0, 1.0)
     stacked = np.stack(departures) if departures else np.full((0, around.sites.site.size), np.nan)
     times = np.isfinite(stacked).sum(axis=0)
     rows = np.flatnonzero(times)
@@ -360,7 +369,7 @@ def fit_covariance(
     by_range = weight.sum(axis=1)
     best_range = float(np.exp(np.sum(by_range * np.log(ranges))))
     best_variance = float(np.exp(np.sum(weight.sum(axis=0) * np.log(variances))))
-    cumulative = np.cumsum(by_range)
+    cumulative = np.cumsum(by_range) - 0.5 * by_range
     low, high = (float(np.exp(np.interp(q, cumulative, np.log(ranges)))) for q in (0.05, 0.95))
     return Matern(nu, best_range, best_variance), (low, high)
 
@@ -369,7 +378,7 @@ def _log_evidence(
     covariance: NDArray[np.float64], value: NDArray[np.float64], noise_variance: NDArray[np.float64]
 ) -> float:
     lower = np.linalg.cholesky(covariance + np.diag(noise_variance + 1e-9))
-    white = np.linalg.solve(lower, value)
+    white = solve_triangular(lower, value, lower=True)
     return float(-0.5 * white @ white - np.sum(np.log(np.diag(lower))))
 
 

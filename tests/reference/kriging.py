@@ -1,4 +1,4 @@
-"""The exact Gaussian process in float64, from the textbook formulas (Rasmussen & Williams 2006, eq. 2.23-2.24, 4.14)."""
+"""The exact Gaussian process in float64, from the textbook (Rasmussen & Williams 2006, eq. 2.23-2.24, 4.14)."""
 
 import math
 
