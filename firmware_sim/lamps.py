@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -153,6 +154,11 @@ class Lighting:
         return np.asarray(total + SKY_LX + self.shop_lx[rows] * _shops_open(times_ms, night), np.float64)
 
 
+def sun_of(town: Town, night: Night) -> Floats:
+    """Elevation of the sun at the end of each step of 5 minutes, degrees, (T,)."""
+    return _sun(*town.lonlat, night)
+
+
 def lamp_night(town: Town, lamps: Lamps, night: Night) -> LampNight:
     """The lamps through a night: schedule, dead lamps, a lamp that fails, a cabinet that does, a stuck driver."""
     switch_ms, level = _switching(town, night)
@@ -190,6 +196,13 @@ def lamp_night(town: Town, lamps: Lamps, night: Night) -> LampNight:
     )
 
 
+@lru_cache(maxsize=1024)  # history asks for each night three times, and the sun is the dearest part of it
+def _sun(longitude: float, latitude: float, night: Night) -> Floats:
+    elevation = sun_elevation(step_ends(night).astype("datetime64[ms]"), latitude, longitude)
+    elevation.setflags(write=False)
+    return elevation
+
+
 def _standing_dead(seed: int, n: int, day: date) -> Ints:
     """Lamps that are dead for the whole night: about 1.5 %, at least one, the same for nine days running."""
     if not n:
@@ -201,9 +214,8 @@ def _standing_dead(seed: int, n: int, day: date) -> Ints:
 
 def _switching(town: Town, night: Night) -> tuple[Ints, Floats]:
     """Moments of change and the levels between them, from dusk to dawn; polar days have no moment."""
-    longitude, latitude = town.city.centre_lonlat()
     ends = step_ends(night)
-    dark = sun_elevation(ends.astype("datetime64[ms]"), latitude, longitude) < _SWITCH_DEG
+    dark = sun_of(town, night) < _SWITCH_DEG
     schedule = list(town.city.settings.lighting.schedule) or (_D60_WEEKEND if night.weekday in (4, 5) else _D60)
     moments = np.array([int(night.time_of(clock).astype(np.int64)) for clock, _ in schedule], np.int64)
     order = np.argsort(moments, kind="stable")

@@ -16,13 +16,13 @@ import pandas as pd
 from pyproj import Transformer
 
 from firmware_sim import safety
-from firmware_sim.crowd import Passing, crowd_night, hours_of_evening
-from firmware_sim.lamps import Lamps, Lighting, lamp_night
+from firmware_sim.crowd import STEP_MS, Passing, crowd_night, hours_of_evening, step_ends
+from firmware_sim.lamps import Lamps, Lighting, lamp_night, sun_of
 from firmware_sim.noise import Hearing
 from firmware_sim.streams import stream
 from firmware_sim.town import Floats, Ints, Town
 from sensors.errors import CityError
-from sensors.night import Night, sun_elevation
+from sensors.night import Night
 
 INSTRUMENT = "core-4"
 ANSWERS_EACH = 4
@@ -109,27 +109,31 @@ def _places(town: Town, generator: np.random.Generator, people: int) -> Ints:
 
 def _moments(town: Town, nights: Sequence[Night], generator: np.random.Generator, n: int) -> tuple[Ints, Ints]:
     """Night (row of `nights`) and time (UTC ms) of each answer: in the dark, when people are about."""
+    densities = [_density(town, night) for night in nights]
     weights = np.array([_NIGHT_WEIGHT[night.weekday] for night in nights])
+    weights *= [density.any() for density in densities]  # white nights have no dark hour
+    if not weights.any():
+        raise CityError(
+            f"no night from {nights[0].name} to {nights[-1].name} gets dark at {town.city.name}; "
+            "choose others with --until"
+        )
     chosen = generator.choice(len(nights), n, p=weights / weights.sum())
     within = generator.random(n)
     times_ms = np.zeros(n, np.int64)
-    longitude, latitude = town.city.centre_lonlat()
-    for row, night in enumerate(nights):
+    for row, (night, density) in enumerate(zip(nights, densities, strict=True)):
         mine = np.flatnonzero(chosen == row)
-        if not len(mine):
-            continue
-        minutes = np.arange(night.start, night.end, np.timedelta64(5, "m")).astype("datetime64[ms]")
-        milliseconds = minutes.astype(np.int64)
-        hours = hours_of_evening(milliseconds, night)
-        dark = (sun_elevation(minutes, latitude, longitude) < _CIVIL_DEG) & (hours < _LAST_HOUR)
-        if not dark.any():
-            raise CityError(f"{night.name} has no dark hour at {town.city.name}; choose nights with --until")
-        # Answers thin out through the night more slowly than the crowd: those who are out are asked.
-        density = np.where(dark, np.exp(-np.maximum(hours - 21.0, 0.0) / 3.0) * np.where(hours < 18, 0.5, 1.0), 0.0)
-        cumulative = np.cumsum(density) / density.sum()
-        step = np.searchsorted(cumulative, within[mine], side="right")
-        times_ms[mine] = milliseconds[np.minimum(step, len(minutes) - 1)] + generator.integers(0, 300_000, len(mine))
+        if len(mine):
+            step = np.searchsorted(np.cumsum(density) / density.sum(), within[mine], side="right")
+            ends = step_ends(night)[np.minimum(step, len(density) - 1)]
+            times_ms[mine] = ends - generator.integers(0, STEP_MS, len(mine))
     return chosen, times_ms // 1000 * 1000
+
+
+def _density(town: Town, night: Night) -> Floats:
+    """How many answers come in each step of 5 minutes, relative; they thin out more slowly than the crowd."""
+    hours = hours_of_evening(step_ends(night), night)
+    dark = (sun_of(town, night) < _CIVIL_DEG) & (hours < _LAST_HOUR)
+    return np.where(dark, np.exp(-np.maximum(hours - 21.0, 0.0) / 3.0) * np.where(hours < 18, 0.5, 1.0), 0.0)
 
 
 def _conditions(

@@ -31,4 +31,4 @@ def wander(
     shocks[:, 0] = generator.standard_normal(rows) * sd
     for step in range(1, steps):  # some hundred steps: quicker than loading scipy.signal
         shocks[:, step] += a * shocks[:, step - 1]
-    return shocks
+    return np.asarray(shocks, np.float64)

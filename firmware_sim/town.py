@@ -104,6 +104,7 @@ class Town:
     roads: Pieces
     vehicles: Floats  # (n_roads,) vehicles a day
     venues: Venues
+    lonlat: tuple[float, float]  # degrees, of the middle; for the sun
 
     @classmethod
     def of(cls, city: City, seed: int) -> Town:
@@ -123,7 +124,19 @@ class Town:
         squares = np.floor(walk.points / ZONE_M).astype(np.int64)
         distinct, zone = np.unique(squares, axis=0, return_inverse=True)
         roads, vehicles = _roads(city, kinds)
-        return cls(city, seed, walk, base, habit, zone.reshape(-1), len(distinct), roads, vehicles, venues)
+        return cls(
+            city,
+            seed,
+            walk,
+            base,
+            habit,
+            zone.reshape(-1),
+            len(distinct),
+            roads,
+            vehicles,
+            venues,
+            city.centre_lonlat(),
+        )
 
     def nearest_walk(self, points: Floats) -> Ints:
         """The piece of walkable street nearest to each point, (n,) from (n, 2) metres."""

@@ -84,7 +84,7 @@ def test_closing_time_is_seen_and_heard_at_the_door(town: Town) -> None:
 def test_twice_the_distance_is_at_least_six_decibels_quieter(town: Town) -> None:
     street = np.array([[WEST + 160.0, SOUTH + 160.0]])
     lone = replace(town, roads=replace_pieces(town, street), vehicles=np.array([10_000.0]))
-    near, far = street + [20.0, 0.0], street + [40.0, 0.0]
+    near, far = street + np.array([20.0, 0.0]), street + np.array([40.0, 0.0])
     energy = Hearing.at(lone, np.concatenate([near, far]), "t").traffic
     assert 6.0 < 10 * np.log10(energy[0] / energy[1]) < 7.5  # the rest is screening
 
