@@ -112,7 +112,10 @@ def replay_counts(
         clock = city_clock(city.path)
     try:
         with _asked_to_stop(stop) as stopped:
-            return _publish(city, messages, clock, broker or city.settings.broker.url, password, skipped, say, stopped)
+            due = messages if own_clock else _not_past(messages, clock.now_ms(), say)
+            done = Replayed(0, 0, 0.0, late=len(messages) - len(due), stopped=False, skipped=skipped)
+            _publish(city, due, clock, broker or city.settings.broker.url, password, done, say, stopped)
+            return done
     finally:
         if own_clock:
             clear_clock(city.path)
@@ -176,29 +179,33 @@ def quarter_hours(row: Any, seed: int) -> list[Message]:
     ]
 
 
+def _not_past(messages: list[Message], now_ms: int, say: Say) -> list[Message]:
+    """What a clock that runs already has not left behind."""
+    due = [message for message in messages if message.time_ms >= now_ms - _BEHIND_MS]
+    now = rfc3339(np.datetime64(now_ms, "ms"))
+    if not due:
+        last = rfc3339(np.datetime64(messages[-1].time_ms, "ms"))
+        raise StoreError(f"the city's clock reads {now}, the last count is of {last}; replay without --no-clock")
+    if len(due) < len(messages):
+        say(f"{len(messages) - len(due):,} messages are of before {now} and are not sent")
+    return due
+
+
 def _publish(
     city: City,
-    messages: list[Message],
+    due: list[Message],
     clock: Clock,
     url: str,
     password: str,
-    skipped: dict[str, int],
+    done: Replayed,
     say: Say,
     stopped: Callable[[], bool],
-) -> Replayed:
+) -> None:
+    """Send each message when its time has come, and count in `done` what became of them."""
     settings = city.settings.broker
     root, begun_ms = settings.root, clock.now_ms()
-    due = [message for message in messages if message.time_ms >= begun_ms - _BEHIND_MS]
-    late = len(messages) - len(due)
-    if not due:
-        last = rfc3339(np.datetime64(messages[-1].time_ms, "ms"))
-        now = rfc3339(np.datetime64(begun_ms, "ms"))
-        raise StoreError(f"the city's clock reads {now}, the last count is of {last}; replay without --no-clock")
-    if late:
-        say(f"{late:,} messages are of before {rfc3339(np.datetime64(begun_ms, 'ms'))} and are not sent")
     devices = sorted({message.device for message in due})
     say(f"{len(due):,} messages of {len(devices)} counters at {clock.speed:g}x to {url}")
-    done = Replayed(published=0, acknowledged=0, people=0.0, late=late, stopped=False, skipped=skipped)
     name = f"noctule-{city.id}-counts"
     topics = [status_topic(root, city.id, device) for device in devices]
     with Publisher(url, name, settings.user or None, password or None) as publisher:
@@ -226,7 +233,6 @@ def _publish(
                 publisher.publish(topic, encode_status("offline", _BOOT, clock.now_ms()), retain=True)
             publisher.flush(_LAST_WORDS_S)
         done.acknowledged = sum(isinstance(token, Message) for token in publisher.acknowledged)
-    return done
 
 
 @dataclass

@@ -120,10 +120,12 @@ def _rows(
         dropped[f"{table}: not in {source.only_in.file}"] += before - len(frame)
     if source.join is not None:
         there = read_csv(_within(data, source.join.file))
+        column_of(frame, source.join.on, where)
         for column in (source.join.column, *source.join.columns):
             column_of(there, column, f"'{source.join.file}'")
         there = there.drop_duplicates(source.join.column).set_index(source.join.column)[source.join.columns]
-        frame = frame.join(there, on=source.join.on, rsuffix="_joined")
+        there = there.rename(columns={name: f"{name}_joined" for name in there.columns if name in frame})
+        frame = frame.join(there, on=source.join.on)
     if not len(frame):
         raise RecipeError(f"{where}: no row is left after keep, drop and only_in")
     if source.overlay is not None:

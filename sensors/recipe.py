@@ -63,7 +63,7 @@ class OnlyIn(_Part, frozen=True):
 
 
 class Join(_Part, frozen=True):
-    """Columns of another table, looked up by a key."""
+    """Columns of another table, looked up by a key; a name that is taken already gets `_joined` at its end."""
 
     file: str
     column: str  # the key there

@@ -54,7 +54,7 @@ def test_helsinki_becomes_a_city_without_a_fault(draft, tmp_path):
 def test_an_extract_without_lamps_is_refused_unless_allowed(monkeypatch, tmp_path):
     empty = sensors.osm._frame({"lamp": []}, [])
     monkeypatch.setattr(sensors.osm, "_lamps", lambda _osm: empty)
-    with pytest.raises(CityError, match="no street lamps.*--allow-no-lamps"):
+    with pytest.raises(CityError, match=r"no street lamps.*--allow-no-lamps"):
         draft_from_osm("helsinki")
     built = build_city(tmp_path / "dark", draft_from_osm("helsinki", allow_no_lamps=True))
     assert built.counts["lamps"] == 0
