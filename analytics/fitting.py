@@ -53,8 +53,8 @@ def fit_perception(
     """
     if preset not in covariates.PRESETS:
         raise ModelError(f"preset '{preset}' is none of {', '.join(covariates.PRESETS)}")
-    table, not_used = _answers(city, before)
-    places = _places(city, surroundings)
+    table, not_used = answers_to_fit(city, before)
+    places = closing_places(city, surroundings)
     reference = _reference_night(city, table, before)
     raw = _fields_at_answers(city, surroundings, knowledge, table, progress)
     return fit_response(
@@ -145,7 +145,7 @@ def fit_response(
     )
 
 
-def _answers(city: City, before: Night | None) -> tuple[pd.DataFrame, int]:
+def answers_to_fit(city: City, before: Night | None) -> tuple[pd.DataFrame, int]:
     """The answers to fit, in one order everywhere, with what each counts; and how many are left out."""
     from ingest.archive import answers
 
@@ -172,7 +172,7 @@ def _fields_at_answers(
     from analytics.fields import fields_at
     from ingest.archive import night_records
 
-    places = _places(city, surroundings)
+    places = closing_places(city, surroundings)
     grid = surroundings.grid
     row, column, _ = grid.cells(table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64))
     times = table["time"].to_numpy().astype("datetime64[ms]")
@@ -231,7 +231,7 @@ def _reference_night(city: City, table: pd.DataFrame, before: Night | None) -> N
     return Night.named(newest, city.zone)
 
 
-def _places(city: City, surroundings: Surroundings) -> Places:
+def closing_places(city: City, surroundings: Surroundings) -> Places:
     """Closing times of the city's bars and how near their venues are to each cell."""
     from scipy.spatial import cKDTree
 
