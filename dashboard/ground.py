@@ -28,7 +28,7 @@ def ground_mask(city: City, frame: GridFrame) -> npt.NDArray[np.bool_]:
         return np.asarray(rasterize(shapes, frame.shape, transform=transform, dtype="uint8"), bool)
 
     streets = city.places("streets").geometry
-    near = covered(list(streets.buffer(_NEAR_STREET_M, resolution=3)))
+    near = covered(list(streets.buffer(_NEAR_STREET_M, quad_segs=3)))
     indoors = covered(list(city.places("buildings").geometry))
     try:
         areas = city.places("areas")

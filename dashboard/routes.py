@@ -42,10 +42,11 @@ EXPORTS = {"netcdf": ("application/x-netcdf", "nc"), "cog": ("image/tiff", "tif"
 
 _TILES = re.compile(
     r"/tiles/v/(?P<city>[a-z0-9-]{1,64})/(?P<layer>[a-z_]{1,20})/(?P<run>[A-Za-z0-9_.-]{1,80})/(?P<frame>\d{1,4})/"
-    r"(?P<version>[0-9a-z]{1,16})/(?P<zoom>\d{1,2})/(?P<x0>\d{1,7})-(?P<x1>\d{1,7})/(?P<y0>\d{1,7})-(?P<y1>\d{1,7})\.bin"
+    r"(?P<version>[0-9a-z]{1,16})/(?P<zoom>\d{1,2})/(?P<x0>\d{1,7})-(?P<x1>\d{1,7})/(?P<y0>\d{1,7})-(?P<y1>\d{1,7})\.bin",
+    re.ASCII,
 )
 _BASE = re.compile(
-    r"/base/(?P<digest>[0-9a-f]{12})/(?P<zoom>\d{1,2})/(?P<x>\d{1,7})/(?P<y>\d{1,7})(?P<retina>@2x)?\.png"
+    r"/base/(?P<digest>[0-9a-f]{12})/(?P<zoom>\d{1,2})/(?P<x>\d{1,7})/(?P<y>\d{1,7})(?P<retina>@2x)?\.png", re.ASCII
 )
 _OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
 _OVERLAY_KEPT_S = 20.0  # lamps' last words are gathered from the night's records; not oftener than this

@@ -114,7 +114,10 @@ def test_the_native_zoom_shows_a_cell_as_several_pixels():
 
 @pytest.mark.parametrize(
     "block",
-    [Block(7, 0, 0, 0, 0), Block(99, 0, 0, 0, 0), Block(10, 5, 4, 0, 0), Block(10, 0, 1024, 0, 0), Block(12, 0, 8, 0, 8)],
+    [
+        Block(7, 0, 0, 0, 0), Block(99, 0, 0, 0, 0), Block(10, 5, 4, 0, 0), Block(10, 0, 1024, 0, 0),
+        Block(12, 0, 8, 0, 8),
+    ],
 )  # fmt: skip
 def test_blocks_that_no_screen_asks_for_are_not_valid(block):
     assert not block.valid

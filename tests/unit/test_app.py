@@ -1,0 +1,249 @@
+"""The application's door: headers, roles, and what is asked of it by people who should not."""
+
+import asyncio
+import gzip
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dashboard.app import VIEWS, build
+from dashboard.pages.context import asked
+from dashboard.roles import ROLES
+from dashboard.tiles import TILE
+from sensors.city import City, write_settings
+from sensors.errors import CityError
+from tests import synthetic_atlas
+from tests.synthetic_city import make_city
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory):
+    made = make_city(tmp_path_factory.mktemp("city") / "smalltown")
+    synthetic_atlas.write_night(made, "2026-11-20", steps=3)
+    synthetic_atlas.write_night(made, "2026-11-18", steps=2, level="public")
+    synthetic_atlas.write_now(made, "2026-11-20", 3)
+    synthetic_atlas.write_plan(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def app(city):
+    return build(city.path, switch=True, warm=False)
+
+
+def ask(app, path, *, method="GET", body=b"", role=None, headers=()):
+    """One request, without a server: status, headers and body."""
+    path, _, query = path.partition("?")
+    given = [(b"host", b"127.0.0.1:8050"), (b"accept-encoding", b"gzip"), *headers]
+    given += [(b"cookie", f"noctule_role={role}".encode())] if role else []
+    scope = {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+        "headers": given, "http_version": "1.1", "scheme": "http", "server": ("127.0.0.1", 8050),
+        "client": ("127.0.0.1", 5), "root_path": "", "state": {},
+    }  # fmt: skip
+    sent = []
+
+    asked_for = []
+
+    async def receive():
+        if asked_for:
+            await asyncio.Event().wait()  # the browser stays and says nothing more
+        asked_for.append(True)
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    start = sent[0]
+    answer = b"".join(message.get("body", b"") for message in sent[1:])
+    found = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    if found.get("content-encoding") == "gzip":
+        answer = gzip.decompress(answer)
+    return start["status"], found, answer
+
+
+def tile_address(town, app, **changes):
+    scene = json.loads(ask(app, "/live/scene")[2])
+    frame = next(frame for frame in scene["frames"] if frame["version"])
+    x, y = _tile_of(town)
+    parts = {
+        "city": town.id, "layer": "safety", "run": frame["run"], "frame": "0", "version": frame["version"], "zoom": "15",
+        "xs": f"{x}-{x}", "ys": f"{y}-{y}",
+    } | changes  # fmt: skip
+    return "/tiles/v/{city}/{layer}/{run}/{frame}/{version}/{zoom}/{xs}/{ys}.bin".format(**parts)
+
+
+def _tile_of(city, zoom=15):
+    longitude, latitude = city.centre_lonlat()
+    y = (0.5 - np.log(np.tan(np.pi / 4 + np.radians(latitude) / 2)) / (2 * np.pi)) * 2**zoom
+    return int((longitude + 180) / 360 * 2**zoom), int(y)
+
+
+@pytest.mark.parametrize("path", ["/", "/about", "/live/scene", "/nonsense", "/tiles/v/x", "/assets/style.css"])
+def test_every_answer_carries_the_security_headers(app, path):
+    _, headers, _ = ask(app, path)
+    policy = headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe-eval" not in policy
+    assert "script-src 'self' 'unsafe-inline'" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+
+
+def test_there_is_no_api_page_no_websocket_and_no_way_around_the_pages(app):
+    for path in ("/openapi.json", "/docs", "/redoc", "/_mcp", "/mcp", "/_dash-ws-callback", "/../city.toml"):
+        assert ask(app, path)[0] == 404, path
+    assert '"websocket"' not in ask(app, "/")[2].decode()
+
+
+def test_the_page_says_its_language(app):
+    assert b'<html lang="fr">' in ask(app, "/?lang=fr")[2]
+    assert b'<html lang="en">' in ask(app, "/?lang=%22%3E%3Cscript%3E")[2]
+
+
+def test_a_tile_is_answered_and_kept_for_ever(app, city):
+    status, headers, body = ask(app, tile_address(city, app))
+    assert status == 200
+    assert len(body) == 2 * TILE * TILE
+    assert "immutable" in headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"city": "elsewhere"}, {"layer": "crime"}, {"run": "2026-13-99"}, {"run": "..%2f..%2fcity"}, {"frame": "9999"},
+        {"frame": "-1"}, {"zoom": "0"}, {"zoom": "99"}, {"xs": "5-4"}, {"xs": "0-99"}, {"ys": "9999999-9999999"},
+        {"version": "'; drop"}, {"xs": "1e9-1e9"}, {"run": "plan-../../x"}, {"frame": "٣"},
+    ],
+)  # fmt: skip
+def test_an_address_that_names_nothing_is_404_and_never_500(app, city, change):
+    assert ask(app, tile_address(city, app, **change), role="planner")[0] == 404
+
+
+def test_a_version_that_was_replaced_is_no_error(app, city):
+    status, headers, body = ask(app, tile_address(city, app, version="0123456789ab"))
+    assert (status, body, headers["cache-control"]) == (204, b"", "no-store")
+
+
+@pytest.mark.parametrize(
+    "path", ["/base/0/0/0/0.png", "/palette/x.bin", "/overlay/secrets.json", "/live/other", "/export"]
+)
+def test_other_addresses_that_name_nothing_are_404(app, path):
+    assert ask(app, path, role="researcher")[0] == 404
+
+
+ALLOWED = {
+    "live": {"viewer", "planner", "researcher"},
+    "night": {"viewer", "planner", "researcher"},
+    "public": set(ROLES),
+    "plan": {"planner"},
+    "sensors": {"viewer", "planner", "researcher"},
+    "export": {"researcher"},
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_sees_what_it_may_in_every_handler(app, city, role):
+    asks = {
+        "live": tile_address(city, app, run="now", version="1"),
+        "night": tile_address(city, app),
+        "public": tile_address(city, app, run="public-2026-11-18"),
+        "plan": tile_address(city, app, run="plan-brighter-park", layer="safety_change", version="1"),
+        "sensors": "/overlay/sensors.json",
+        "export": "/export?night=2026-11-20&format=xyz",
+    }
+    for thing, path in asks.items():
+        if thing != "export":
+            assert (ask(app, path, role=role)[0] != 403) == (role in ALLOWED[thing]), (role, thing)
+    assert (ask(app, "/export?night=2026-11-20&format=csv", role=role)[0] != 403) == (role in ALLOWED["export"])
+    for run in ("now", "2026-11-20"):
+        assert (ask(app, f"/live/scene?run={run}", role=role)[0] != 403) == (role in ALLOWED["night"])
+
+
+def test_the_public_role_starts_on_the_last_public_night(app):
+    scene = json.loads(ask(app, "/live/scene", role="public")[2])
+    assert scene["night"] == "2026-11-18"
+    assert {frame["run"] for frame in scene["frames"]} == {"public-2026-11-18"}
+
+
+def test_reading_a_place_asks_for_the_role_too(city):
+    from dashboard.basemap import Basemap
+    from dashboard.pages.context import House
+    from dashboard.pages.stage import place_details
+    from dashboard.runs import Runs
+    from sensors.clock import city_clock
+
+    house = House(city, city_clock(city.path), Runs(city), Basemap(city), True, "viewer", "/palette/x.bin")
+    longitude, latitude = house.runs.frame.lonlat(16, 20)
+    reading = {"lon": longitude, "lat": latitude, "run": "2026-11-20", "frame": 0, "layer": "safety"}
+    assert len(place_details(house, asked("/", "", "viewer"), reading)) > 3
+    assert len(place_details(house, asked("/", "", "public"), reading)) == 1
+    for wrong in (
+        {"run": "../x"},
+        {"frame": 10**9},
+        {"lon": "x"},
+        {"lat": float("nan")},
+        {"layer": "x"},
+        {"lon": None},
+    ):
+        assert len(place_details(house, asked("/", "", "viewer"), reading | wrong)) <= 3
+    assert len(place_details(house, asked("/", "", "viewer"), "nonsense")) == 1
+
+
+def test_a_role_is_taken_only_from_the_list_and_only_with_the_switch(app, city):
+    assert ask(app, "/role", method="POST", body=b"role=admin")[0] == 404
+    status, headers, _ = ask(app, "/role", method="POST", body=b"role=planner")
+    assert status == 204
+    assert "SameSite=Strict" in headers["set-cookie"]
+    closed = build(city.path, switch=False, role="public", warm=False)
+    assert ask(closed, "/role", method="POST", body=b"role=planner")[0] == 403
+    assert ask(closed, tile_address(city, app), role="planner")[0] == 403
+
+
+def test_another_site_cannot_send_anything(app):
+    cross = [(b"sec-fetch-site", b"cross-site")]
+    for path in ("/role", "/_dash-update-component"):
+        assert ask(app, path, method="POST", body=b"{}", headers=cross)[0] == 403
+    assert (
+        ask(app, "/role", method="POST", body=b"role=viewer", headers=[(b"origin", b"https://evil.example")])[0] == 403
+    )
+
+
+def test_a_huge_body_is_refused(app):
+    assert ask(app, "/role", method="POST", headers=[(b"content-length", b"5000000")])[0] == 413
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("path", VIEWS)
+def test_every_page_has_a_layout_for_every_role_in_both_languages(city, path, role, language):
+    from dashboard.basemap import Basemap
+    from dashboard.pages.context import House
+    from dashboard.runs import Runs
+    from sensors.clock import city_clock
+
+    house = House(city, city_clock(city.path), Runs(city), Basemap(city), True, "viewer", "/palette/x.bin")
+    page = VIEWS[path].layout(house, asked(path, f"?lang={language}&layer=x&t=x&night=../..&scenario=../..", role))
+    assert len(page) == 2
+
+
+def test_a_city_with_an_empty_shelf_says_so(tmp_path):
+    town = make_city(tmp_path / "town")
+    scene = json.loads(ask(build(town.path, switch=True, warm=False), "/live/scene?lang=fr")[2])
+    assert scene["state"] == "empty"
+    assert "pas encore de carte" in scene["words"]["banner"]
+
+
+def test_a_city_without_a_purpose_is_served_in_the_demo_only(city, tmp_path):
+    folder = tmp_path / "town"
+    shutil.copytree(city.path, folder)
+    settings = City.open(folder).settings
+    import msgspec
+
+    write_settings(folder, msgspec.structs.replace(settings, purpose=type(settings.purpose)()))
+    with pytest.raises(CityError, match=r"\[purpose\]"):
+        build(folder, warm=False)
+    build(folder, switch=True, warm=False)

@@ -1,0 +1,72 @@
+"""Legends, curves and the words of a place."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from dash._utils import to_json
+
+from dashboard.figures import curve_svg, details, legend, reasons
+from dashboard.probe import Probe
+from dashboard.scales import LAYERS
+from dashboard.words import words
+
+SAY, ZONE = words("en"), ZoneInfo("Europe/Helsinki")
+
+
+def place(**changes):
+    times = tuple(np.datetime64("2026-11-20T18:00", "ms") + np.timedelta64(15 * step, "m") for step in range(4))
+    known = {
+        "value": 72.0, "low": 64.4, "high": 79.6, "confidence": 9, "origins": ("modelled", "simulated"), "nearest_m": 84.0,
+        "goes_with": {"light": 0.4, "people": -0.1, "noise": 0.01, "hour": -0.3}, "curve": (70.0, 71.0, None, 72.0),
+        "times": times, "place": 3, "others": {"light": 12.3},
+    }  # fmt: skip
+    return Probe("safety", 24.9, 60.1, "value", **(known | changes))
+
+
+def text(parts):
+    return json.dumps(json.loads(to_json(parts)), ensure_ascii=False)
+
+
+def test_a_place_says_value_interval_confidence_source_and_what_goes_with_it():
+    said = text(details(place(), SAY, ZONE, True))
+    for piece in ("72", "likely between 64 and 80", "Confidence: medium", "modelled, simulated", "84 m away",
+                  "the light (clearly)", "the hour (clearly)", "the people about (a little)", "SIMULATED"):  # fmt: skip
+        assert piece in said
+    assert "the sound" not in said  # a hundredth of a probit is nothing to speak of
+
+
+def test_reasons_are_associations_strongest_first():
+    safer, less = reasons({"light": 0.06, "people": 0.5, "noise": -0.2, "hour": 0.0}, SAY)
+    assert safer == ["the people about (clearly)", "the light (a little)"]
+    assert less == ["the sound (a little)"]
+
+
+@pytest.mark.parametrize("state", ["hatched", "nothing", "outside"])
+def test_a_place_without_a_value_never_shows_one(state):
+    said = text(details(Probe("safety", 24.9, 60.1, state), SAY, ZONE, True))
+    assert "likely" not in said
+    assert "of 100" not in said
+
+
+def test_noise_says_that_it_is_no_legal_metrology():
+    assert "metrology" not in text(details(place(), SAY, ZONE, False))
+    noise = Probe("noise", 24.9, 60.1, "value", 57.0, 52.0, 62.0, 12, ("modelled",), 30.0)
+    assert "not legal metrology" in text(details(noise, SAY, ZONE, False))
+    assert "57" in text(details(noise, SAY, ZONE, False))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_legend_has_the_hatched_entry(layer, language):
+    assert words(language)("legend.hatched") in text(legend(layer, words(language)))
+
+
+def test_a_curve_has_gaps_where_nothing_is_known():
+    svg = curve_svg([10.0, 20.0, np.nan, 40.0, 50.0], ["a", "b", "c", "d", "<e>"], 4, 0, 100)
+    root = ElementTree.fromstring(svg)
+    path = next(part.get("d") for part in root.iter("{http://www.w3.org/2000/svg}path"))
+    assert path.count("M") == 2
+    assert "<e>" not in svg

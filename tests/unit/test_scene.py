@@ -1,0 +1,92 @@
+"""What a page is told: frames, states, clocks and the journal."""
+
+import numpy as np
+import pytest
+
+from dashboard.runs import Runs
+from dashboard.scene import Viewer, journal_marks, live_scene
+from dashboard.words import words
+from ingest import health
+from sensors.clock import city_clock, set_clock
+from sensors.journal import Entry, add_entry
+from tests import synthetic_atlas
+from tests.synthetic_city import make_city
+
+VIEWER = Viewer("viewer", words("en"))
+
+
+@pytest.fixture
+def city(tmp_path):
+    made = make_city(tmp_path / "town")
+    synthetic_atlas.write_night(made, "2026-11-20", steps=3)
+    return made
+
+
+def scene(city, at="2026-11-20T18:57"):
+    set_clock(city.path, np.datetime64(at, "ms"), 1e-6)
+    return live_scene(Runs(city), city_clock(city.path), VIEWER)
+
+
+def connected(city, state="connected"):
+    health.write_health(city, {**health._NEVER, "state": state, "since": "2026-11-20T18:00:00.000Z"})
+
+
+def test_tonight_shows_closed_steps_and_now_in_its_place(city):
+    connected(city)
+    synthetic_atlas.write_now(city, "2026-11-20", 3)
+    told = scene(city)
+    assert told["state"] == "live"
+    assert told["live"] == 3
+    assert len(told["frames"]) == 40
+    assert [frame["run"] for frame in told["frames"][:5]] == ["2026-11-20"] * 3 + ["now", "2026-11-20"]
+    assert [bool(frame["version"]) for frame in told["frames"][:5]] == [True, True, True, True, False]
+    assert told["words"]["title"] == "Expected from tonight’s conditions"
+    assert "42 live" in told["words"]["sensors"]
+    assert "1,532" in told["words"]["answers"]
+    assert told["alert"] == ""
+
+
+def test_closing_a_step_leaves_earlier_versions_as_they_are(city):
+    synthetic_atlas.write_now(city, "2026-11-20", 3)
+    before = [frame["version"] for frame in scene(city)["frames"][:3]]
+    synthetic_atlas.write_night(city, "2026-11-20", steps=4)
+    assert [frame["version"] for frame in scene(city)["frames"][:3]] == before
+
+
+def test_readings_that_stop_are_said(city):
+    connected(city)
+    synthetic_atlas.write_now(city, "2026-11-20", 3)
+    assert "45 min" in scene(city, "2026-11-20T19:41")["alert"]
+    assert "5 h" in scene(city, "2026-11-21T00:00")["alert"]
+
+
+def test_a_broker_that_goes_away_is_said(city):
+    synthetic_atlas.write_now(city, "2026-11-20", 3)
+    connected(city, "retrying")
+    assert scene(city)["alert"].startswith("The broker is away")
+    connected(city, "stopped")
+    assert scene(city)["alert"].startswith("Reception is not running")
+
+
+def test_before_dusk_the_last_night_is_shown_and_said(city):
+    synthetic_atlas.write_now(city, "2026-11-21", 0, state="before-dusk")
+    told = scene(city, "2026-11-21T15:00")
+    assert told["state"] == "before-dusk"
+    assert told["night"] == "2026-11-20"
+    assert told["words"]["banner"] == "The night starts at 20:00. Shown below: Friday 20 November 2026."
+
+
+def test_a_city_without_any_map_is_said(tmp_path):
+    assert scene(make_city(tmp_path / "bare"))["state"] == "empty"
+
+
+def test_journal_entries_stand_on_the_bar_where_they_happened(city):
+    add_entry(city, Entry("", "event", "Market <b>night</b>", "2026-11-20T19:30:00Z", "2026-11-20T20:30:00Z"))
+    add_entry(city, Entry("", "works", "Long ago", "2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z"))
+    steps = np.arange(
+        np.datetime64("2026-11-20T18:00", "ms"), np.datetime64("2026-11-21T04:00", "ms"), np.timedelta64(15, "m")
+    )
+    marks = journal_marks(city, steps, words("en"))
+    assert len(marks) == 1
+    assert marks[0]["from"] == pytest.approx(1.5 / 9.75)
+    assert marks[0]["text"] == "21:30 · event: Market <b>night</b>"
