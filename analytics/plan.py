@@ -182,8 +182,8 @@ def table_text(results: Sequence[Planned]) -> str:
             f"  light where it changes    {_words(result.illuminance, 'lx', 2)}",
             f"  P(feels safe) there       {_words(result.safety, 'points of 100', 1)}",
             f"  passages expected to feel safer (association)  {_words(result.passages, 'a night', 0)}",
-            f"    of {result.passages_there:.0f} passages through what changes; {result.passages_untold:.0f} of them where too "
-            "few people answered to say",
+            f"    of {result.passages_there:.0f} passages through what changes, {result.passages_untold:.0f} where "
+            "too few people answered to say",
             f"  energy                    {result.energy_kwh:+.1f} kWh a night (now {result.energy_before_kwh:.1f})",
         ]
         if result.watts_assumed:

@@ -62,7 +62,7 @@ _ALLOWED = {
 }
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
-_STREET_REACH_M = 30.0  # a lamp stands in a street when that street is its nearest and no farther than this
+_STREET_REACH_M = 30.0  # a lamp stands in the nearest street that has a name, no farther than this
 
 
 @dataclass(frozen=True)
@@ -288,8 +288,10 @@ def _by_street(value: Any, city: City, problems: list[str]) -> npt.NDArray[np.in
         problems.append(f"the city has no street {value!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
         return np.zeros(0, np.int64)
     lamps = city.places("lamps")
-    index, distance = streets.sindex.nearest(lamps.geometry, return_all=False, return_distance=True)
-    found = (distance <= _STREET_REACH_M) & (names.to_numpy()[index[1]] == value)
+    # Pavements and crossings are streets without a name, and a lamp stands nearest to one of those.
+    named = streets[(names != "").to_numpy()]
+    index, distance = named.sindex.nearest(lamps.geometry, return_all=False, return_distance=True)
+    found = (distance <= _STREET_REACH_M) & (named["name"].to_numpy()[index[1]] == value)
     rows = np.sort(index[0][found]).astype(np.int64)
     if not len(rows):
         problems.append(f"no lamp stands in street {value!r}")
