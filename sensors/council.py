@@ -129,7 +129,14 @@ def _rows(
     if not len(frame):
         raise RecipeError(f"{where}: no row is left after keep, drop and only_in")
     if source.overlay is not None:
-        frame = _overlaid(frame, source.overlay, data, recipe, repaired)
+        area = recipe.area  # only here, where every row is cut into pieces: half the time of building Melbourne
+        near = shapely.intersects(
+            frame.to_crs("EPSG:4326").geometry.to_numpy(), shapely.box(area.west, area.south, area.east, area.north)
+        )
+        dropped[f"{table}: outside the area"] += int((~near).sum())
+        if not near.any():
+            raise RecipeError(f"{where}: no row lies in the city's area; are the area and the crs right?")
+        frame = _overlaid(frame[near], source.overlay, data, recipe, repaired)
     problems = [
         f"{where}: the column '{name}' must be mapped"
         for name in _REQUIRED_COLUMNS.get(table, ())
