@@ -47,7 +47,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
         html.H2(say("about.data.title")),
         html.P(say("about.data")),
     ]
-    return [header(house, asked, "about"), html.Main(html.Article(parts), id="main", className="text")]
+    return [header(house, asked, "about"), html.Main(html.Article(parts), id="main", className="text", tabIndex=0)]
 
 
 def register(app: Dash, house: House) -> None:

@@ -69,4 +69,4 @@ def scenario_rows(meta: Row, say: Words) -> list[tuple[str, str]]:
 
 
 def _notice(text: str) -> html.Main:
-    return html.Main(html.Article(html.P(text)), id="main", className="text")
+    return html.Main(html.Article(html.P(text)), id="main", className="text", tabIndex=0)
