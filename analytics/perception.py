@@ -61,7 +61,6 @@ def fuse(fields: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
 
     fields : of one step, dims (time=1, northing, easting), as `fields_at` gives them
     """
-    out = fields.copy(deep=False)
     dims, shape = fields["illuminance"].dims, fields["illuminance"].shape
     if perception.n_answers == 0:
         values = {name: np.full(shape, np.nan, np.float32) for name in _LONG_NAMES}
@@ -71,10 +70,12 @@ def fuse(fields: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
         state = _Step(fields, perception, city)
         values = {name: value.reshape(shape) for name, value in state.view().items()}
         note = {"people": perception.classes.frame, "answers": perception.n_answers, "newest_answer": perception.newest}
-    for name, value in values.items():
-        out[name] = (dims, value, {"units": _UNITS.get(name, "1"), "long_name": _LONG_NAMES[name]})
-    out["safety"].attrs |= note | {"note": NOTE}
-    return out
+    made = {
+        name: (dims, value, {"units": _UNITS.get(name, "1"), "long_name": _LONG_NAMES[name]})
+        for name, value in values.items()
+    }
+    made["safety"][2].update(note | {"note": NOTE})
+    return fields.assign(made)
 
 
 def safety_change(before: xr.Dataset, after: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
@@ -121,12 +122,12 @@ def weighted_change(
 
 
 def total_sd(slope: Floats, own: Floats, perception: Perception, grid_northing: Floats, grid_easting: Floats) -> Floats:
-    """Sd (k,) of sums that `weighted_change` gave: one set of coefficients behind all cells, own effects moving together.
+    """Sd (k,) of sums that `weighted_change` gave: one set of coefficients behind all, own effects moving together.
 
-    That neighbours' own effects all move together is not so farther than a few hundred metres: it errs on the wide side.
+    That own effects all move together is not so beyond a few hundred metres: it errs on the wide side.
     """
     sd = np.sqrt(np.maximum(perception.own.on(grid_northing, grid_easting)[:, 1], 0))
-    variance = np.einsum("ij,jk,ik->i", slope, perception.covariance, slope) + (np.abs(own) @ sd) ** 2
+    variance: Floats = np.einsum("ij,jk,ik->i", slope, perception.covariance, slope) + (np.abs(own) @ sd) ** 2
     return np.sqrt(np.maximum(variance, 0))
 
 
@@ -245,7 +246,7 @@ class _Step:
             unknown = np.isnan(features[:, feature])
             if unknown.any():
                 features[unknown, feature] = scales.typical[feature]
-                changed = np.flatnonzero(_STEP_FEATURE == feature)
+                changed = np.flatnonzero(feature == _STEP_FEATURE)
                 steps[np.ix_(np.flatnonzero(unknown), changed)] = scales.typical_sd[feature]
         steps[np.isnan(features[:, _LIGHT])] = 0
 

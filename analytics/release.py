@@ -30,6 +30,7 @@ SUPPORT_SIZES_M = (50.0, 100.0, 200.0, 400.0)
 MANTISSA_BITS = 10
 _CHANGE = ("safety_change", "safety_change_low", "safety_change_high")  # what a scenario would change
 _OF_SAFETY = ("safety", "safety_sd", "safety_score", "goes_light", "goes_people", "goes_noise", "goes_hour", *_CHANGE)
+_WHOLE = ("safety", "safety_sd")
 
 
 def round_mantissa(array: npt.NDArray[Any], bits: int = MANTISSA_BITS) -> npt.NDArray[Any]:
@@ -124,40 +125,41 @@ def release(fields: xr.Dataset, support: Support, city: City) -> xr.Dataset:
     """
     rule = city.settings.release
     northing, easting = fields.northing.to_numpy(), fields.easting.to_numpy()
-    indoor = support.indoor[None]
-    out = fields.copy(deep=False)
-    for name, variable in fields.data_vars.items():
-        if variable.dtype.kind == "f" and not _about_safety(str(name)):
-            out[name] = variable.copy(data=round_mantissa(variable.to_numpy().astype(np.float32, copy=False)))
+    out: dict[str, xr.DataArray | xr.Variable] = {
+        str(name): variable.copy(data=round_mantissa(variable.to_numpy().astype(np.float32, copy=False)))
+        for name, variable in fields.data_vars.items()
+        if variable.dtype.kind == "f" and not _about_safety(str(name))
+    }
     if "safety" not in fields:
-        return out
+        return fields.assign(out)
     blocks = _Blocks(northing, easting, rule.cell_m, support)
     size = support.on(northing, easting)
-    outdoors = np.isfinite(fields["safety"].to_numpy()) & ~indoor
+    outdoors = np.isfinite(fields["safety"].to_numpy()) & ~support.indoor[None]
     evidence = blocks.mean(fields["safety_evidence"].to_numpy(), outdoors)
     shown = outdoors & (size > 0)[None] & (evidence >= rule.minimum_evidence)
-    whole = {"safety": 100.0, "safety_sd": 100.0}
     for name in _OF_SAFETY:
         if name not in fields:
             continue
         # sd of a mean of cells that share their uncertainty almost wholly is the mean of their sd
         mean = blocks.mean(fields[name].to_numpy(), outdoors)
-        if name in whole:
-            mean = np.rint(mean * whole[name])
+        if name in _WHOLE:
+            mean = np.rint(mean * 100)
         elif name == "safety_score":
             mean = np.round(mean, 1)
         out[name] = _kept(fields[name], np.where(shown, mean, np.nan))
+        if name in _WHOLE:
+            out[name].attrs["units"] = "1/100"
     out["safety_evidence"] = _kept(fields["safety_evidence"], np.where(outdoors, np.round(evidence, 2), np.nan))
-    out["safety_support"] = (
+    out["safety_support"] = xr.Variable(
         fields["safety"].dims,
         np.where(outdoors, size[None], 0).astype(np.uint16),
         {"units": "m", "long_name": "side of the smallest cell in which enough people answered; 0: none"},
     )
-    for name, unit in (("safety", "1/100"), ("safety_sd", "1/100")):
-        out[name].attrs["units"] = unit
-    out["safety"].attrs["cell_m"] = rule.cell_m
-    out["safety"].attrs["hatched"] = "NaN outdoors: too few people answered nearby, or too little evidence"
-    return out
+    out["safety"].attrs |= {
+        "cell_m": rule.cell_m,
+        "hatched": "NaN outdoors: too few people answered nearby, or too little evidence",
+    }
+    return fields.assign(out)
 
 
 def public(dataset: xr.Dataset, now: np.datetime64, city: City) -> xr.Dataset:
