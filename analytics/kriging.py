@@ -199,7 +199,8 @@ def _on_lattice(
     work = np.float32 if factor > 1 else sensors.value.dtype
     mean, variance = np.empty((rows, columns), work), np.empty((rows, columns), work)
     over_rows(
-        tiles.krige_tiles, -(-rows // tiles.TILE), node_m, origin_east, origin_north, neighbours_for(sensors, covariance),
+        tiles.krige_tiles, -(-rows // tiles.TILE), node_m, origin_east, origin_north,
+        neighbours_for(sensors, covariance),
         covariance.distance_at(_UNRELATED),
         covariance.two_nu, covariance.scale, index.start, index.n_east, index.n_north, index.width,
         index.east, index.north, sensors.value, sensors.noise, mean, variance,
@@ -227,7 +228,8 @@ def _at_points(
     index = sensors.buckets
     mean, variance = np.empty(at_east.size, sensors.value.dtype), np.empty(at_east.size, sensors.value.dtype)
     over_rows(
-        tiles.krige_points, at_east.size, at_east - index.west, at_north - index.south, neighbours_for(sensors, covariance),
+        tiles.krige_points, at_east.size, at_east - index.west, at_north - index.south,
+        neighbours_for(sensors, covariance),
         covariance.distance_at(_UNRELATED),
         covariance.two_nu, covariance.scale, index.start, index.n_east, index.n_north, index.width,
         index.east, index.north, sensors.value, sensors.noise, mean, variance,

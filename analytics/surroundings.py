@@ -142,7 +142,8 @@ def lay_out(
     lamps = prepare_lamps(places["lamps"], lighting.maintenance_factor)
     streets = places["streets"]
     walkable = streets[streets.walkable.to_numpy(bool)] if len(streets) else streets
-    street = _on_streets(grid, walkable)
+    sites = _sites(grid, places["sites"], lamps)
+    street = _on_streets(grid, walkable) | _around_counters(grid, sites)
     venues = _venues(places["venues"])
     laid_out = Surroundings(
         grid=grid,
@@ -157,7 +158,7 @@ def lay_out(
         features=_features(grid, walkable, street, venues, places["stops"]),
         traffic=traffic_energy(grid, streets, places["traffic"]),
         lamps=lamps,
-        sites=_sites(grid, places["sites"], lamps),
+        sites=sites,
         venues=venues,
         digest="",
     )
@@ -177,6 +178,15 @@ def _on_streets(grid: Grid, streets: geopandas.GeoDataFrame) -> NDArray[np.bool_
     return _burn(grid, streets.geometry.buffer(half, quad_segs=2), all_touched=False) | _burn(
         grid, streets.geometry, all_touched=True
     )
+
+
+def _around_counters(grid: Grid, sites: Sites) -> NDArray[np.bool_]:
+    """Cells beside counters: where people are counted they walk, whatever the map of streets says of a mall."""
+    walked = np.zeros(grid.shape, bool)
+    counters = sites.of("people_flow")
+    for row, column in zip(sites.row[counters], sites.column[counters], strict=True):
+        walked[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
+    return walked
 
 
 def _burn(grid: Grid, shapes: geopandas.GeoSeries, all_touched: bool) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""A synthetic town of any size, laid out in memory: streets every 100 m, lamps along them, sensors, a night of readings."""
+"""A synthetic town of any size, laid out in memory: streets every 100 m, lamps along them, sensors, a night."""
 
 import geopandas
 import numpy as np
@@ -16,7 +16,9 @@ BLOCK_M = 100.0
 STEP = np.datetime64("2026-11-20T20:00", "ms")  # 22:00 in Helsinki, a Friday
 
 
-def town(rows: int, columns: int, *, meters: int = 150, counters: int = 150, lux: int = 50, seed: int = 0) -> Surroundings:
+def town(
+    rows: int, columns: int, *, meters: int = 150, counters: int = 150, lux: int = 50, seed: int = 0
+) -> Surroundings:
     """A town of rows x columns cells of 10 m with a lamp every 28 m of street and telemetry from each."""
     generator = np.random.default_rng(seed)
     height, width = 10.0 * rows, 10.0 * columns
@@ -85,7 +87,13 @@ def evening(surroundings: Surroundings, *, hours: float = 4.0, seed: int = 1) ->
     parts = []
     end = STEP + np.timedelta64(15, "m")
     likely = {"dimming": (0.7, 1.0), "lamp_ok": (1.0, 1.0), "people_flow": (5, 200), "sound_laeq": (48, 66)}
-    for quantity, minutes in {"dimming": 60, "lamp_ok": 60, "people_flow": 15, "sound_laeq": 15, "illuminance": 15}.items():
+    for quantity, minutes in {
+        "dimming": 60,
+        "lamp_ok": 60,
+        "people_flow": 15,
+        "sound_laeq": 15,
+        "illuminance": 15,
+    }.items():
         rows = surroundings.sites.of(quantity)
         low, high = likely.get(quantity, (1.0, 30.0))
         for back in range(0, int(hours * 60), minutes):
