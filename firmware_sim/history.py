@@ -51,6 +51,9 @@ def write_history(city: City, out: Path, *, weeks: int, until: Night, seed: int,
     said = residents_answers(town, nights, answers)
     out.mkdir(parents=True, exist_ok=True)
     for name, frame in (("counts", counts), ("noise", noise), ("answers", said)):
+        if not len(frame):  # a city whose counters are recorded gets no counts from here
+            (out / f"{name}.csv").unlink(missing_ok=True)
+            continue
         beside = out / f"{name}.csv.new"
         frame.to_csv(beside, index=False, lineterminator="\n")
         beside.replace(out / f"{name}.csv")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,9 @@ from scipy.spatial import cKDTree
 
 from firmware_sim.crowd import hours_of_evening, step_ends
 from firmware_sim.streams import stream
+from firmware_sim.sun import elevation_deg
 from firmware_sim.town import Floats, Ints, Town
-from sensors.night import Night, sun_elevation
+from sensors.night import Night
 
 REACH_M = 60.0
 DEAD_SHARE = 0.015
@@ -156,7 +156,7 @@ class Lighting:
 
 def sun_of(town: Town, night: Night) -> Floats:
     """Elevation of the sun at the end of each step of 5 minutes, degrees, (T,)."""
-    return _sun(*town.lonlat, night)
+    return elevation_deg(step_ends(night), *town.lonlat)
 
 
 def lamp_night(town: Town, lamps: Lamps, night: Night) -> LampNight:
@@ -194,13 +194,6 @@ def lamp_night(town: Town, lamps: Lamps, night: Night) -> LampNight:
     return LampNight(
         lamps, switch_ms, level, dead_from, dead_to, outage.astype(bool), outage_from, outage_to, stuck, faults
     )
-
-
-@lru_cache(maxsize=1024)  # history asks for each night three times, and the sun is the dearest part of it
-def _sun(longitude: float, latitude: float, night: Night) -> Floats:
-    elevation = sun_elevation(step_ends(night).astype("datetime64[ms]"), latitude, longitude)
-    elevation.setflags(write=False)
-    return elevation
 
 
 def _standing_dead(seed: int, n: int, day: date) -> Ints:

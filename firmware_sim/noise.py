@@ -89,7 +89,8 @@ def mean_level(levels_db: Floats, every: int) -> Floats:
     57.4
     """
     energy = 10.0 ** (levels_db / 10.0)
-    return np.asarray(10.0 * np.log10(energy.reshape(*energy.shape[:-1], -1, every).mean(axis=-1)), np.float64)
+    together = energy.reshape(*energy.shape[:-1], energy.shape[-1] // every, every)
+    return np.asarray(10.0 * np.log10(together.mean(axis=-1)), np.float64)
 
 
 def hourly_share(crowd: CrowdNight) -> Floats:

@@ -181,7 +181,7 @@ class NightTruth:
     def counted(self) -> tuple[Ints, npt.NDArray[np.int64], Ints]:
         """Ends of 15-minute intervals (ms), what each counter counts in them (n, T/3), and the true counts."""
         generator = stream(self.town.seed, "counts", self.night.date)
-        mean = self.flow.reshape(len(self.flow), -1, STEP_15_MS // STEP_MS).mean(axis=2) * COUNT_S / 3600.0
+        mean = _per_quarter(self.flow) * COUNT_S / 3600.0
         true = draw_counts(generator, mean, self.instruments.count_k[:, None])
         seen = true * self.instruments.count_gain[:, None]
         observed = np.rint(seen / (1.0 + seen * DEAD_TIME_S / COUNT_S)).astype(np.int64)
@@ -339,6 +339,12 @@ def points_of(sites: geopandas.GeoDataFrame) -> Floats:
     return np.column_stack([sites.geometry.x, sites.geometry.y]).reshape(-1, 2)
 
 
+def _per_quarter(values: Floats) -> Floats:
+    """Mean of each three steps: (n, T) to (n, T / 3), for no sites as well."""
+    per = STEP_15_MS // STEP_MS
+    return np.asarray(values.reshape(len(values), values.shape[1] // per, per).mean(axis=2), np.float64)
+
+
 def _same_device(sites: geopandas.GeoDataFrame, others: geopandas.GeoDataFrame) -> Ints:
     """Row in `others` of each site's device; sites of other devices are left out."""
     row_of = {device: row for row, device in enumerate(others["device"])}
@@ -407,7 +413,7 @@ def _site_rows(truth: NightTruth) -> Iterator[dict[str, Any]]:
         (
             "people_flow",
             {
-                "people_per_h": truth.flow.reshape(len(truth.flow), -1, per_15).mean(axis=2).round(3),
+                "people_per_h": _per_quarter(truth.flow).round(3),
                 "people": true_counts,
             },
             {"gain": instruments.count_gain, "k": instruments.count_k},

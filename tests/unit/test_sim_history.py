@@ -13,12 +13,14 @@ from firmware_sim.crowd import hours_of_evening
 from firmware_sim.history import COLUMNS, write_history
 from firmware_sim.pace import paced
 from firmware_sim.residents import residents_answers
+from firmware_sim.sun import elevation_deg
 from firmware_sim.town import Town
 from firmware_sim.truth import Instruments, NightTruth
 from sensors.city import City
 from sensors.clock import city_clock, clear_clock, set_clock
 from sensors.errors import CityError
 from sensors.night import Night, nights_of, sun_elevation
+from sensors.places import save_place
 from tests.synthetic_city import SIDE, SOUTH, WEST, make_city
 
 UNTIL = date(2026, 11, 20)
@@ -95,6 +97,13 @@ def test_answers_are_given_in_the_dark_on_the_streets_of_the_city(city: City, an
     assert ((northing > SOUTH - 20) & (northing < SOUTH + SIDE + 20)).all()
 
 
+def test_controllers_find_the_sun_where_the_almanac_has_it() -> None:
+    moments = np.arange(np.datetime64("2026-01-01", "ms"), np.datetime64("2027-01-01", "ms"), np.timedelta64(7001, "s"))
+    for longitude, latitude in ((24.94, 60.17), (144.96, -37.81)):
+        mine = elevation_deg(moments.astype(np.int64), longitude, latitude)
+        assert np.abs(mine - sun_elevation(moments, latitude, longitude)).max() < 0.05
+
+
 def test_those_who_answer_are_skewed_as_in_real_campaigns(answers: pd.DataFrame) -> None:
     assert len(answers) == 1600
     assert answers["response_id"].is_unique
@@ -149,6 +158,18 @@ def test_a_city_whose_clock_is_set_keeps_it(city: City) -> None:
     with paced(city.path, 10):
         assert city_clock(city.path).speed == 10
     assert not city_clock(city.path).simulated
+
+
+def test_a_city_with_recorded_counters_gets_no_counts_from_here(tmp_path: Path) -> None:
+    city = make_city(tmp_path / "town")
+    sites = city.places("sites").copy()
+    sites.loc[sites["quantity"] == "people_flow", "origin"] = "recorded"
+    save_place(city.path, "sites", sites)
+    done = write_history(
+        City.open(city.path), tmp_path / "out", weeks=1, until=Night(UNTIL, city.zone), seed=1, answers=50
+    )
+    assert (done.counts, done.people) == (0, 50)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["answers.csv", "noise.csv"]
 
 
 def test_the_command_writes_and_says_what_it_wrote(city: City, tmp_path: Path) -> None:

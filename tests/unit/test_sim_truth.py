@@ -15,6 +15,8 @@ from firmware_sim.truth import FATES, LATE, LOST, Instruments, NightTruth, write
 from sensors.city import City
 from sensors.errors import CityError
 from sensors.night import Night
+from sensors.places import save_place
+from sensors.quantities import QUANTITIES
 from tests.synthetic_city import make_city
 
 FRIDAY = date(2026, 11, 20)
@@ -146,6 +148,19 @@ def test_a_meter_never_hears_less_than_its_own_noise() -> None:
 def test_a_city_not_declared_simulated_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CityError, match="simulated = true"):
         Instruments.of(Town.of(make_city(tmp_path / "real", simulated=False), 1))
+
+
+@pytest.mark.parametrize("quantity", ["people_flow", "sound_laeq", "illuminance", "dimming"])
+def test_sites_with_recorded_history_are_not_played(tmp_path: Path, quantity: str) -> None:
+    city = make_city(tmp_path / "town")
+    sites = city.places("sites").copy()
+    sites.loc[sites["quantity"] == quantity, "origin"] = "recorded"
+    save_place(city.path, "sites", sites)
+    truth = truth_of(City.open(city.path), 1)
+    plan = truth.plan()
+    assert QUANTITIES[quantity].code not in plan["quantity"]
+    assert len(np.unique(plan["quantity"])) == 4  # the other quantities of the town
+    write_truth(tmp_path / "truth.jsonl", truth, plan)
 
 
 def test_the_truth_says_that_safety_is_invented(truth: NightTruth, tmp_path: Path) -> None:
