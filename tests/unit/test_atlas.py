@@ -178,7 +178,7 @@ def test_one_step_of_a_night_opens_within_20_ms(tmp_path: Path) -> None:
     names = tuple(f"layer_{n}" for n in range(25))
     values = np.random.default_rng(0).random((1, 105, 170), "f4")
     big = xr.Dataset(
-        {name: (("time", "northing", "easting"), values) for name in names},
+        dict.fromkeys(names, (("time", "northing", "easting"), values)),
         {"time": steps[:1], "northing": np.arange(105.0), "easting": np.arange(170.0)},
     )
     for step in steps[:6]:
