@@ -60,8 +60,8 @@ def prepare_lamps(table: geopandas.GeoDataFrame, maintenance_factor: float) -> L
 def peak_intensity(lumens: NDArray[np.float64], shape: NDArray[np.float64]) -> NDArray[np.float64]:
     """Peak in candela of the default distribution that gives this flux in lumens, for its b.
 
-    >>> float(peak_intensity(np.array([3141.592653589793]), np.array([0.0]))[0])
-    1000.0
+    >>> peak_intensity(np.array([3141.592653589793]), np.array([0.0])).round(6)
+    array([1000.])
     """
     return lumens / (np.pi * (1.0 + shape / 3.0))
 
