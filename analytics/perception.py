@@ -34,6 +34,7 @@ __all__ = [
     "INVITATION",
     "NOTE",
     "Perception",
+    "compile_view",
     "darkness",
     "fit_perception",
     "fuse",
@@ -129,6 +130,17 @@ def total_sd(slope: Floats, own: Floats, perception: Perception, grid_northing: 
     sd = np.sqrt(np.maximum(perception.own.on(grid_northing, grid_easting)[:, 1], 0))
     variance: Floats = np.einsum("ij,jk,ik->i", slope, perception.covariance, slope) + (np.abs(own) @ sd) ** 2
     return np.sqrt(np.maximum(variance, 0))
+
+
+def compile_view() -> None:
+    """Compile the loop behind `fuse` into the cache, for `warmup`."""
+    half, whole = np.zeros((1, _N), np.float32), np.zeros((1, _N + 1))
+    route, out = np.zeros((1, _N + 1), np.int64), np.empty((1, 4), np.float32)
+    steps, own, one = np.zeros((1, _STEP_FEATURE.size), np.float32), np.zeros((1, 2), np.float32), np.ones(1)
+    over_rows(
+        population_view, 1, half, steps, _STEP_FEATURE, _STEP_FIELD, own, one, whole, np.zeros((1, _N + 1, _N + 1)),
+        one, np.zeros(2), route, np.zeros((1, 1)), np.zeros((_N, _N)), np.zeros(_N), 1.0, out,
+    )  # fmt: skip
 
 
 _LONG_NAMES = {

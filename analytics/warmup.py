@@ -16,6 +16,7 @@ from analytics.grid import Grid
 from analytics.knowledge import learn_from
 from analytics.kriging import krige, krige_at
 from analytics.ordinal import fit_ordered_probit
+from analytics.perception import compile_view
 from analytics.surroundings import Surroundings, lay_out
 from sensors.city import LightingSettings
 from sensors.places import empty_place
@@ -36,6 +37,7 @@ def compile_kernels() -> float:
     fields_at(village, knowledge, night, _STEP)
     _krige_both_precisions(village.grid)
     fit_ordered_probit(np.arange(8.0)[:, None] % 3, np.arange(8) % 2 + 1, 2)
+    compile_view()
     return time.process_time() - begun
 
 
