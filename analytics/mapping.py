@@ -65,6 +65,7 @@ def run(city: City, *, clock: Clock | None = None) -> None:
         signal.signal(number, lambda got, _: asked.append(got))
     with mapper_lock(city):
         mapper = Mapper(city, clock or city_clock(city.path))
+        mapper.say()
         try:
             while not asked:
                 mapper.look()
@@ -110,14 +111,14 @@ class Mapper:
                 self._set("trouble", error=error)
             self._after("trouble", 1.0)
         if self._is_due("health", HEALTH_EVERY_S):
-            self._write_health()
+            self.say()
 
     def stop(self) -> None:
         """Leave the folder as it is and say so."""
         if self._follower is not None:
             self._follower.close()
         self._set("stopped")
-        self._write_health()
+        self.say()
 
     # --- one look
 
@@ -336,7 +337,8 @@ class Mapper:
     def _after(self, what: str, wait_s: float) -> None:
         self._due[what] = self.monotonic() + wait_s
 
-    def _write_health(self) -> None:
+    def say(self) -> None:
+        """Write how it is into `store/health/map.json`."""
         p95 = float(np.quantile(list(self._latencies), 0.95)) if self._latencies else None
         content = {
             "state": self.state,
