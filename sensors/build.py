@@ -262,7 +262,8 @@ def _lamps(
     published = published.assign(source=draft.lamp_source)
     parts = [published]
     if draft.lanterns:
-        lanterns = assumed_lanterns(streets, draft.lanterns)
+        known = shapely.get_coordinates(published.geometry.to_numpy())
+        lanterns = assumed_lanterns(streets, draft.lanterns, known)
         indoors = shapely.STRtree(tables["buildings"].geometry.to_numpy()).query(
             lanterns.geometry.to_numpy(), predicate="intersects"
         )[0]

@@ -77,6 +77,9 @@ def draft_from_recipe(name: str, data: Path, *, say: Say = quiet) -> Draft:
                 rule.narrow_m,
                 rule.lumens,
                 rule.watts,
+                rule.lit_only,
+                rule.clear_m,
+                rule.published_clear_m,
             )
             for rule in recipe.lanterns
         ],

@@ -28,6 +28,9 @@ class LanternRule:
     narrow_m: float = 0.0  # a street narrower than this has lamps at its ends only
     lumens: float | None = None  # instead of the class's
     watts: float | None = None
+    lit_only: bool = False  # only along streets that the source says are lit
+    clear_m: float = 10.0  # none so near to a lantern of an earlier rule
+    published_clear_m: float = 0.0  # none so near to a lamp that the source has
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,8 @@ _CARRIAGEWAY_M = 12.0
 _CABINET_LAMPS = 40  # a cabinet feeds 10-40 lamps; halving until at most 40 gives groups of 20-40
 _CIRCUIT_LAMPS = 12
 _LEAST_GAP_M = 10.0  # two assumed lanterns nearer than this light the same crossing: one is left out
+# Values of OpenStreetMap's key `lit` that mean light at night; a recipe's own column uses the same words.
+_LIT = ("yes", "24/7", "automatic", "limited", "sunset-sunrise")
 _SIDE_SHARE = 0.35  # a lantern stands this share of the width beside the middle: at the kerb of a road reserve
 
 
@@ -127,17 +129,28 @@ def with_cabinets(lamps: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
     return frame
 
 
-def assumed_lanterns(streets: geopandas.GeoDataFrame, rules: Sequence[LanternRule]) -> geopandas.GeoDataFrame:
-    """Road lanterns along streets by rule, for a city that does not publish them; `source` is 'assumed'.
+def assumed_lanterns(
+    streets: geopandas.GeoDataFrame, rules: Sequence[LanternRule], published: npt.NDArray[np.float64]
+) -> geopandas.GeoDataFrame:
+    """Road lanterns along streets by rule, where a city publishes none or not all; `source` is 'assumed'.
 
-    Each stands beside the middle of the street by a share of its width. Where crossing streets would put two within
-    10 m, the one of the earlier rule stays.
+    Each stands beside the middle of the street by a share of its width, clear of lamps that are known and of lanterns
+    of earlier rules by what its rule says; of those of one rule no two stand within 10 m.
+
+    published : (n, 2) array
+        Easting and northing of the lamps that are known.
     """
-    parts = [_along(streets[streets["kind"].isin(rule.kinds)], rule) for rule in rules]
+    parts: list[npt.NDArray[np.float64]] = []
+    for rule in rules:
+        chosen = streets[streets["kind"].isin(rule.kinds)]
+        if rule.lit_only:
+            chosen = chosen[chosen["lit"].isin(_LIT)]
+        positions = _along(chosen, rule)
+        positions = positions[_clear_of(published, positions, rule.published_clear_m)]
+        positions = positions[_clear_of(np.concatenate([np.zeros((0, 2)), *parts]), positions, rule.clear_m)]
+        parts.append(positions[_spaced(positions, _LEAST_GAP_M)])
     positions = np.concatenate([np.zeros((0, 2)), *parts])
     rule_of = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    kept = _spaced(positions, _LEAST_GAP_M)
-    positions, rule_of = positions[kept], rule_of[kept]
     columns = {
         column: np.array([_typical(rule, column) for rule in rules], np.float32)[rule_of]
         for column in ("height_m", "lumens", "watts")
@@ -151,6 +164,17 @@ def assumed_lanterns(streets: geopandas.GeoDataFrame, rules: Sequence[LanternRul
         geometry=shapely.points(positions),
         crs=streets.crs,
     )
+
+
+def _clear_of(
+    standing: npt.NDArray[np.float64], positions: npt.NDArray[np.float64], clear_m: float
+) -> npt.NDArray[np.bool_]:
+    """Which positions have nothing standing within `clear_m`."""
+    if not len(standing) or not len(positions) or not clear_m:
+        return np.ones(len(positions), bool)
+    distance, _ = cKDTree(standing).query(positions, distance_upper_bound=clear_m)
+    clear: npt.NDArray[np.bool_] = np.isinf(distance)
+    return clear
 
 
 def _typical(rule: LanternRule, column: str) -> float:

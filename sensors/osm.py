@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from sensors.draft import Draft, Say, VirtualDevices, quiet, slug
+from sensors.draft import Draft, LanternRule, Say, VirtualDevices, quiet, slug
 from sensors.errors import CityError
 
 if TYPE_CHECKING:
@@ -65,6 +65,18 @@ _WIDTHS_M = {
     "service": 5.0,
 }
 _FOOTPATH_WIDTH_M = 3.0
+# Mappers say of a street that it is lit long before they map its lamps one by one. Where they said so and no lamp is
+# mapped within 40 m, lanterns are assumed; footways stand last, since most run beside a street that lights them.
+_LANTERNS = tuple(
+    LanternRule(kinds, lamp_class, spacing_m, both_sides=False, lit_only=True, clear_m=clear_m, published_clear_m=40.0)
+    for kinds, lamp_class, spacing_m, clear_m in (
+        (("primary", "primary_link", "trunk"), "arterial", 35.0, 10.0),
+        (("secondary", "secondary_link", "tertiary", "tertiary_link"), "collector", 33.0, 15.0),
+        (("pedestrian",), "nightlife", 25.0, 15.0),
+        (("residential", "unclassified", "living_street", "service", "road"), "residential", 30.0, 20.0),
+        (("footway", "path", "steps", "cycleway", "trail"), "footpath", 25.0, 30.0),
+    )
+)
 _WIDTH_LIMITS_M = (0.5, 60.0)
 
 
@@ -123,6 +135,7 @@ def draft_from_osm(
         layers=layers,
         virtual=counted,
         lamp_source="openstreetmap",
+        lanterns=list(_LANTERNS) if len(layers["lamps"]) else [],
     )
 
 

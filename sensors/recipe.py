@@ -115,6 +115,9 @@ class Lanterns(_Part, frozen=True):
     narrow_m: float = 0.0  # streets narrower than this have lamps at their ends only
     lumens: float | None = None  # instead of the class's
     watts: float | None = None
+    lit_only: bool = False  # only along streets whose `lit` says so
+    clear_m: float = 10.0  # none so near to a lantern of an earlier rule
+    published_clear_m: float = 0.0  # none so near to a lamp that the source has
 
 
 class Virtual(_Part, frozen=True):

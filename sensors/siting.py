@@ -198,7 +198,9 @@ def _lux_sensors(candidates: Candidates, lamps: geopandas.GeoDataFrame, count: i
 
 
 def _controllers(lamps: geopandas.GeoDataFrame, each: str) -> list[dict[str, object]]:
-    """One device on every lamp, or one on every circuit of lamps."""
+    """One device on every lamp that the source knows, or one on every circuit of lamps, assumed ones included."""
+    if each == "lamp":
+        lamps = lamps[(lamps["source"] != "assumed").to_numpy()]
     if each == "none" or not len(lamps):
         return []
     positions = shapely.get_coordinates(lamps.geometry.to_numpy())

@@ -13,6 +13,9 @@ from sensors.lanterns import LAMP_CLASSES, assumed_lanterns, lamp_classes, with_
 CRS = "EPSG:3067"
 
 
+NONE = np.zeros((0, 2))
+
+
 def streets(*rows):
     kinds, widths, lines = zip(*rows, strict=True)
     return geopandas.GeoDataFrame(
@@ -65,7 +68,7 @@ def test_cabinets_are_contiguous_groups():
 
 def test_lanterns_stand_on_both_sides_at_their_spacing():
     rule = LanternRule(("primary",), "arterial", spacing_m=35.0, both_sides=True)
-    lanterns = assumed_lanterns(streets(("primary", 20, [(0, 0), (350, 0)])), [rule])
+    lanterns = assumed_lanterns(streets(("primary", 20, [(0, 0), (350, 0)])), [rule], NONE)
     assert len(lanterns) == 20
     assert set(lanterns.geometry.y.round(6)) == {7.0, -7.0}
     np.testing.assert_allclose(np.diff(sorted(set(lanterns.geometry.x.round(6)))), 35.0)
@@ -74,7 +77,7 @@ def test_lanterns_stand_on_both_sides_at_their_spacing():
 
 def test_a_narrow_lane_has_lamps_at_its_ends_only():
     rule = LanternRule(("service",), "residential", spacing_m=30.0, both_sides=False, narrow_m=6.0, lumens=6000.0)
-    lanterns = assumed_lanterns(streets(("service", 4, [(0, 0), (200, 0)])), [rule])
+    lanterns = assumed_lanterns(streets(("service", 4, [(0, 0), (200, 0)])), [rule], NONE)
     assert sorted(zip(lanterns.geometry.x, lanterns.geometry.y, strict=True)) == [(0.0, 0.0), (200.0, 0.0)]
     assert (lanterns.lumens == 6000.0).all()
     assert (lanterns.watts == LAMP_CLASSES["residential"].watts).all()
@@ -86,10 +89,31 @@ def test_crossing_streets_do_not_put_two_lanterns_together():
         *(("primary", 12, [(0, 40 * row), (400, 40 * row)]) for row in range(5)),
         *(("primary", 12, [(40 * row, 0), (40 * row, 160)]) for row in range(10)),
     )
-    lanterns = assumed_lanterns(network, [rule])
+    lanterns = assumed_lanterns(network, [rule], NONE)
     positions = shapely.get_coordinates(lanterns.geometry.to_numpy())
     assert cKDTree(positions).query(positions, k=2)[0][:, 1].min() > 10.0
 
 
 def test_no_rule_gives_no_lantern():
-    assert len(assumed_lanterns(streets(("primary", 12, [(0, 0), (400, 0)])), [])) == 0
+    assert len(assumed_lanterns(streets(("primary", 12, [(0, 0), (400, 0)])), [], NONE)) == 0
+
+
+def test_none_is_assumed_near_a_lamp_that_is_known_or_on_a_street_that_is_not_lit():
+    rule = LanternRule(("primary",), "arterial", 20.0, both_sides=False, lit_only=True, published_clear_m=40.0)
+    network = streets(("primary", 12, [(0, 0), (400, 0)]), ("primary", 12, [(0, 500), (400, 500)]))
+    network["lit"] = ["yes", "no"]
+    known = np.array([[200.0, 0.0]])
+    lanterns = assumed_lanterns(network, [rule], known)
+    places = shapely.get_coordinates(lanterns.geometry.to_numpy())
+    assert len(places) > 10
+    assert (places[:, 1] < 100).all()
+    assert np.hypot(*(places - known).T).min() >= 40
+
+
+def test_a_later_rule_keeps_clear_of_an_earlier_one():
+    rules = [
+        LanternRule(("primary",), "arterial", 30.0, both_sides=False),
+        LanternRule(("footway",), "footpath", 20.0, both_sides=False, clear_m=30.0),
+    ]
+    network = streets(("primary", 12, [(0, 0), (400, 0)]), ("footway", 3, [(0, 10), (400, 10)]))
+    assert (assumed_lanterns(network, rules, NONE).height_m == 10.0).all()

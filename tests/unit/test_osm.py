@@ -33,12 +33,13 @@ def test_helsinki_becomes_a_city_without_a_fault(draft, tmp_path):
     city = City.open(built.path)
     assert city.crs == "EPSG:3067"
     lamps, sites = city.places("lamps"), city.places("sites")
-    assert (lamps.source == "openstreetmap").all()
+    mapped = lamps[lamps.source == "openstreetmap"]
+    assert len(mapped) == 586
     assert (lamps.lumens > 0).all()
     assert (lamps.height_m >= 3).all()
     controllers = sites[sites["quantity"] == "lamp_ok"]
-    assert set(controllers.device) == {f"lamp-{lamp}" for lamp in lamps.lamp}
-    assert set(controllers.lamps) == set(lamps.lamp)
+    assert set(controllers.device) == {f"lamp-{lamp}" for lamp in mapped.lamp}
+    assert set(controllers.lamps) == set(mapped.lamp)
     assert (sites.origin == "simulated").all()
     assert sites.site.is_unique
     assert city.places("sections").length_m.max() <= 100.01
@@ -49,6 +50,15 @@ def test_helsinki_becomes_a_city_without_a_fault(draft, tmp_path):
         west, south, east, north = city.places(name).total_bounds
         assert grid.west <= west <= east <= grid.east
         assert grid.south <= south <= north <= grid.north
+
+
+def test_lanterns_are_assumed_only_where_lit_streets_have_no_mapped_lamp(draft, tmp_path):
+    lamps = City.open(build_city(tmp_path / "helsinki", draft).path).places("lamps")
+    mapped, assumed = (lamps[lamps.source == source] for source in ("openstreetmap", "assumed"))
+    assert len(assumed) > 100
+    assert assumed.geometry.distance(mapped.union_all()).min() >= 40
+    sidewalks = draft.layers["streets"]
+    assert not sidewalks.lit.isin(["yes", "24/7"]).all()
 
 
 def test_an_extract_without_lamps_is_refused_unless_allowed(monkeypatch, tmp_path):

@@ -29,6 +29,7 @@ def test_the_first_choice_is_the_best_and_the_next_is_not_beside_it():
 def test_devices_are_placed_the_same_each_time_and_never_inside_a_building(tmp_path):
     city = make_city(tmp_path)
     layers = {name: city.places(name) for name in TABLES}
+    layers["lamps"] = layers["lamps"].assign(source="council")
     wanted = VirtualDevices(footfall=4, noise=8, lux=3, controllers="lamp")
     first, second = virtual_devices(layers, wanted), virtual_devices(layers, wanted)
     assert first.drop(columns="geometry").equals(second.drop(columns="geometry"))
@@ -75,3 +76,10 @@ def test_a_city_without_lamps_and_parks_has_fewer_devices_and_no_error(tmp_path)
     rows = virtual_devices(layers, VirtualDevices(footfall=2, noise=4, lux=2, controllers="lamp"))
     assert set(rows["quantity"]) == {"people_flow", "sound_laeq", "sound_lamax"}
     assert shapely.get_num_points(rows.geometry.to_numpy()).sum() == 0
+
+
+def test_an_assumed_lantern_has_no_controller_of_its_own(tmp_path):
+    city = make_city(tmp_path)
+    layers = {name: city.places(name) for name in TABLES}
+    layers["lamps"] = layers["lamps"].assign(source="assumed")
+    assert not (virtual_devices(layers, VirtualDevices(lux=1, controllers="lamp"))["quantity"] == "dimming").any()
