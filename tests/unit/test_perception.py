@@ -177,6 +177,7 @@ def test_nothing_is_said_inside_buildings(town, perception):
         assert np.isfinite(out[name].to_numpy()[0][~indoor]).all(), name
 
 
+@pytest.mark.kernel
 def test_the_same_fields_give_the_same_bits_on_any_number_of_threads(town, perception):
     data = fields(town)
     before = data.copy(deep=True)
@@ -187,6 +188,7 @@ def test_the_same_fields_give_the_same_bits_on_any_number_of_threads(town, perce
     xr.testing.assert_identical(data, before)
 
 
+@pytest.mark.kernel
 def test_a_cell_is_what_the_formula_says(town, perception):
     from tests.reference import probit as reference
 
