@@ -22,6 +22,7 @@ from dashboard.pages.context import House, asked
 from dashboard.push import Push
 from dashboard.routes import Routes, palettes
 from dashboard.runs import Runs
+from dashboard.scene import Viewer, live_scene
 from dashboard.security import Door, content_policy, headers
 from dashboard.words import words
 from sensors.city import City
@@ -142,7 +143,8 @@ class _Known:
 
 
 def _warm(house: House) -> None:
-    """Draw what the first visitors see, so that they need not wait for it."""
+    """Load and draw what the first visitors need, so that they need not wait for it."""
     house.runs.ground(house.runs.frame)
+    live_scene(house.runs, house.clock, Viewer("viewer", words("en")))
     for density in (1, 2):
-        house.basemap.warm(range(13, 18), density)
+        house.basemap.warm(range(13, 18), density, pause_s=0.1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,14 +90,15 @@ class Basemap:
                     self._draw_sheet(zoom, x // _SHEET[density], y // _SHEET[density], density)
         return file.read_bytes()
 
-    def warm(self, zooms: range, density: int = 1) -> None:
-        """Draw all tiles of some zooms that are not there yet."""
+    def warm(self, zooms: range, density: int = 1, pause_s: float = 0.0) -> None:
+        """Draw all tiles of some zooms that are not there yet, leaving others `pause_s` between two drawings."""
         west, north, east, south = self._box
         for zoom in zooms:
             for y in range(int(north * 2**zoom), int(south * 2**zoom) + 1):
                 for x in range(int(west * 2**zoom), int(east * 2**zoom) + 1):
                     if not self._file(zoom, x, y, density).is_file():
                         self.tile(zoom, x, y, density)
+                        time.sleep(pause_s)
 
     def _touches(self, zoom: int, x: int, y: int) -> bool:
         west, north, east, south = self._box

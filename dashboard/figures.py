@@ -148,7 +148,7 @@ def _unit(layer: str, value: float, say: Words) -> str:
 
 
 def _likely(found: Probe, say: Words) -> str:
-    if found.layer in ("evidence", "light_change"):
+    if found.layer == "evidence" or found.low == found.high:
         return ""
     low, high = (_amount(found.layer, bound, say) for bound in (found.low, found.high))
     return say("details.likely", low=low, high=high)

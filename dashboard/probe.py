@@ -43,7 +43,7 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
     names = [SCALES[layer].variable for layer in run.layers]
     names += [SCALES[layer].sd for layer in run.layers] + [SCALES[layer].nearest for layer in run.layers]
     names += [*_ORIGIN.values(), *(f"goes_{reason}" for reason in REASONS)]
-    names += ["safety_change_low", "safety_change_high"]
+    names += [f"{SCALES[layer].variable}_{end}" for layer in CHANGES for end in ("low", "high")]
     fields = runs.fields(run, frame, tuple(dict.fromkeys(names)))
     here = {name: float(values[cell]) for name, values in fields.items()}
     scale = SCALES[layer]
@@ -53,8 +53,8 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
         return Probe(layer, longitude, latitude, state, others=_others(run, layer, here))
     sd = here.get(scale.sd, 0.0)
     low, high = scale.interval(value, sd)
-    if layer == "safety_change":
-        low, high = here["safety_change_low"], here["safety_change_high"]
+    if layer in CHANGES:
+        low, high = here.get(f"{scale.variable}_low", low), here.get(f"{scale.variable}_high", high)
     nearest = here.get(scale.nearest, float("nan"))
     confidence = int(scale.confidence(sd, nearest if layer == "noise" else None))
     curve, times, place = _curve(runs, run, frame, layer, cell, value)

@@ -201,7 +201,7 @@ class Runs:
 
     def _encode(self, run: Run, layer: str, frame: int) -> list[Packed]:
         scale = SCALES[layer]
-        bounds = ("safety_change_low", "safety_change_high")
+        bounds = (f"{scale.variable}_low", f"{scale.variable}_high")
         fields = self.fields(run, frame, (scale.variable, scale.sd, scale.nearest, *bounds))
         quantity, sd = fields[scale.variable], fields.get(scale.sd)
         if layer in CHANGES:
@@ -240,10 +240,10 @@ class Runs:
 
 def _unsure(scale: Scale, change: Floats, fields: dict[str, Floats]) -> Floats:
     """An sd of 0 where a difference differs from 0, else beyond all: what cannot be told apart is drawn grey."""
-    if scale.layer == "light_change":
+    low, high = fields.get(f"{scale.variable}_low"), fields.get(f"{scale.variable}_high")
+    if low is None or high is None:
         return np.where(np.abs(change) >= 0.05, 0.0, 9.0)  # a twentieth of a lux is below what meters resolve
-    sure = (fields["safety_change_low"] > 0) | (fields["safety_change_high"] < 0)
-    return np.where(sure, 0.0, 9.0)
+    return np.where((low > 0) | (high < 0), 0.0, 9.0)
 
 
 def _names(page: xr.Dataset | None) -> frozenset[str]:

@@ -19,6 +19,11 @@ from sensors.city import City
 from sensors.night import Night, rfc3339
 
 MODEL = "m0del0" * 4
+_ROW = {
+    "lamps_changed": 12, "illuminance": 2.5, "illuminance_low": 1.0, "illuminance_high": 4.0, "safety": 3.1,
+    "safety_low": 1.2, "safety_high": 5.0, "energy_kwh": 8.0, "passages": 420.0, "passages_low": 160.0,
+    "passages_high": 680.0, "passages_untold": 90.0,
+}  # fmt: skip
 
 
 def night(city: City, name: str = "2026-11-20") -> Night:
@@ -106,7 +111,7 @@ def write_plan(city: City, name: str = "brighter-park") -> None:
     }
     pages = xr.Dataset(data, {"time": steps[:1], "northing": now["northing"], "easting": now["easting"]})
     atlas.write_plan(
-        city, name, pages, {"night": "2026-11-20", "table": [], "simulated": True, "title": "Brighter park"}
+        city, name, pages, {"night": "2026-11-20", "table": [_ROW], "simulated": True, "title": "Brighter park"}
     )
 
 

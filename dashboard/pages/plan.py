@@ -18,6 +18,8 @@ from dashboard.words import Words
 
 Row = dict[str, Any]
 
+_LAMPS = ("lamps_changed", "lamps_added", "lamps_removed")
+
 
 def layout(house: House, asked: Asked) -> list[Any]:
     """The page; without a scenario in its address it opens the newest."""
@@ -65,6 +67,11 @@ def scenario_rows(meta: Row, say: Words) -> list[tuple[str, str]]:
         if low is not None and high is not None:
             text += " " + say("plan.interval", low=say.number(float(low), digits), high=say.number(float(high), digits))
         shown.append((say(f"plan.{key}"), text))
+    if row.get("passages_untold"):
+        shown.append((say("plan.untold"), say.number(float(row["passages_untold"]))))
+    lamps = [say(f"plan.{key}", count=say.number(row[key])) for key in _LAMPS if row.get(key)]
+    if lamps:
+        shown.insert(0, (say("plan.lamps"), ", ".join(lamps)))
     return shown
 
 

@@ -70,7 +70,8 @@ def tile_address(town, app, **changes):
     frame = next(frame for frame in scene["frames"] if frame["version"])
     x, y = _tile_of(town)
     parts = {
-        "city": town.id, "layer": "safety", "run": frame["run"], "frame": "0", "version": frame["version"], "zoom": "15",
+        "city": town.id, "layer": "safety", "run": frame["run"], "frame": "0",
+        "version": frame["version"], "zoom": "15",
         "xs": f"{x}-{x}", "ys": f"{y}-{y}",
     } | changes  # fmt: skip
     return "/tiles/v/{city}/{layer}/{run}/{frame}/{version}/{zoom}/{xs}/{ys}.bin".format(**parts)

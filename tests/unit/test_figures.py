@@ -19,7 +19,8 @@ SAY, ZONE = words("en"), ZoneInfo("Europe/Helsinki")
 def place(**changes):
     times = tuple(np.datetime64("2026-11-20T18:00", "ms") + np.timedelta64(15 * step, "m") for step in range(4))
     known = {
-        "value": 72.0, "low": 64.4, "high": 79.6, "confidence": 9, "origins": ("modelled", "simulated"), "nearest_m": 84.0,
+        "value": 72.0, "low": 64.4, "high": 79.6, "confidence": 9, "origins": ("modelled", "simulated"),
+        "nearest_m": 84.0,
         "goes_with": {"light": 0.4, "people": -0.1, "noise": 0.01, "hour": -0.3}, "curve": (70.0, 71.0, None, 72.0),
         "times": times, "place": 3, "others": {"light": 12.3},
     }  # fmt: skip
