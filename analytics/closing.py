@@ -7,11 +7,12 @@ else goes in, so whoever has the readings, the places and the model makes the sa
 
 from __future__ import annotations
 
+import hashlib
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -130,13 +131,24 @@ def attribution(city: City) -> list[str]:
     return list(city.settings.attribution)
 
 
+@cache
 def code_version() -> str:
-    """The versions that bit-equality is promised for: ours, the language's, the numeric packages', the processor's."""
-    names: Sequence[str] = ("noctule", "numpy", "numba", "scipy", "xarray")
-    parts = [f"python {platform.python_version()}", platform.machine()]
-    for name in names:
+    """What bit-equality is promised for: our source by its digest, the language, its packages, the processor."""
+    parts = [f"python {platform.python_version()}", platform.machine(), f"source {_source_digest()}"]
+    for name in ("noctule", "numpy", "numba", "scipy", "xarray"):
         try:
             parts.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            parts.append(f"{name} unknown")
+        except PackageNotFoundError:  # run from a clone that is not installed; the source's digest stands for it
+            continue
     return ", ".join(parts)
+
+
+def _source_digest() -> str:
+    """SHA-256, shortened, over the Python files of analytics and of sensors, which are all that makes a page."""
+    hasher = hashlib.sha256()
+    house = Path(__file__).parents[1]
+    for room in ("analytics", "sensors"):
+        for file in sorted((house / room).rglob("*.py")):
+            hasher.update(f"{file.relative_to(house)} ".encode())
+            hasher.update(file.read_bytes())
+    return hasher.hexdigest()[:12]
