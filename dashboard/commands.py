@@ -40,6 +40,8 @@ def serve(
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         if probe.connect_ex((host, port)) == 0:
             raise NoctuleError(f"port {port} of {host} is taken by another program; choose another with --port")
+    # Only now what takes seconds to load: a refusal should come at once.
+
     application = build(city, switch=demo, role="viewer" if here else "public")
     print(f"map         http://{host}:{port}/", flush=True)
     # A short grace: browsers hold event streams open for as long as they live.
