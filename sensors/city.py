@@ -224,9 +224,7 @@ def _problems(settings: CitySettings) -> list[str]:
         if not _CLOCK.fullmatch(clock) or not 0 <= level <= 1
     ]
     if settings.release.minimum_people < 10:
-        problems.append(
-            f"release.minimum_people {settings.release.minimum_people} must be at least 10 (docs/release.md)"
-        )
+        problems.append(f"release.minimum_people {settings.release.minimum_people} must be at least 10 (docs/map.md)")
     if settings.release.public_cell_m < 200:
         problems.append(f"release.public_cell_m {settings.release.public_cell_m:g} must be at least 200")
     return problems
@@ -263,11 +261,18 @@ def _grid_problems(grid: GridSettings) -> list[str]:
 
 def _toml(content: dict[str, Any], prefix: str = "") -> str:
     """Plain tables of plain values, which is all that settings hold."""
-    lines = [f"{key} = {_toml_value(value)}" for key, value in content.items() if not isinstance(value, dict)]
+    lines = [
+        f"{_toml_key(key)} = {_toml_value(value)}" for key, value in content.items() if not isinstance(value, dict)
+    ]
     for key, value in content.items():
         if isinstance(value, dict):
-            lines += ["", f"[{prefix}{key}]", _toml(value, f"{prefix}{key}.").rstrip("\n")]
+            name = f"{prefix}{_toml_key(key)}"
+            lines += ["", f"[{name}]", _toml(value, f"{name}.").rstrip("\n")]
     return "\n".join(lines) + "\n"
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else msgspec.json.encode(key).decode()
 
 
 def _toml_value(value: Any) -> str:

@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
-from sensors.city import City, read_settings
+from sensors.city import City, read_settings, write_settings
 from sensors.clock import city_clock, clear_clock, set_clock
 from sensors.errors import CityError, StoreError
 from sensors.journal import Entry, add_entry, import_entries, journal_csv, read_journal
@@ -29,6 +30,12 @@ def test_a_written_city_opens_as_it_was_written(built):
     again = City.open(built.path)
     assert again.settings == built.settings
     assert check_city(built.path) == []
+
+
+def test_a_group_with_a_sign_in_its_name_survives_being_written(city):
+    shares = {"gender.woman": 0.5, "age_band.65+": 0.2}
+    write_settings(city.path, msgspec.structs.replace(city.settings, group_shares=shares))
+    assert City.open(city.path).settings.group_shares == shares
 
 
 def test_an_unknown_setting_is_refused_by_name(city):
