@@ -282,10 +282,19 @@ def _live(
 def _await_map(city: Path, parts: _Parts, started: float) -> None:
     import time
 
-    page = city / "store" / "atlas" / "now" / "current.json"
-    parts.wait_until(page.is_file, "a first map")
-    if page.is_file():
+    if parts.wait_until(lambda: _has_map(city), "a first map"):
         print(f"            first map with data after {time.monotonic() - started:.1f} s", flush=True)
+
+
+def _has_map(city: Path) -> bool:
+    """Whether the page of now holds layers, and not only the reason why there are none."""
+    import json
+
+    try:
+        page = json.loads((city / "store" / "atlas" / "now" / "current.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return False
+    return page.get("zarr") is not None
 
 
 def _ingest_connected(city: Path) -> bool:
@@ -341,17 +350,20 @@ class _Parts:
             print(f"{name:<12}ended with {code} ({last}); started again", flush=True)
             self.start(name, arguments, restarts + 1)
 
-    def wait_until(self, ready: Callable[[], bool], what: str) -> None:
-        """Look after the parts until something is ready; after a minute say what is missing and go on."""
+    def wait_until(self, ready: Callable[[], bool], what: str) -> bool:
+        """Look after the parts until something is ready; after a minute say what is missing and go on without."""
         import time
 
         deadline = time.monotonic() + _READY_WAIT_S
-        while self.running and not ready():
+        while self.running:
+            if ready():
+                return True
             if time.monotonic() > deadline:
                 print(f"            still waiting for {what}; see {self._logs}", flush=True)
-                return
+                break
             self.look()
             time.sleep(0.05)
+        return False
 
     def watch(self, city_path: Path | None = None, until: np.datetime64 | None = None) -> None:
         """Look after the parts until asked to stop, or until it is that time in the city."""

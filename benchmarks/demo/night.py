@@ -20,13 +20,15 @@ import sys
 import time
 from pathlib import Path
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 # The colour under the middle of the map: the top-most data tile there, read from its own canvas.
 PIXEL = """() => {
-  const box = document.querySelector('.leaflet-container').getBoundingClientRect();
+  const map = document.querySelector('.leaflet-container');
+  if (!map) return null;
+  const box = map.getBoundingClientRect();
   const x = box.left + box.width / 2, y = box.top + box.height / 2;
   for (const canvas of document.querySelectorAll('.leaflet-container canvas')) {
     const tile = canvas.getBoundingClientRect();
@@ -115,10 +117,14 @@ def watch_a_lamp(folder: Path, port: int, broker: str, changes: int) -> dict[str
         levels = switch(publisher, topic, clock, encode_pack, Sample, page)
         for number in range(changes):
             target, seq = number % 2, seq + 1
+            bright = sum(levels) / 2
             begun = time.perf_counter()
             send(publisher, topic, encode_pack, Sample, float(target), clock.now_ms(), seq + 100)
-            bright = sum(levels) / 2
-            if await_pixel(page, lambda colour, on=target: colour is not None and (colour > bright) == bool(on), 8):
+            if await_pixel(
+                page,
+                lambda colour, on=target, middle=bright: (colour or 0) > middle if on else (colour or 0) < middle,
+                8,
+            ):
                 taken.append(time.perf_counter() - begun)
             else:
                 missed += 1

@@ -33,7 +33,9 @@ def settings(struct, prefix=""):
             yield name
 
 
-@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_every_command_is_documented_and_shows_an_example(name, command):
     assert f"noctule {name}" in (ROOT / "docs" / "commands.md").read_text("utf-8")
     assert f"Example: noctule {name}" in re.sub(r"\s+", " ", command.help or "")

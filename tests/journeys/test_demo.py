@@ -80,7 +80,7 @@ def test_a_newcomer_sees_a_night_and_stops_it(installed, tmp_path):
         rest, _ = process.communicate(timeout=60)
     assert "Traceback" not in rest
     assert process.returncode == 0, rest
-    gone, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive, [child.cmdline() for child in alive]
 
 

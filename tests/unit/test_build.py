@@ -31,7 +31,8 @@ def a_draft(**changes):
     }
     fields = {
         "id": "town", "name": "Town", "zone": "Europe/Helsinki", "crs": CRS, "simulated": True, "attribution": ["me"],
-        "licence": "", "layers": layers, "virtual": VirtualDevices(footfall=1, noise=1, lux=1, controllers="lamp"), "lamp_source": "council",
+        "licence": "", "layers": layers, "virtual": VirtualDevices(footfall=1, noise=1, lux=1, controllers="lamp"),
+        "lamp_source": "council",
     }  # fmt: skip
     return Draft(**(fields | changes))
 

@@ -58,7 +58,7 @@ def test_everything_wrong_with_the_settings_is_in_one_message(city):
 def test_what_is_not_a_city_folder_is_said(tmp_path):
     with pytest.raises(CityError, match="no city folder"):
         City.open(tmp_path / "nowhere")
-    with pytest.raises(CityError, match="has no city.toml"):
+    with pytest.raises(CityError, match=r"has no city\.toml"):
         City.open(tmp_path)
 
 
