@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,6 +42,7 @@ ROOMS = ("sensors", "ingest", "analytics", "dashboard", "firmware_sim")
 DEMO_NIGHT = "2026-11-20"  # a Friday in November, so that it is dark all night and the bars are full
 DEMO_WEEKS = 8
 DEMO_ANSWERS = 1_700
+_EXAMPLES = Path(__file__).parent / "analytics" / "scenarios"  # two plans, so that the Plan page shows its work
 _RESTARTS = 5
 _STOP_WAIT_S = 10.0
 _READY_WAIT_S = 60.0
@@ -171,6 +173,10 @@ def _set_up(prepared: Path, source: City | None, night_name: str, seed: int, *, 
                           "--campaign", "residents-autumn", "--simulated"])  # fmt: skip
     _step("kernels", ["warmup"])
     _step("model", ["fit", city_folder, "--night", night_name])
+    if source is None:
+        examples = sorted(str(file) for file in _EXAMPLES.glob("helsinki-*.toml"))
+        last_week = _night(_opened(prepared), night_name).date - timedelta(weeks=1)
+        _step("plans", ["plan", city_folder, *examples, "--night", last_week.isoformat()])
     previous = _night(_opened(prepared), night_name).previous()
     _step("last night", ["replay", city_folder, "--from", previous.previous().name, "--to", previous.name, "--write"])
 
