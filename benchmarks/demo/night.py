@@ -1,6 +1,6 @@
 """What a newcomer feels: how soon the help, the first map, and a sensor's message as a changed pixel.
 
-    python -m benchmarks.demo.night [--folder DIR] [--changes N]
+    python benchmarks/demo/night.py [--folder DIR] [--changes N]
 
 Starts the demo with its embedded broker, opens the Live page over one lamp in Chromium, switches that lamp by MQTT
 messages of its own device, and waits until the pixel above it has become dark or bright. Prints JSON.

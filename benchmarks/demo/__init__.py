@@ -1,1 +1,0 @@
-"""What a newcomer feels, measured."""
