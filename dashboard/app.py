@@ -147,4 +147,4 @@ def _warm(house: House) -> None:
     house.runs.ground(house.runs.frame)
     live_scene(house.runs, house.clock, Viewer("viewer", words("en")))
     for density in (1, 2):
-        house.basemap.warm(range(13, 18), density, pause_s=0.1)
+        house.basemap.warm(density, pause_s=0.1)

@@ -8,7 +8,6 @@ kept in `store/basemap/`, under a digest of the places, and never change under t
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import time
@@ -23,11 +22,13 @@ import numpy.typing as npt
 import shapely
 from PIL import Image, ImageDraw, ImageFont
 
+from dashboard.ground import places_digest
 from dashboard.tiles import HIGHEST_ZOOM, LOWEST_ZOOM, TILE
 from sensors.city import City
 from sensors.errors import CityError
 
 STYLE = 3  # raise with any change of what is drawn, so that kept tiles are drawn anew
+USUAL_ZOOMS = range(13, 18)  # a whole city to a street corner
 LAND = "#0d131c"  # the page's own ground, under everything
 
 _SHEET = {1: 4, 2: 2}  # tiles a side by density: sheets of the same number of pixels
@@ -64,11 +65,7 @@ class Basemap:
     @cached_property
     def digest(self) -> str:
         """Which places and which style the tiles show; part of their address."""
-        seen = hashlib.sha256(f"style {STYLE}".encode())
-        for name in ("streets", "buildings", "areas"):
-            file = self._city.path / "places" / f"{name}.parquet"
-            seen.update(file.read_bytes() if file.is_file() else b"none")
-        return seen.hexdigest()[:12]
+        return places_digest(self._city, f"style {STYLE}")
 
     @property
     def shelf(self) -> Path:
@@ -81,19 +78,19 @@ class Basemap:
             return None
         if not (0 <= x < 2**zoom and 0 <= y < 2**zoom):
             return None
-        if not self._touches(zoom, x, y):
-            return _clear_tile()
         file = self._file(zoom, x, y, density)
         if not file.is_file():
+            if not self._touches(zoom, x, y):
+                return _clear_tile()
             with self._lock:
                 if not file.is_file():
                     self._draw_sheet(zoom, x // _SHEET[density], y // _SHEET[density], density)
         return file.read_bytes()
 
-    def warm(self, zooms: range, density: int = 1, pause_s: float = 0.0) -> None:
-        """Draw all tiles of some zooms that are not there yet, leaving others `pause_s` between two drawings."""
+    def warm(self, density: int = 1, pause_s: float = 0.0) -> None:
+        """Draw all tiles of the usual zooms that are not there yet, leaving others `pause_s` between two drawings."""
         west, north, east, south = self._box
-        for zoom in zooms:
+        for zoom in USUAL_ZOOMS:
             for y in range(int(north * 2**zoom), int(south * 2**zoom) + 1):
                 for x in range(int(west * 2**zoom), int(east * 2**zoom) + 1):
                     if not self._file(zoom, x, y, density).is_file():

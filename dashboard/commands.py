@@ -20,6 +20,9 @@ def serve(
     demo: Annotated[
         bool, typer.Option("--demo", help="Let visitors choose their role; only where no other machine reaches it.")
     ] = False,
+    warm_only: Annotated[
+        bool, typer.Option("--warm-only", help="Draw the basemap for later visitors, and stop.")
+    ] = False,
 ) -> None:
     """Show the city's atlas: the pages Live, Plan, Research and About.
 
@@ -29,10 +32,11 @@ def serve(
     """
     import socket
 
-    import uvicorn
-
-    from dashboard.app import build
     from sensors.errors import NoctuleError
+
+    if warm_only:
+        _warm(city)
+        return
 
     here = host in ("127.0.0.1", "localhost", "::1")
     if demo and not here:
@@ -41,8 +45,23 @@ def serve(
         if probe.connect_ex((host, port)) == 0:
             raise NoctuleError(f"port {port} of {host} is taken by another program; choose another with --port")
     # Only now what takes seconds to load: a refusal should come at once.
+    import uvicorn
+
+    from dashboard.app import build
 
     application = build(city, switch=demo, role="viewer" if here else "public")
     print(f"map         http://{host}:{port}/", flush=True)
     # A short grace: browsers hold event streams open for as long as they live.
     uvicorn.run(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1, ws="none")
+
+
+def _warm(city: Path) -> None:
+    from dashboard.basemap import Basemap
+    from dashboard.runs import Runs
+    from sensors.city import City
+
+    opened = City.open(city)
+    basemap, runs = Basemap(opened), Runs(opened)
+    runs.ground(runs.frame)
+    basemap.warm()
+    print(f"The basemap of {opened.name} is drawn: {sum(1 for _ in basemap.shelf.rglob('*.png'))} tiles.")

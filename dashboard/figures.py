@@ -35,7 +35,10 @@ def legend(layer: str, say: Words) -> html.Div:
     for row, word in shown:
         cells = [html.I(style={"background": colour}) for colour in row.colours]
         bars.append(html.Div([html.Div(cells, className="ramp"), html.Span(word, className="sure")], className="tier"))
-    ends = html.Div([html.Span(text) for text in _ticks(layer, say)], className="ticks")
+    ticks = [html.Span(text, style={"left": f"{place:.0f}%", "transform": f"translateX(-{place:.0f}%)"})
+             for place, text in _ticks(layer, say)]  # fmt: skip
+    ends = html.Div([html.Div(ticks, className="ticks"), html.Span(_legend_unit(layer, say), className="sure")],
+                    className="tier")  # fmt: skip
     hatch = html.Div([html.I(className="hatch"), html.Span(say("legend.hatched"))], className="none")
     note = [html.P(say("legend.noise"), className="note")] if layer == "noise" else []
     return html.Div([*bars, ends, hatch, *note], className="legend", **data(layer=layer))
@@ -118,13 +121,19 @@ def picture(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _ticks(layer: str, say: Words) -> list[str]:
+def _ticks(layer: str, say: Words) -> list[tuple[float, str]]:
+    """What is written under a ramp, and where on it, 0..100."""
     scale = SCALES[layer]
     if not scale.ticks:
-        return [say(f"legend.{layer}.low"), say(f"legend.{layer}.high")]
-    texts = [("+" if layer in DIFFERENCES and tick > 0 else "") + say.significant(tick) for tick in scale.ticks]
-    unit = _unit(layer, scale.ticks[-1], say).strip()
-    return [*texts[:-1], f"{texts[-1]} {unit}".strip()]
+        return [(0.0, say(f"legend.{layer}.low")), (100.0, say(f"legend.{layer}.high"))]
+    signs = ["+" if layer in DIFFERENCES and tick > 0 else "" for tick in scale.ticks]
+    places = scale.to_value(scale.ticks).tolist()
+    return [(place, sign + say.significant(tick)) for place, sign, tick in zip(places, signs, scale.ticks, strict=True)]
+
+
+def _legend_unit(layer: str, say: Words) -> str:
+    """What stands beside the ticks; a space where only the room beside the ramp is kept."""
+    return _unit(layer, 0.0, say).strip() if SCALES[layer].ticks else "" if layer == "evidence" else "\u00a0"
 
 
 def _amount(layer: str, value: float, say: Words) -> str:

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dashboard.runs import NOW, Run, Runs
-from dashboard.scales import CHANGES, LAYERS, SCALES
+from dashboard.scales import CHANGES, LAYERS, MEASURED, MODELLED, SCALES, SIMULATED
 
 REASONS = ("light", "people", "noise", "hour")
-_ORIGIN = {"light": "illuminance_origin", "footfall": "footfall_origin", "noise": "noise_origin"}
-_MEASURED, _MODELLED, _SIMULATED = 1, 2, 4
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
         return Probe(layer, longitude, latitude, "outside")
     names = [SCALES[layer].variable for layer in run.layers]
     names += [SCALES[layer].sd for layer in run.layers] + [SCALES[layer].nearest for layer in run.layers]
-    names += [*_ORIGIN.values(), *(f"goes_{reason}" for reason in REASONS)]
+    names += [*(SCALES[layer].origin for layer in run.layers), *(f"goes_{reason}" for reason in REASONS)]
     names += [f"{SCALES[layer].variable}_{end}" for layer in CHANGES for end in ("low", "high")]
     fields = runs.fields(run, frame, tuple(dict.fromkeys(names)))
     here = {name: float(values[cell]) for name, values in fields.items()}
@@ -97,8 +95,8 @@ def _curve(
 
 def _origins(run: Run, layer: str, here: dict[str, float]) -> tuple[str, ...]:
     """What the value rests on; perceived safety always comes out of a model, and says if answers were simulated."""
-    bits = int(here.get(_ORIGIN.get(layer, ""), _MODELLED | (_SIMULATED if run.simulated else 0)))
-    named = {"measured": _MEASURED, "modelled": _MODELLED, "simulated": _SIMULATED}
+    bits = int(here.get(SCALES[layer].origin, MODELLED | (SIMULATED if run.simulated else 0)))
+    named = {"measured": MEASURED, "modelled": MODELLED, "simulated": SIMULATED}
     return tuple(name for name, bit in named.items() if bits & bit)
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics import atlas
-from dashboard.ground import ground_mask
-from dashboard.scales import CHANGES, LAYERS, SCALES, Scale
+from dashboard.ground import kept_ground
+from dashboard.scales import CHANGES, LAYERS, SCALES, SIMULATED, Scale
 from dashboard.tiles import NOTHING, ByteCache, GridFrame, Packed, pyramid
 from sensors.city import City
 from sensors.errors import NoctuleError
@@ -36,6 +36,7 @@ _NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
 _PLAN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 # `now` is replaced up to twice a second; a browser asks for a version within a second or two of hearing of it.
 _KEPT_NOWS = 8
+_KEPT_MARKS = 5_000  # frames of which it is known which layers are simulated
 _KEPT_BYTES = 300 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
 
 Floats = npt.NDArray[np.floating]
@@ -86,12 +87,13 @@ class Runs:
         self._size = 0
         self._lock = RLock()
         self._ground: dict[GridFrame, npt.NDArray[np.bool_]] = {}
+        self._simulated: dict[tuple[str, int, str], frozenset[str]] = {}
 
     def ground(self, frame: GridFrame) -> npt.NDArray[np.bool_]:
         """Where people could be told something, (northing, easting) of a grid."""
         with self._lock:
             if frame not in self._ground:
-                self._ground[frame] = ground_mask(self.city, frame)
+                self._ground[frame] = kept_ground(self.city, frame)
             return self._ground[frame]
 
     def nights(self, public: bool = False) -> list[str]:
@@ -162,6 +164,40 @@ class Runs:
             level = "public" if run.name.startswith(PUBLIC) else "atlas"
             page = atlas.open_step(self.city, run.night, run.times[frame], wanted, level)
         return {name: np.asarray(page[name].values[0]) for name in wanted}
+
+    def simulated(self, run: Run) -> frozenset[str]:
+        """The layers of a run behind which anything is simulated.
+
+        Cells of light, footfall and noise say it of themselves; whatever rests on answers is simulated if its page is.
+        """
+        if not run.simulated:
+            return frozenset()
+        found: set[str] = set()
+        for frame, version in enumerate(run.versions):
+            if version is not None:
+                found |= self._simulated_at(run, frame, version)
+        return frozenset(found)
+
+    def _simulated_at(self, run: Run, frame: int, version: str) -> frozenset[str]:
+        key = (run.name, frame, version)
+        if key not in self._simulated:
+            origins = {layer: SCALES[layer].origin for layer in run.layers}
+            try:
+                told = self.fields(run, frame, tuple(name for name in origins.values() if name))
+            except (
+                NoctuleError,
+                OSError,
+            ):  # replaced while it was read: until the next look, what its page says of all
+                return frozenset(origins)
+            marked = [
+                layer
+                for layer, name in origins.items()
+                if name not in told or bool((told[name].astype(np.uint8) & SIMULATED).any())
+            ]
+            if len(self._simulated) > _KEPT_MARKS:
+                self._simulated.clear()
+            self._simulated[key] = frozenset(marked)
+        return self._simulated[key]
 
     def has(self, name: str, layer: str, frame: int) -> bool:
         """Whether a run has a frame of a layer in any version."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 CONFIDENCE_TOP = 15
+MEASURED, MODELLED, SIMULATED = 1, 2, 4  # bits of what a cell rests on
 FADE_FROM_M, FADE_TO_M = 100.0, 400.0  # noise: full confidence within 100 m of a meter, none beyond 400 m
 
 
@@ -35,6 +36,7 @@ class Scale:
     unit: str = ""
     ticks: tuple[float, ...] = ()
     nearest: str = ""  # variable with the distance to the nearest live sensor, metres
+    origin: str = ""  # variable with what each cell rests on; '' where a layer rests on answers
 
     def to_value(self, quantity: npt.ArrayLike) -> Floats:
         """The quantity on 0..100, NaN kept.
@@ -87,15 +89,15 @@ SCALES: dict[str, Scale] = {
         Scale("safety", "safety", "safety_sd", "share", 0, 100, sd_none=24.0),
         Scale(
             "light", "illuminance", "illuminance_sd", "log", 0.05, 100, sd_none=1.0, unit="lx",
-            ticks=(0.1, 1, 5, 20, 100), nearest="illuminance_nearest",
+            ticks=(0.1, 1, 5, 20, 100), nearest="illuminance_nearest", origin="illuminance_origin",
         ),
         Scale(
             "footfall", "footfall", "footfall_sd", "log", 1, 10_000, sd_none=1.4, unit="/h",
-            ticks=(1, 10, 100, 1000, 10000), nearest="footfall_nearest",
+            ticks=(1, 10, 100, 1000), nearest="footfall_nearest", origin="footfall_origin",
         ),
         Scale(
             "noise", "noise", "noise_sd", "linear", 30, 90, sd_none=12.0, unit="dB",
-            ticks=(30, 45, 60, 75, 90), nearest="noise_nearest",
+            ticks=(30, 45, 60, 75, 90), nearest="noise_nearest", origin="noise_origin",
         ),
         Scale("evidence", "safety_evidence", "", "share", 0, 1),
         Scale("safety_change", "safety_change", "", "change", 2, 25, ticks=(-25, -5, 0, 5, 25)),

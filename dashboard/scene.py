@@ -74,7 +74,7 @@ def night_scene(runs: Runs, clock: Clock, viewer: Viewer, name: str) -> Scene:
     words = {"title": title, "status": status, "banner": "", "sensors": _coverage(run, say)}
     frames = [_frame(run.name, run.versions[i], time, say, runs.city) for i, time in enumerate(run.times)]
     scene = _scene(runs.city, clock, "replay", run.night, frames, None, words)
-    scene["simulated"] = run.simulated
+    scene["simulated"] = sorted(runs.simulated(run))
     scene["layers"] = list(run.layers)
     scene["journal"] = [] if name.startswith(PLAN) else journal_marks(runs.city, run.times, say)
     return scene
@@ -119,7 +119,7 @@ def _tonight(runs: Runs, now: Run, clock: Clock, viewer: Viewer) -> Scene:
         live = place
         frames[place] |= {"run": NOW, "version": now.versions[0], "frame": 0}
     scene = _scene(city, clock, "live", now.night, frames, live, _live_words(city, now, clock, viewer))
-    scene["simulated"] = now.simulated
+    scene["simulated"] = sorted(runs.simulated(now) | (runs.simulated(run) if run else set()))
     scene["layers"] = list(now.layers)
     scene["journal"] = journal_marks(city, steps, say)
     scene["alert"] = scene["words"].pop("alert")
@@ -219,7 +219,7 @@ def _scene(
         "frames": frames,
         "live": live,
         "layers": [],
-        "simulated": city.simulated,
+        "simulated": [],  # layers behind which anything is simulated
         "journal": [],
         "alert": "",
         "clock": {"local_ms": wall, "speed": clock.speed},

@@ -110,7 +110,7 @@
       },
       /* A new version, step or layer: the whole screen changes in one task, and only when all of it is here. */
       refresh() {
-        const view = current(), zoom = this._map && this._map.getZoom();
+        const view = current(), zoom = this._tileZoom;
         const canvases = Object.values(this._tiles).map(tile => tile.el).filter(canvas => canvas.coords.z === zoom);
         return this.load(view, canvases).then(all => {
           if (current() !== view) return;
@@ -119,7 +119,7 @@
         }).catch(() => 0);
       },
       ahead(view) {
-        const zoom = this._map.getZoom();
+        const zoom = this._tileZoom;
         this.load(view, Object.values(this._tiles).map(tile => tile.el).filter(canvas => canvas.coords.z === zoom)).catch(() => 0);
       },
       painted(view) {
@@ -132,22 +132,19 @@
     return new Values({ tileSize: SIZE, keepBuffer: 1, updateWhenIdle: false, className: 'values' });
   }
 
-  /* SIMULATED is part of the picture, not a label that a screenshot could miss. */
-  function markLayer(L, text, bounds) {
-    const Mark = L.GridLayer.extend({
-      createTile() {
-        const canvas = document.createElement('canvas'), density = window.devicePixelRatio || 1;
-        canvas.width = 460 * density; canvas.height = 300 * density;
-        const g = canvas.getContext('2d');
-        g.scale(density, density);
-        g.translate(230, 150); g.rotate(-0.3);
-        g.font = '600 15px system-ui, sans-serif'; g.textAlign = 'center';
-        g.lineWidth = 3; g.strokeStyle = 'rgba(9,13,19,.30)'; g.strokeText(text, 0, 0);
-        g.fillStyle = 'rgba(255,255,255,.36)'; g.fillText(text, 0, 0);
-        return canvas;
-      },
-    });
-    return new Mark({ tileSize: L.point(460, 300), pane: 'mark', keepBuffer: 1, bounds });
+  /* SIMULATED is part of the picture, not a label that a screenshot could miss: repeated over the whole map, once
+     always whole in the middle of what the panel leaves free, at every zoom and on every screen. */
+  function drawMark(canvas, text, middle) {
+    const density = window.devicePixelRatio || 1, wide = canvas.clientWidth, high = canvas.clientHeight, g = canvas.getContext('2d');
+    canvas.width = wide * density; canvas.height = high * density;
+    g.scale(density, density); g.translate(middle.x, middle.y); g.rotate(-.3);
+    g.font = '600 15px system-ui, sans-serif'; g.textAlign = 'center'; g.lineWidth = 3; g.lineJoin = 'round';
+    g.strokeStyle = 'rgba(9,13,19,.4)'; g.fillStyle = 'rgba(255,255,255,.42)';
+    const across = g.measureText(text).width + 260, down = 230, far = Math.hypot(wide, high);
+    for (let row = -Math.ceil(far / down); row * down < far; row++) for (let column = -Math.ceil(far / across); column * across < far; column++) {
+      const x = (column + (row & 1) / 2) * across, y = row * down;
+      g.strokeText(text, x, y); g.fillText(text, x, y);
+    }
   }
 
   const STYLES = {
@@ -224,27 +221,26 @@
       config.box = [bx0, by0, bx1, by1];
       const bounds = L.latLngBounds([south, west], [north, east]);
       const wide = box.current.clientWidth > 700;
-      const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, maxBounds: bounds.pad(1.2), maxBoundsViscosity: .6 });
+      const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, zoomSnap: .125, maxBounds: bounds.pad(1.2), maxBoundsViscosity: .6 });
       own.current.map = N.map = map;
-      own.current.bounds = bounds;
       if (!wide) document.querySelectorAll('.panel .fold').forEach(fold => { fold.open = false; });
-      for (const [name, z] of [['over', 300], ['mark', 330], ['dots', 400]]) map.createPane(name).style.zIndex = z;
-      map.getPane('over').style.pointerEvents = map.getPane('mark').style.pointerEvents = map.getPane('dots').style.pointerEvents = 'none';
-      const place = /^#(\d{1,2})\/(-?[\d.]+)\/(-?[\d.]+)$/.exec(location.hash);
+      /* What panel and time bar leave free. */
+      const panel = document.getElementById('panel'), dock = document.querySelector('.dock');
+      const free = { left: wide ? panel.offsetWidth + 24 : 8, top: wide ? 12 : panel.offsetHeight + 16, bottom: dock.offsetHeight + 8 };
+      for (const [name, z] of [['over', 300], ['dots', 400]]) map.createPane(name).style.zIndex = z;
+      map.getPane('over').style.pointerEvents = map.getPane('dots').style.pointerEvents = 'none';
+      const place = /^#(\d{1,2}(?:\.\d+)?)\/(-?[\d.]+)\/(-?[\d.]+)$/.exec(location.hash);
       if (place && isFinite(+place[2]) && isFinite(+place[3])) map.setView([+place[2], +place[3]], Math.min(18, Math.max(11, +place[1])), { animate: false });
-      else map.fitBounds(bounds, { paddingTopLeft: wide ? [372, 12] : [8, 150], paddingBottomRight: wide ? [12, 96] : [8, 100], animate: false });
-      const attribution = L.control.attribution({ prefix: false, position: 'bottomright' }).addTo(map);
+      else map.fitBounds(bounds, { paddingTopLeft: [free.left, free.top], paddingBottomRight: [12, free.bottom], animate: false });
       L.control.scale({ imperial: false, position: 'bottomright' }).addTo(map);
       L.control.zoom({ position: 'bottomright', zoomInTitle: q.zoomin, zoomOutTitle: q.zoomout }).addTo(map);
-      const plain = document.createElement('span');
-      for (const source of config.attribution) { plain.textContent = source; attribution.addAttribution(plain.innerHTML); }
       const values = (own.current.values = valueLayer(L, config, () => latest.current.view || {}).addTo(map));
       L.tileLayer(`${config.base}/{z}/{x}/{y}{r}.png`, { tileSize: SIZE, maxNativeZoom: 17, minZoom: 8, pane: 'over', keepBuffer: 2 }).addTo(map);
 
       const tip = document.createElement('div');
       tip.className = 'tip'; tip.hidden = true; box.current.appendChild(tip);
       const bytesAt = latlng => {
-        const view = latest.current.view || {}, z = Math.min(map.getZoom(), config.nativeZoom), p = map.project(latlng, z);
+        const view = latest.current.view || {}, z = Math.min(Math.round(map.getZoom()), config.nativeZoom), p = map.project(latlng, z);
         const bytes = view.version && kept.get(key(view, { z, x: Math.floor(p.x / SIZE), y: Math.floor(p.y / SIZE) }));
         if (!bytes) return null;
         const i = (Math.floor(p.y) & 255) * SIZE + (Math.floor(p.x) & 255);
@@ -274,9 +270,17 @@
       box.current.addEventListener('mousedown', () => box.current.classList.remove('keys'));
       box.current.addEventListener('keyup', () => box.current.classList.add('keys'));
       box.current.addEventListener('keydown', e => { if (e.key === 'Enter' && e.target === box.current) { e.preventDefault(); pick(map.getCenter()); } });
-      map.on('moveend', () => { const c = map.getCenter(); history.replaceState(history.state, '', location.pathname + location.search + `#${map.getZoom()}/${c.lat.toFixed(5)}/${c.lng.toFixed(5)}`); });
-      const sized = new ResizeObserver(() => map.invalidateSize({ animate: false }));
-      sized.observe(box.current);
+      map.on('moveend', () => { const c = map.getCenter(); history.replaceState(history.state, '', location.pathname + location.search + `#${+map.getZoom().toFixed(2)}/${c.lat.toFixed(5)}/${c.lng.toFixed(5)}`); });
+      const mark = (own.current.mark = document.createElement('canvas'));
+      mark.className = 'simulated-mark';
+      box.current.appendChild(mark);
+      const sized = new ResizeObserver(() => {
+        map.invalidateSize({ animate: false });
+        box.current.parentElement.style.setProperty('--dock', dock.offsetHeight + 'px');
+        const size = map.getSize();
+        drawMark(mark, q.simulated, L.point(wide ? (free.left + size.x) / 2 : size.x / 2, (free.top + size.y - free.bottom) / 2));
+      });
+      sized.observe(box.current); sized.observe(dock);
       return () => { sized.disconnect(); map.remove(); own.current = {}; };
     }, [props.config]);
 
@@ -299,12 +303,7 @@
     }, [props.reading, props.config]);
 
     const simulated = !!view.simulated;
-    R.useEffect(() => {
-      const { map } = own.current;
-      if (!map || !simulated) return undefined;
-      const mark = markLayer(window.L, props.config.labels.simulated, own.current.bounds).addTo(map);
-      return () => { mark.remove(); };
-    }, [simulated, props.config]);
+    R.useEffect(() => { if (own.current.mark) own.current.mark.style.visibility = simulated ? 'visible' : 'hidden'; }, [simulated, props.config]);
 
     const overlays = (view.overlays || []).join('.');
     R.useEffect(() => {

@@ -9,7 +9,7 @@
     /* scene + step + layer -> what the map shows */
     show(scene, place, layer, overlays, view) {
       const frame = scene && place !== null && place !== undefined ? scene.frames[place] : null;
-      const next = { layer, overlays: overlays || [], place: place === undefined ? null : place, simulated: !!(scene && scene.simulated && scene.frames.length) };
+      const next = { layer, overlays: overlays || [], place: place === undefined ? null : place, simulated: !!scene && scene.simulated.includes(layer) };
       const has = scene && (!scene.layers.length || scene.layers.includes(layer));
       if (frame) Object.assign(next, { run: frame.run, frame: frame.frame === null ? place : frame.frame, version: has ? frame.version : null });
       N.wanted = frame && has ? `${layer}/${frame.run}/${place}/${frame.version}` : '';

@@ -32,6 +32,13 @@ def stage(
     layer = layer if layer in layers else layers[0]
     asked_place = asked.query.get("t", "")
     close = html.Button("×", id="close", className="close", n_clicks=0, **aria(label=say("details.close")))
+    bar = TimeBar(
+        id="time",
+        labels={name: say(f"time.{name}") for name in _TIME_WORDS},
+        value=int(asked_place) if asked_place.isdecimal() else None,
+        follow=run == "" and not asked_place,
+        playing=False,
+    )
     return html.Main(
         [
             NightMap(id="map", config=_map_config(house, asked, layers), view={"layer": layer}),
@@ -44,13 +51,7 @@ def stage(
                 hidden=True,
                 **aria(label=say("details.name")),
             ),
-            TimeBar(
-                id="time",
-                labels={name: say(f"time.{name}") for name in _TIME_WORDS},
-                value=int(asked_place) if asked_place.isdecimal() else None,
-                follow=run == "" and not asked_place,
-                playing=False,
-            ),
+            html.Div([bar, html.P(" · ".join(house.city.settings.attribution), className="sources")], className="dock"),
             Follow(
                 id="follow",
                 url="/live/scene?" + urlencode({"lang": say.language, "run": run}),
@@ -126,7 +127,7 @@ def place_details(house: House, asked: Asked, reading: Any) -> list[object]:
         found = probe(house.runs, run, frame, layer, longitude, latitude)
     except (NoctuleError, OSError):  # replaced while it was read; the page asks again with the next version
         return gone
-    return figures.details(found, say, house.city.zone, run.simulated)
+    return figures.details(found, say, house.city.zone, layer in house.runs.simulated(run))
 
 
 def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra: list[Any]) -> html.Section:
@@ -179,7 +180,6 @@ def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str
         "land": LAND,
         "bounds": list(frame.bounds_lonlat),
         "nativeZoom": frame.native_zoom,
-        "attribution": list(house.city.settings.attribution),
         "confidence": [say(f"confidence.{word}") for word in ("verylow", "low", "medium", "high")],
         "scales": {layer: _scale(layer, say) for layer in layers},
         "labels": {name: say(f"map.{name}") for name in ("hatched", "confidence", "zoomin", "zoomout", "simulated")}

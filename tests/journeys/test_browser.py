@@ -181,7 +181,7 @@ def test_the_pixel_at_a_known_cell_has_the_colour_that_its_value_calls_for(town,
     ]
     red, green, blue, alpha = (float(part) for part in lookup("safety")[packed >> 8, packed & 255])
     called_for = np.array([red, green, blue]) * alpha / 255 + rgb(LAND) * (1 - alpha / 255)
-    page.evaluate("() => { document.querySelector('.leaflet-mark-pane').style.visibility = 'hidden'; }")
+    page.evaluate("() => { document.querySelector('.simulated-mark').style.visibility = 'hidden'; }")
     assert np.abs(colour_at(page, *screen_of(page, latitude, longitude)) - called_for).max() <= 3
 
 
@@ -297,7 +297,7 @@ def test_panels_lie_over_the_map_and_simulated_is_in_the_picture(visit):
             assert page.evaluate("([x, y, name]) => !!document.elementFromPoint(x, y).closest(name)", [x, y, name])
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= width
-        assert page.evaluate("document.querySelectorAll('.leaflet-mark-pane canvas').length") > 0
+        assert page.evaluate("getComputedStyle(document.querySelector('.simulated-mark')).visibility") == "visible"
 
 
 def test_venues_have_no_names_while_feelings_are_shown(town, visit):
