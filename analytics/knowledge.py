@@ -22,6 +22,7 @@ from analytics.covariance import Matern
 from analytics.hours import HOURS, hour_of_week
 from analytics.observations import Said, ordered, said
 from analytics.profile import Profile
+from analytics.sky import sky_lux
 from analytics.surroundings import FEATURES, ORIGINS, Surroundings, surroundings
 from sensors.city import City
 from sensors.night import Night
@@ -410,7 +411,7 @@ def _lux_departures(around: Surroundings, records: Records) -> NDArray[np.float6
     if readings.row.size:
         middle = readings.time[readings.time.size // 2]
         step = middle - np.timedelta64(around.step_minutes, "m")
-        sky = light.sky_lux(middle, around)
+        sky = sky_lux(middle, around.latitude, around.longitude)
         if sky < 1.0:  # by daylight a lux sensor says nothing about lamps
             state = light.lamp_state(around, records, middle, sky)
             departures = light.lux_departures(around, state, sky, records, step)

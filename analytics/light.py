@@ -9,7 +9,6 @@ walls and vehicles are not modelled; they are in the error.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,8 @@ from analytics.kernels import light as kernels
 from analytics.kernels.jit import over_rows
 from analytics.observations import latest, said, weighted_mean
 from analytics.profile import Profile
+from analytics.sky import sky_lux
 from analytics.surroundings import ORIGINS, PLANES, Sites, Surroundings
-from sensors.night import sun_elevation
 from sensors.reading import Records
 
 CUTOFF_M = 60.0  # ten mounting heights of a 6 m lamp: it still gives 0.01 lx there, less than the sky
@@ -33,14 +32,8 @@ _CELL_SD = 0.25  # within a cell and a quarter of an hour: parked vehicles, leav
 _LUX_SD = 0.15  # cosine error, dirt and temperature of a pole sensor: 10 to 20 %
 _LUX_SPOT_SD = 0.3  # a few square metres stand for a cell of a hundred
 _LUX_FLOOR = 0.1  # lx; below this a pole sensor reads noise
-_GLOW_LUX = 0.1  # urban sky glow and shop windows, overcast; a full moon gives 0.05 to 0.3
 _SKY_SD = 0.7  # clouds
 _BURNS_BELOW_LUX = 50.0  # photocells switch at 35 to 70 lx
-
-# Clear-sky horizontal illuminance by the sun's elevation, degrees and lx: 400 lx at sunset and 3.4 lx at the end of
-# civil twilight (sensing.md A6); the rest after Seidelmann 1992, Explanatory Supplement, fig. 9.3-1.
-_SKY_DEG = (-18.0, -12.0, -6.0, -0.833, 5.0, 10.0, 20.0, 40.0, 90.0)
-_SKY_LUX = (0.0006, 0.008, 3.4, 400.0, 4_000.0, 11_000.0, 30_000.0, 70_000.0, 120_000.0)
 
 _CHECK_RADIUS_M = 25.0  # uniformity looks this far: about one lamp spacing
 
@@ -73,7 +66,7 @@ def light_field(surroundings: Surroundings, profile: Profile, records: Records, 
     grid = surroundings.grid
     until = step + np.timedelta64(surroundings.step_minutes, "m")
     middle = step + np.timedelta64(surroundings.step_minutes * 30, "s")
-    sky = sky_lux(middle, surroundings)
+    sky = sky_lux(middle, surroundings.latitude, surroundings.longitude)
     state = lamp_state(surroundings, records, until, sky)
     lamps, lamps_sd = lamp_light(surroundings, state)
     total = lamps + np.float32(sky)
@@ -220,17 +213,6 @@ def scheduled_level(surroundings: Surroundings, time: np.datetime64) -> float:
     )
     begun = [level for minute, level in entries if minute <= now]
     return float(begun[-1] if begun else entries[-1][1])
-
-
-def sky_lux(time: np.datetime64, surroundings: Surroundings) -> float:
-    """Horizontal illuminance in lx without any lamp at a moment (UTC): twilight or daylight, and urban glow."""
-    elevation = _elevation(time.astype("datetime64[ms]"), surroundings.latitude, surroundings.longitude)
-    return float(np.exp(np.interp(elevation, _SKY_DEG, np.log(_SKY_LUX)))) + _GLOW_LUX
-
-
-@lru_cache(maxsize=256)
-def _elevation(time: np.datetime64, latitude: float, longitude: float) -> float:
-    return float(sun_elevation(np.array([time]), latitude, longitude)[0])
 
 
 def _simulated_light(surroundings: Surroundings, state: LampState, lamps: NDArray[np.float32]) -> NDArray[np.bool_]:

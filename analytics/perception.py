@@ -27,15 +27,14 @@ from analytics.fitting import fit_perception
 from analytics.kernels.jit import over_rows
 from analytics.kernels.probit import population_view
 from analytics.response import Perception
+from analytics.sky import darkness
 from sensors.city import City
-from sensors.night import sun_elevation
 
 __all__ = [
     "INVITATION",
     "NOTE",
     "Perception",
     "compile_view",
-    "darkness",
     "fit_perception",
     "fuse",
     "safety_change",
@@ -71,12 +70,12 @@ def fuse(fields: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
         state = _Step(fields, perception, city)
         values = {name: value.reshape(shape) for name, value in state.view().items()}
         note = {"people": perception.classes.frame, "answers": perception.n_answers, "newest_answer": perception.newest}
-    made = {
-        name: (dims, value, {"units": _UNITS.get(name, "1"), "long_name": _LONG_NAMES[name]})
+    layers = {name: fields.variables[name] for name in fields.data_vars} | {
+        name: xr.Variable(dims, value, {"units": _UNITS.get(name, "1"), "long_name": _LONG_NAMES[name]})
         for name, value in values.items()
     }
-    made["safety"][2].update(note | {"note": NOTE})
-    return fields.assign(made)
+    layers["safety"].attrs |= note | {"note": NOTE}
+    return xr.Dataset(layers, fields.coords, fields.attrs)
 
 
 def safety_change(before: xr.Dataset, after: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
@@ -266,11 +265,9 @@ class _Step:
         places = self.perception.places
         if not places.closes_min.size:
             return np.zeros(shape[0] * shape[1], np.float32)
-        alone = np.ones((1, 1))
-        wave = [
-            covariates.closing_wave(np.array([self.time]), places.closes_min[[c]], alone, self.zone)[0]
-            for c in range(len(places.closes_min))
-        ]
+        number = places.closes_min.size
+        each = np.full(number, self.time)
+        wave = covariates.closing_wave(each, places.closes_min, np.eye(number), self.zone)
         around = np.zeros(places.nearness.shape[1:], np.float32)
         for height, near in zip(wave, places.nearness, strict=True):
             if height > 1e-3:
@@ -300,12 +297,6 @@ class _Step:
         )
         curve = covariates.hour_curve(hours) @ beta + late * (hours - 3.0) / 6
         return float(curve[0] - curve[1:].mean())
-
-
-def darkness(time: np.datetime64, latitude: float, longitude: float) -> float:
-    """1 while the sun is below -6 degrees, 0 while it is up, in between by its height; polar nights and days too."""
-    elevation = float(sun_elevation(np.array([time], "datetime64[ms]"), latitude, longitude)[0])
-    return float(np.clip(-elevation / 6, 0, 1))
 
 
 def _response(perception: Perception, time: np.datetime64, dark: float, zone: ZoneInfo) -> _Response:

@@ -28,11 +28,12 @@ from scipy.special import ndtri
 from analytics.atlas import night_steps, write_plan
 from analytics.closing import Desk, cut_of, received_by
 from analytics.fields import fields_at
-from analytics.light import LampState, lamp_light, lamp_state, lowest_around, sky_lux
+from analytics.light import LampState, lamp_light, lamp_state, lowest_around
 from analytics.perception import fuse, safety_change, total_sd, weighted_change
 from analytics.photometry import DEFAULT_LUMENS, prepare_lamps
 from analytics.release import release
 from analytics.scenario import Scenario
+from analytics.sky import sky_lux
 from analytics.sources import along
 from analytics.surroundings import Sites, Surroundings
 from sensors.city import City
@@ -245,7 +246,7 @@ class _Side:
     def fields(self, before: xr.Dataset, records: Records, night: Night, step: np.datetime64) -> xr.Dataset:
         """The step's fields with the scenario's light."""
         middle = step + np.timedelta64(self.before.step_minutes * 30, "s")
-        sky = sky_lux(middle, self.before)
+        sky = sky_lux(middle, self.before.latitude, self.before.longitude)
         was, would = self.states(records, night, step, sky)
         lamps_before, _ = lamp_light(self.before, was)
         lamps_after, _ = lamp_light(self.after, would)
@@ -265,7 +266,7 @@ class _Side:
         hours = float(length / np.timedelta64(1, "h"))
         totals = np.zeros(2)
         for step in np.arange(night.start, night.end, length):
-            sky = sky_lux(step + length / 2, self.before)
+            sky = sky_lux(step + length / 2, self.before.latitude, self.before.longitude)
             was, would = self.states(records, night, step, sky)
             totals += (_power(self.watts_before, was.level), _power(self.watts_after, would.level))
         before, after = totals * hours / 1000

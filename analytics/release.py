@@ -11,7 +11,7 @@ from them or taken from one another is nothing or enough people too (complementa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ import pandas as pd
 import xarray as xr
 
 from analytics.grid import Grid
-from sensors.city import City
+from sensors.city import City, ReleaseSettings
 from sensors.errors import ModelError
 
 Floats = npt.NDArray[np.float64]
@@ -31,6 +31,7 @@ MANTISSA_BITS = 10
 _CHANGE = ("safety_change", "safety_change_low", "safety_change_high")  # what a scenario would change
 _OF_SAFETY = ("safety", "safety_sd", "safety_score", "goes_light", "goes_people", "goes_noise", "goes_hour", *_CHANGE)
 _WHOLE = ("safety", "safety_sd")
+_DIMENSIONS = ("time", "northing", "easting")
 
 
 def round_mantissa(array: npt.NDArray[Any], bits: int = MANTISSA_BITS) -> npt.NDArray[Any]:
@@ -123,43 +124,68 @@ def release(fields: xr.Dataset, support: Support, city: City) -> xr.Dataset:
 
     fields : what `perception.fuse` gave, dims (time, northing, easting)
     """
-    rule = city.settings.release
-    northing, easting = fields.northing.to_numpy(), fields.easting.to_numpy()
-    out: dict[str, xr.DataArray | xr.Variable] = {
-        str(name): variable.copy(data=round_mantissa(variable.to_numpy().astype(np.float32, copy=False)))
-        for name, variable in fields.data_vars.items()
-        if variable.dtype.kind == "f" and not _about_safety(str(name))
-    }
-    if "safety" not in fields:
-        return fields.assign(out)
-    blocks = _Blocks(northing, easting, rule.cell_m, support)
+    layers = {str(name): fields.variables[name] for name in fields.data_vars}
+    out = {name: _rounded(layer) for name, layer in layers.items() if not _about_safety(name)}
+    if "safety" in layers:
+        about = {name: layer for name, layer in layers.items() if _about_safety(name)}
+        out |= _safety(about, fields.northing.to_numpy(), fields.easting.to_numpy(), support, city.settings.release)
+    return xr.Dataset(out, fields.coords, fields.attrs)
+
+
+def _safety(
+    layers: Mapping[str, xr.Variable], northing: Floats, easting: Floats, support: Support, rule: ReleaseSettings
+) -> dict[str, xr.Variable]:
+    """What is said of how safe people feel; a layer that no rule is written for stays behind."""
+    names = [name for name in _OF_SAFETY if name in layers]
     size = support.on(northing, easting)
-    outdoors = np.isfinite(fields["safety"].to_numpy()) & ~support.indoor[None]
-    evidence = blocks.mean(fields["safety_evidence"].to_numpy(), outdoors)
-    shown = outdoors & (size > 0)[None] & (evidence >= rule.minimum_evidence)
-    for name in _OF_SAFETY:
-        if name not in fields:
-            continue
-        # sd of a mean of cells that share their uncertainty almost wholly is the mean of their sd
-        mean = blocks.mean(fields[name].to_numpy(), outdoors)
+    outdoors = np.isfinite(layers["safety"].to_numpy()) & ~support.indoor[None]
+    # sd of a mean of cells that share their uncertainty almost wholly is the mean of their sd
+    means = _cell_means(layers, (*names, "safety_evidence"), outdoors, _Blocks(northing, easting, rule.cell_m, support))
+    shown = outdoors & (size > 0)[None] & (means["safety_evidence"] >= rule.minimum_evidence)
+    out = {}
+    for name in names:
+        mean, attributes = means[name], dict(layers[name].attrs)
         if name in _WHOLE:
-            mean = np.rint(mean * 100)
+            mean, attributes["units"] = np.rint(mean * 100), "1/100"
         elif name == "safety_score":
             mean = np.round(mean, 1)
-        out[name] = _kept(fields[name], np.where(shown, mean, np.nan))
-        if name in _WHOLE:
-            out[name].attrs["units"] = "1/100"
-    out["safety_evidence"] = _kept(fields["safety_evidence"], np.where(outdoors, np.round(evidence, 2), np.nan))
-    out["safety_support"] = xr.Variable(
-        fields["safety"].dims,
-        np.where(outdoors, size[None], 0).astype(np.uint16),
-        {"units": "m", "long_name": "side of the smallest cell in which enough people answered; 0: none"},
-    )
+        out[name] = _variable(np.where(shown, mean, np.nan), attributes)
     out["safety"].attrs |= {
         "cell_m": rule.cell_m,
         "hatched": "NaN outdoors: too few people answered nearby, or too little evidence",
     }
-    return fields.assign(out)
+    evidence = np.where(
+        outdoors, _evidence_told(layers["safety_evidence"].to_numpy(), outdoors, size, northing, easting), np.nan
+    )
+    out["safety_evidence"] = _variable(evidence, layers["safety_evidence"].attrs)
+    out["safety_support"] = xr.Variable(
+        _DIMENSIONS,
+        np.where(outdoors, size[None], 0).astype(np.uint16),
+        {"units": "m", "long_name": "side of the smallest cell in which enough people answered; 0: none"},
+    )
+    return out
+
+
+def _evidence_told(
+    evidence: npt.NDArray[Any],
+    outdoors: npt.NDArray[np.bool_],
+    size: npt.NDArray[np.uint16],
+    northing: Floats,
+    easting: Floats,
+) -> Floats:
+    """Evidence as the mean over each cell's support, in steps of 0.05; NaN without support.
+
+    In finer cells it would show where somebody answered: one answer of one person raises it around them by 0.02.
+    """
+    told = np.full(evidence.shape, np.nan)
+    for side in SUPPORT_SIZES_M:
+        here = size == int(side)
+        if here.any():
+            row, column = _cells_of(northing, side)[0], _cells_of(easting, side)[0]
+            shape = (len(evidence), int(row.max()) + 1, int(column.max()) + 1)
+            mean = _block_mean(evidence.astype(np.float64), outdoors, row, column, shape)
+            told[:, here] = mean[:, row[:, None], column[None, :]][:, here]
+    return np.round(told * 20) / 20
 
 
 def public(dataset: xr.Dataset, now: np.datetime64, city: City) -> xr.Dataset:
@@ -284,8 +310,23 @@ def _about_safety(name: str) -> bool:
     return name.startswith(("safety", "goes_"))
 
 
-def _kept(like: xr.DataArray, values: npt.NDArray[Any]) -> xr.DataArray:
-    return like.copy(data=round_mantissa(values.astype(np.float32)))
+def _rounded(layer: xr.Variable) -> xr.Variable:
+    values = layer.to_numpy()
+    return _variable(values, layer.attrs) if values.dtype.kind == "f" else xr.Variable(layer.dims, values, layer.attrs)
+
+
+def _variable(values: npt.NDArray[Any], attributes: Mapping[Any, Any]) -> xr.Variable:
+    return xr.Variable(_DIMENSIONS, round_mantissa(values.astype(np.float32, copy=False)), dict(attributes))
+
+
+def _cell_means(
+    layers: Mapping[str, xr.Variable], names: Sequence[str], where: npt.NDArray[np.bool_], blocks: _Blocks
+) -> dict[str, Floats]:
+    """Means of layers over the released cells, all in one go: nine layers take a third of the time of one by one."""
+    steps = len(where)
+    together = np.concatenate([layers[name].to_numpy() for name in names])
+    means = blocks.mean(together, np.tile(where, (len(names), 1, 1)))
+    return {name: means[index * steps : (index + 1) * steps] for index, name in enumerate(names)}
 
 
 class _Blocks:

@@ -14,8 +14,9 @@ from analytics import covariates
 from analytics.covariates import COLUMN, FEATURES, NAMES
 from analytics.fitting import answers_to_fit, closing_places, fit_perception, fit_response
 from analytics.kernels.jit import use_threads
-from analytics.perception import INVITATION, darkness, fuse, safety_change
+from analytics.perception import INVITATION, fuse, safety_change
 from analytics.response import Perception
+from analytics.sky import darkness
 from analytics.surroundings import surroundings
 from sensors.answer import ANSWER_COLUMNS, empty_answers
 from sensors.city import City

@@ -264,3 +264,48 @@ def test_a_released_page_survives_the_round_trip_of_its_support(tmp_path):
     support = Support.of(answered(np.random.default_rng(0).uniform(0, SIDE, (500, 2))), GRID, OUTDOORS)
     again = Support.from_dict(support.to_dict())
     xr.testing.assert_identical(release(fused(city), support, city), release(fused(city), again, city))
+
+
+def test_a_layer_that_no_rule_is_written_for_stays_behind(tmp_path):
+    city = make_city(tmp_path / "town")
+    page = fused(city)
+    page["safety_of_women"] = page["safety"].copy()
+    page["goes_venues"] = page["goes_light"].copy()
+    out = release(page, everywhere(), city)
+    assert "safety_of_women" not in out and "goes_venues" not in out
+    assert {"safety", "goes_light", "illuminance", "noise_origin"} <= set(out.data_vars)
+
+
+def test_what_goes_with_it_and_its_error_are_hidden_wherever_the_value_is(tmp_path):
+    city = make_city(tmp_path / "town")
+    support = everywhere()
+    support.size_m[:3] = 0
+    out = release(fused(city), support, city)
+    hidden = np.isnan(out["safety"].to_numpy())
+    assert hidden.any() and not hidden.all()
+    for name in ("safety_sd", "safety_score", "goes_light"):
+        np.testing.assert_array_equal(np.isnan(out[name].to_numpy()), hidden)
+
+
+def test_evidence_does_not_tell_where_in_its_support_somebody_answered(tmp_path):
+    city = make_city(tmp_path / "town")
+    page = fused(city, evidence=0.6)
+    page["safety_evidence"][0, 2, 2] += 0.3  # one person's answer at one place
+    support = everywhere()
+    support.size_m[:] = 200
+    support.size_m[:, 4:] = 0
+    told = release(page, support, city)["safety_evidence"].to_numpy()[0]
+    assert np.isnan(told[support.on(GRID.northing, GRID.easting) == 0]).all()
+    for value in np.unique(told[np.isfinite(told)]):
+        assert np.isclose(value, round(value * 20) / 20, atol=1e-3)
+    block = support.on(GRID.northing, GRID.easting) > 0
+    rows, columns = np.floor(GRID.northing / 200), np.floor(GRID.easting / 200)
+    same = block & (rows == rows[2])[:, None] & (columns == columns[2])[None]
+    assert same.sum() > 25 and np.unique(told[same]).size == 1
+
+
+def everywhere() -> Support:
+    """A town in which enough people answered in every cell."""
+    support = Support.of(answered([]), GRID, OUTDOORS)
+    support.size_m[:] = 50
+    return support
