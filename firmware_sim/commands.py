@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
+    context: typer.Context,
     city: CityFolder,
     devices: Annotated[
         int | None, typer.Option(min=1, help="How many devices speak; more than the city has for load.")
@@ -41,17 +42,20 @@ def simulate(
     for number in (signal.SIGTERM, signal.SIGINT):  # before the slow imports: a stop at any moment is a clean one
         signal.signal(number, lambda *_: stop.set())
 
-    from firmware_sim.devices import simulate as play
-    from firmware_sim.pace import paced
     from sensors.city import City
 
-    opened = City.open(city)
+    opened = City.open(city)  # before what takes seconds to load: a refusal should come at once
+    opened.require_places()
+    from firmware_sim.devices import simulate as play
+    from firmware_sim.pace import paced
+
     with paced(city, speed):
         run = play(
             opened,
             seed=seed,
             devices=devices,
             broker=broker,
+            password=context.obj(city, "broker_password") if context.obj else "",
             truth_file=truth,
             stop=stop,
             say=lambda line: print(f"simulate: {line}", flush=True),

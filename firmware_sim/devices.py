@@ -61,6 +61,7 @@ def simulate(
     seed: int = 1,
     devices: int | None = None,
     broker: str | None = None,
+    password: str = "",
     truth_file: Path | None = None,
     stop: threading.Event,
     say: Callable[[str], None] = print,
@@ -74,12 +75,16 @@ def simulate(
         that the city's register does not know, for load.
     broker : str, optional
         mqtt://host:port in place of the city's own.
+    password : str
+        Of the account `broker.user` of city.toml.
     truth_file : Path, optional
         Where the truth of the night goes, .jsonl or .jsonl.gz; a report of the run is put beside it.
     """
     clock = city_clock(city.path)
     town = Town.of(city, seed)
-    stage = _Stage(city, Instruments.of(town), Address.parse(broker or city.settings.broker.url), devices)
+    account = city.settings.broker
+    address = Address.parse(broker or account.url, account.user, password)
+    stage = _Stage(city, Instruments.of(town), address, devices)
     night = night_of(clock.now(), city.zone)
     act = _Act(NightTruth.of(town, stage.instruments, night), stage, clock)
     writer = _write_beside(truth_file, act, append=False)

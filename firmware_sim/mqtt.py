@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -39,8 +39,8 @@ class Address:
     password: str = ""
 
     @classmethod
-    def parse(cls, url: str) -> Address:
-        """mqtt://[user:password@]host[:port] or mqtts://...; BrokerError for anything else.
+    def parse(cls, url: str, user: str = "", password: str = "") -> Address:
+        """mqtt://host[:port] or mqtts://...; BrokerError for anything else, an account among it.
 
         >>> Address.parse("mqtt://127.0.0.1").port
         1883
@@ -49,11 +49,16 @@ class Address:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise BrokerError(f"broker address '{url}' cannot be read ({error}); write mqtt://host:1883") from None
+            said = url.rpartition("@")[2]  # without the password that somebody may have put in
+            raise BrokerError(f"broker address '{said}' cannot be read ({error}); write mqtt://host:1883") from None
+        if "@" in parts.netloc:
+            raise BrokerError(
+                "a broker address holds no user or password; the account's name is broker.user in city.toml, its "
+                "password NOCTULE_BROKER_PASSWORD or in secrets.toml"
+            )
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise BrokerError(f"broker address '{url}' must look like mqtt://host:1883 or mqtts://host:8883")
         tls = parts.scheme == "mqtts"
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(parts.hostname, port or (8883 if tls else 1883), tls, user, password)
 
 

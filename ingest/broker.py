@@ -7,6 +7,8 @@ rules, and delivers un-acknowledged messages again without the DUP mark.
 
 from __future__ import annotations
 
+import logging
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,8 @@ max_payload_size = 262144
 max_inflight_count = 200
 dynamic_filters = true
 """
+
+_IN_USE = "port {port} of 127.0.0.1 is in use ({error}); choose another"
 
 
 @dataclass
@@ -66,13 +70,29 @@ def start_embedded(port: int, directory: Path) -> EmbeddedBroker:
     directory : where its configuration is written (`broker.toml`)
     """
     directory.mkdir(parents=True, exist_ok=True)
-    file = directory / "broker.toml"
-    file.write_text(_CONFIGURATION.format(port=port), "utf-8")
-    broker = Broker(config_path=str(file))
+    broker = _configured(port, directory)
     try:
         broker.start()
     except OSError as error:
-        raise BrokerError(f"port {port} of 127.0.0.1 is in use ({error}); choose another") from error
+        raise BrokerError(_IN_USE.format(port=port, error=error)) from error
     except RuntimeError as error:
         raise BrokerError(f"the embedded broker did not start: {error}") from error
     return EmbeddedBroker(broker, port)
+
+
+def serve_embedded(port: int) -> None:
+    """Be a broker on 127.0.0.1 in this process, until a signal ends it."""
+    # rumqttd tells of every packet at the level of errors.
+    logging.getLogger("rumqttd").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="noctule-") as directory:
+        broker = _configured(port, Path(directory))  # read at once: the file is not needed while it runs
+    try:
+        broker.run_forever()
+    except OSError as error:
+        raise BrokerError(_IN_USE.format(port=port, error=error)) from error
+
+
+def _configured(port: int, directory: Path) -> Broker:
+    file = directory / "broker.toml"
+    file.write_text(_CONFIGURATION.format(port=port), "utf-8")
+    return Broker(config_path=str(file))

@@ -22,6 +22,7 @@ survey_app = typer.Typer(help="Survey answers: check, import, remove.", no_args_
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command `noctule`."""
     app.command("ingest")(ingest)
+    app.command("broker")(broker)
     app.command("health")(health)
     app.command("decode")(decode)
     app.add_typer(survey_app, name="survey")
@@ -30,20 +31,42 @@ def register(app: typer.Typer) -> None:
 
 
 def ingest(
+    context: typer.Context,
     city: CityFolder,
     broker: Annotated[str, typer.Option(metavar="URL", help="mqtt:// or mqtts://, instead of city.toml's.")] = "",
-    password: Annotated[
-        str, typer.Option(envvar="NOCTULE_BROKER_PASSWORD", hidden=True, help="Of broker.user in city.toml.")
-    ] = "",
 ) -> None:
     """Receive readings from the broker and keep each one, until stopped.
 
     Example: noctule ingest helsinki --broker mqtt://127.0.0.1:1883
     """
-    from ingest.service import run
     from sensors.city import City
 
-    run(City.open(city), url=broker, password=password, say=lambda sentence: typer.echo(sentence, err=True))
+    opened = City.open(city)  # before what takes seconds to load: a refusal should come at once
+    opened.require_places()
+    from ingest.service import run
+
+    password = _broker_password(context, city)
+    run(opened, url=broker, password=password, say=lambda sentence: typer.echo(sentence, err=True))
+
+
+def _broker_password(context: typer.Context, city: Path) -> str:
+    """The password of broker.user, from the one who may read secrets (noctule.py); none where nobody may."""
+    return str(context.obj(city, "broker_password")) if context.obj else ""
+
+
+def broker(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens, on 127.0.0.1 only.")] = 1883,
+) -> None:
+    """A small MQTT 5 broker on this machine, to try things out, until stopped; a city runs a real one.
+
+    Example: noctule broker --port 1883
+    """
+    import signal
+
+    from ingest.broker import serve_embedded
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # it never comes back to Python, which would wait for that
+    serve_embedded(port)
 
 
 def health(
@@ -154,6 +177,7 @@ def history_import(
 
 
 def replay_counts(
+    context: typer.Context,
     city: CityFolder,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file, plain or .gz.")],
     from_: Annotated[str, typer.Option("--from", metavar="NIGHT", help="The first night, like 2014-09-16.")],
@@ -166,9 +190,6 @@ def replay_counts(
     broker: Annotated[str, typer.Option(metavar="URL", help="mqtt:// or mqtts://, instead of city.toml's.")] = "",
     no_clock: Annotated[bool, typer.Option("--no-clock", help="Follow the city's clock, do not drive it.")] = False,
     as_json: AsJson = False,
-    password: Annotated[
-        str, typer.Option(envvar="NOCTULE_BROKER_PASSWORD", hidden=True, help="Of broker.user in city.toml.")
-    ] = "",
 ) -> None:
     """Publish recorded counts as live MQTT, as they happened.
 
@@ -191,7 +212,7 @@ def replay_counts(
         speed=speed,
         seed=seed,
         broker=broker,
-        password=password,
+        password=_broker_password(context, city),
         own_clock=not no_clock,
         say=lambda line: typer.echo(f"  {line}", err=True),
     )

@@ -91,7 +91,7 @@ def parse_address(url: str) -> Address:
     if parts.username or parts.password:
         raise BrokerError(
             "a broker address holds no user or password; the account's name is broker.user in city.toml, its password "
-            "NOCTULE_BROKER_PASSWORD"
+            "NOCTULE_BROKER_PASSWORD or in secrets.toml"
         )
     tls = parts.scheme == "mqtts"
     return Address(parts.hostname, port or (8883 if tls else 1883), tls)

@@ -150,6 +150,16 @@ class City:
         """A path under `store/`."""
         return self.path.joinpath("store", *parts)
 
+    def require_places(self) -> None:
+        """CityError names every table of places that is missing, so that a long work is refused before it begins."""
+        from sensors.places import missing_places
+
+        if missing := missing_places(self.path):
+            raise CityError(
+                f"{self.path}/places lacks {', '.join(missing)}; build the city again with 'noctule city build' or "
+                "restore what is missing"
+            )
+
     def places(self, name: str) -> geopandas.GeoDataFrame:
         """One table of places, checked; read once."""
         from sensors.places import load_place

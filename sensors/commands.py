@@ -298,7 +298,6 @@ def night(
 
 
 def _night_asked(city: Path | None, at: str, zone: str, date: str) -> tuple[float, float, Night]:
-    import datetime
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     from sensors.city import City
@@ -324,7 +323,7 @@ def _night_asked(city: Path | None, at: str, zone: str, date: str) -> tuple[floa
     if not date:
         return latitude, longitude, night_of(now, place)
     try:
-        return latitude, longitude, Night(datetime.date.fromisoformat(date), place)
+        return latitude, longitude, Night.named(date, place)
     except ValueError:
         raise typer.BadParameter(f"date '{date}' must be a day like 2026-11-20") from None
 

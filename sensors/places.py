@@ -126,6 +126,12 @@ def load_place(city_path: Path, name: str, crs: str) -> geopandas.GeoDataFrame:
     return frame
 
 
+def missing_places(city_path: Path) -> list[str]:
+    """The files of tables that a city cannot do without and that are not there."""
+    files = [f"{name}.parquet" for name, table in PLACES.items() if not table.optional]
+    return [file for file in files if not (city_path / "places" / file).is_file()]
+
+
 def empty_place(name: str, crs: str) -> geopandas.GeoDataFrame:
     """A table of places with the right columns and no rows."""
     dtypes = {"int": "int64", "float": "float32", "str": "str", "bool": "bool", "time": "datetime64[ms]"}

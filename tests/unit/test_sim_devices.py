@@ -270,7 +270,9 @@ def test_a_duplicate_is_the_same_message_a_little_later() -> None:
     assert both[2]["due"] > both[0]["due"] and both[2]["seq"] == both[0]["seq"]
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:1883", "http://127.0.0.1", "mqtt://", "mqtt://host:port"])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:1883", "http://127.0.0.1", "mqtt://", "mqtt://host:port", "mqtt://me:pw@host"]
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(BrokerError, match="mqtt://"):
         Address.parse(url)
