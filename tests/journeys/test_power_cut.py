@@ -42,9 +42,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def mosquitto(folder: Path) -> Iterator[str]:
+def mosquitto(folder: Path, port: int = 0) -> Iterator[str]:
     """The broker with the settings that we ship, but for the port and the place of its files."""
-    port = free_port()
+    port = port or free_port()
     shipped = (ROOT / "ingest" / "deploy" / "mosquitto.conf").read_text("utf-8")
     ours = shipped.replace("listener 1883 127.0.0.1", f"listener {port} 127.0.0.1")
     ours = ours.replace("/var/lib/mosquitto/", f"{folder}/")
