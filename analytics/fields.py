@@ -88,6 +88,6 @@ def _dataset(surroundings: Surroundings, step: np.datetime64, layers: dict[str, 
     for name, layer in layers.items():
         kind = np.uint8 if name.endswith("_origin") else np.float32
         values = np.ascontiguousarray(layer, kind)[np.newaxis]
-        variables[name] = (("time", "northing", "easting"), values, dict(_ATTRIBUTES[name]))
-    coordinates = {"time": ("time", [step.astype("datetime64[ns]")]), **surroundings.grid.dataset().coords}
+        variables[name] = xr.Variable(("time", "northing", "easting"), values, dict(_ATTRIBUTES[name]))
+    coordinates = surroundings.grid.coordinates.assign(time=("time", [step.astype("datetime64[ns]")]))
     return xr.Dataset(variables, coordinates)

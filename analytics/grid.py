@@ -1,6 +1,7 @@
 """The metric grid on which a city's fields live."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -41,11 +42,16 @@ class Grid:
 
     def dataset(self) -> xr.Dataset:
         """An empty dataset with the grid's coordinates."""
+        return xr.Dataset(coords=self.coordinates)
+
+    @cached_property
+    def coordinates(self) -> xr.Coordinates:
+        """The grid's coordinates with their indexes, laid out once: each page has the same."""
         coordinates = {}
         for name, values, axis in (("northing", self.northing, "y"), ("easting", self.easting, "x")):
             attributes = {"units": "m", "standard_name": f"projection_{axis}_coordinate", "axis": axis.upper()}
             coordinates[name] = (name, values, attributes)
-        return xr.Dataset(coords=coordinates)
+        return xr.Dataset(coords=coordinates).coords
 
     def cells(
         self, easting: NDArray[np.float64], northing: NDArray[np.float64]

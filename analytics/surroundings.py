@@ -143,7 +143,8 @@ def lay_out(
     streets = places["streets"]
     walkable = streets[streets.walkable.to_numpy(bool)] if len(streets) else streets
     sites = _sites(grid, places["sites"], lamps)
-    street = _on_streets(grid, walkable) | _around_counters(grid, sites)
+    by_kind = _streets_by_kind(grid, walkable)
+    street = by_kind["pedestrian"] | by_kind["main"] | by_kind["other"] | _around_counters(grid, sites)
     venues = _venues(places["venues"])
     laid_out = Surroundings(
         grid=grid,
@@ -155,7 +156,7 @@ def lay_out(
         schedule=lighting.schedule,
         indoor=_inside(grid, places["buildings"]),
         street=street,
-        features=_features(grid, walkable, street, venues, places["stops"]),
+        features=_features(grid, by_kind, street, venues, places["stops"]),
         traffic=traffic_energy(grid, streets, places["traffic"]),
         lamps=lamps,
         sites=sites,
@@ -178,6 +179,15 @@ def _on_streets(grid: Grid, streets: geopandas.GeoDataFrame) -> NDArray[np.bool_
     return _burn(grid, streets.geometry.buffer(half, quad_segs=2), all_touched=False) | _burn(
         grid, streets.geometry, all_touched=True
     )
+
+
+def _streets_by_kind(grid: Grid, walkable: geopandas.GeoDataFrame) -> dict[str, NDArray[np.bool_]]:
+    """Cells on pedestrian, main and other streets; each street is drawn once, all of them are the union."""
+    kinds = walkable.kind.fillna("").astype(str).str.lower() if len(walkable) else pd.Series(dtype=str)
+    pedestrian = kinds.isin(_PEDESTRIAN_KINDS).to_numpy(bool)
+    main = kinds.isin(_MAIN_KINDS).to_numpy(bool)
+    parts = {"pedestrian": pedestrian, "main": main, "other": ~pedestrian & ~main}
+    return {name: _on_streets(grid, walkable[among]) for name, among in parts.items()}
 
 
 def _around_counters(grid: Grid, sites: Sites) -> NDArray[np.bool_]:
@@ -204,20 +214,19 @@ def _burn(grid: Grid, shapes: geopandas.GeoSeries, all_touched: bool) -> NDArray
 
 def _features(
     grid: Grid,
-    walkable: geopandas.GeoDataFrame,
+    by_kind: Mapping[str, NDArray[np.bool_]],
     street: NDArray[np.bool_],
     venues: Venues,
     stops: geopandas.GeoDataFrame,
 ) -> NDArray[np.float32]:
     """What footfall goes with, in the order of FEATURES; sums enter as ln(1 + sum / unit)."""
-    kinds = walkable.kind.fillna("").astype(str).str.lower() if len(walkable) else pd.Series(dtype=str)
     stop_east, stop_north = stops.geometry.x.to_numpy(np.float64), stops.geometry.y.to_numpy(np.float64)
     layers = [
         np.log1p(_around(grid, venues.easting, venues.northing, venues.capacity, 100.0) / 50.0),
         np.log1p(_around(grid, venues.easting, venues.northing, venues.capacity, 400.0) / 200.0),
         np.log1p(_around(grid, stop_east, stop_north, np.ones(stop_east.size), 250.0)),
-        _on_streets(grid, walkable[kinds.isin(_PEDESTRIAN_KINDS).to_numpy(bool)]),
-        _on_streets(grid, walkable[kinds.isin(_MAIN_KINDS).to_numpy(bool)]),
+        by_kind["pedestrian"],
+        by_kind["main"],
         ~street,
     ]
     return np.stack([np.asarray(layer, np.float32) for layer in layers])
