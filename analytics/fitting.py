@@ -17,6 +17,7 @@ from analytics.kernels.jit import over_rows
 from analytics.kernels.probit import answer_terms
 from analytics.ordinal import fit_ordered_probit
 from analytics.place_effect import place_effect
+from analytics.release import settled
 from analytics.response import Classes, Perception, Places, Scales
 from sensors.city import City
 from sensors.errors import ModelError
@@ -119,7 +120,11 @@ def fit_response(
     over_rows(answer_terms, len(table), design @ fit.beta, category, fit.cuts, terms)
     slope = -weight * (terms[:, 1] + terms[:, 2])
     curvature = -weight * (terms[:, 3] + terms[:, 4] + 2 * terms[:, 5])
+    # Of all terms only the own effect says something of one place, where two days' maps could be subtracted.
+    rule = city.settings.release
+    local = settled(table, city.zone, people=rule.minimum_people, share=rule.maximum_share)
     easting, northing = table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64)
+    own = place_effect(surroundings.grid, easting[local], northing[local], slope[local], curvature[local])
     times = table["time"]
     return Perception(
         names=names,
@@ -131,7 +136,7 @@ def fit_response(
         scales=scales,
         classes=_classes(table, weight, mean, city),
         places=places,
-        own=place_effect(surroundings.grid, easting, northing, slope, curvature),
+        own=own,
         n_answers=len(table),
         n_people=int(table["pseudonym"].nunique()),
         effective_answers=float(weight.sum()),

@@ -4,6 +4,10 @@ Perceived safety leaves per 50 m cell (public: 200 m or more), never inside a bu
 cell's *support* is the smallest of its fixed, disjoint, nested cells (50, 100, 200, 400 m) in which at least 10 people
 answered, none of them with more than 30 % of the weight. Without support, or with too little evidence, it is hatched.
 
+Answers join what is said of their own place (support, and the place's own effect on the map) ten people at a time: in
+each 400 m cell, answers wait until ten people have given some since the last ones joined. So the maps of two days
+differ around a place by nobody's answers or by those of ten people, and never by one person's.
+
 Counts and shares of answers themselves leave only for *parts*: the nested cells again, but a cell is divided only if
 each of its quarters holds nobody or enough people. Parts are disjoint and each is enough, so whatever is put together
 from them or taken from one another is nothing or enough people too (complementary suppression).
@@ -14,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +28,7 @@ import xarray as xr
 from analytics.grid import Grid
 from sensors.city import City, ReleaseSettings
 from sensors.errors import ModelError
+from sensors.night import nights_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -186,6 +192,26 @@ def _evidence_told(
             mean = _block_mean(evidence.astype(np.float64), outdoors, row, column, shape)
             told[:, here] = mean[:, row[:, None], column[None, :]][:, here]
     return np.round(told * 20) / 20
+
+
+def settled(answers: pd.DataFrame, zone: ZoneInfo, *, people: int = 10, share: float = 0.30) -> npt.NDArray[np.bool_]:
+    """Which answers count for what is said of their own place, (n,) bool: they join enough people at a time.
+
+    Whole nights at once, in their order, so that a later answer changes nothing about those before it; an erased one,
+    or one brought in for a past night, may move the nights at which its cell was joined.
+    """
+    joined = np.zeros(len(answers), bool)
+    night = nights_of(answers["time"].to_numpy().astype("datetime64[ms]"), zone)
+    numbered = answers.assign(number=np.arange(len(answers)), night=night)
+    for _, group in _by_cell(numbered, SUPPORT_SIZES_M[-1]):
+        begun = None
+        for day in np.unique(group["night"]):
+            begun = day if begun is None else begun
+            waiting = group[(group["night"] >= begun) & (group["night"] <= day)]
+            if _enough(waiting, people, share):
+                joined[waiting["number"]] = True
+                begun = None
+    return joined
 
 
 def public(dataset: xr.Dataset, now: np.datetime64, city: City) -> xr.Dataset:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.grid import Grid
-from analytics.release import Support, coarsen, direct_statistics, public, release, round_mantissa
+from analytics.release import Support, coarsen, direct_statistics, public, release, round_mantissa, settled
 from sensors.errors import ModelError
 from tests.synthetic_city import SIDE, SOUTH, WEST, make_city
 
@@ -264,6 +266,34 @@ def test_a_released_page_survives_the_round_trip_of_its_support(tmp_path):
     support = Support.of(answered(np.random.default_rng(0).uniform(0, SIDE, (500, 2))), GRID, OUTDOORS)
     again = Support.from_dict(support.to_dict())
     xr.testing.assert_identical(release(fused(city), support, city), release(fused(city), again, city))
+
+
+@settings(max_examples=60, deadline=None)
+@given(surveys(), st.integers(0, 2**31))
+def test_the_models_of_two_days_differ_around_a_place_by_nobody_or_by_ten_people(answers, seed):
+    nights = np.sort(np.random.default_rng(seed).integers(0, 12, len(answers)))
+    answers = answers.assign(time=np.datetime64("2026-11-01T20:00", "ms") + nights * np.timedelta64(1, "D"))
+    before = np.zeros(len(answers), bool)
+    for night in range(12):
+        known = nights <= night
+        joined = np.zeros(len(answers), bool)
+        joined[known] = settled(answers[known], ZoneInfo("Europe/Helsinki"))
+        assert (joined | ~before).all()  # what was joined stays
+        for _, new in answers[joined & ~before].groupby([np.floor(answers[c] / 400) for c in ("northing", "easting")]):
+            assert new["pseudonym"].nunique() >= 10
+        before = joined
+
+
+def test_one_more_persons_answer_moves_no_support():
+    answers = answered([[25.0, 25.0]] * 9 + [[160.0, 160.0]] * 12)
+    answers["time"] = np.datetime64("2026-11-01T20:00", "ms")
+    more = answered([[25.0, 25.0]], ["p99"]).assign(time=np.datetime64("2026-11-02T20:00", "ms"))
+    zone = ZoneInfo("Europe/Helsinki")
+
+    def support(table):
+        return Support.of(table[settled(table, zone)], GRID, OUTDOORS).size_m
+
+    np.testing.assert_array_equal(support(answers), support(pd.concat([answers, more], ignore_index=True)))
 
 
 def test_a_layer_that_no_rule_is_written_for_stays_behind(tmp_path):
