@@ -1,6 +1,6 @@
 """The mapper: one process that keeps `now` fresh, closes each step when it is due, and never falls behind silently.
 
-It follows what ingest stores and nothing else. `now` is provisional and replaced whenever readings came, at most three
+It follows what ingest stores and nothing else. `now` is provisional and replaced whenever readings came, at most five
 times a second; a closed page is made by `analytics.closing` and never touched again, unless ingest hands on a reading
 that it had received before the cut. Where there is nothing to show, `now` says why instead.
 """
@@ -30,7 +30,7 @@ from sensors.reading import Records, empty_records, unique_by_key
 if TYPE_CHECKING:
     from ingest.archive import Follower
 
-RENDER_EVERY_S = 0.3  # wall; a person sees no difference, and a burst of messages costs one page instead of many
+RENDER_EVERY_S = 0.2  # wall; a burst of messages costs one page instead of many, and all of them a quarter of a core
 REFRESH_EVERY_S = 2.0  # wall; without readings `now` still ages: silent sensors must be seen to fall silent
 REFRESH_CITY_S = 60.0  # city time that must have passed as well: at normal speed once a minute
 GRACE_S = 1.0  # wall, after a cut, where no ingest tells how far it has stored (imported history only)

@@ -12,8 +12,10 @@ from scipy.special import ndtr
 
 from analytics import covariates
 from analytics.covariates import COLUMN, FEATURES, NAMES
+from analytics.fields import fields_at
 from analytics.fitting import answers_to_fit, closing_places, fit_perception, fit_response
 from analytics.kernels.jit import use_threads
+from analytics.knowledge import learn_from
 from analytics.perception import INVITATION, fuse, safety_change
 from analytics.response import Perception
 from analytics.sky import darkness
@@ -21,7 +23,10 @@ from analytics.surroundings import surroundings
 from sensors.answer import ANSWER_COLUMNS, empty_answers
 from sensors.city import City
 from sensors.errors import ModelError
+from sensors.flags import Flag
 from sensors.night import Night
+from sensors.quantities import QUANTITIES
+from sensors.reading import empty_records
 from tests.synthetic_city import SIDE, SOUTH, WEST, make_city
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
@@ -411,3 +416,24 @@ def test_it_is_dark_below_six_degrees_and_not_while_the_sun_is_up():
 
 def test_features_are_in_the_order_of_their_names(perception):
     assert FEATURES == NAMES[: len(FEATURES)] == perception.names[: len(FEATURES)]
+
+
+def test_a_sensor_that_falls_silent_widens_what_is_said_of_feeling_safe(town, perception):
+    city, around = town
+    counters = around.sites.of("people_flow")
+    expected = fields_at(around, learn_from([], around), empty_records(), STEP)["footfall"].to_numpy()[0]
+    cells = around.sites.row[counters], around.sites.column[counters]
+    counts = empty_records(counters.size)
+    counts["time"], counts["received"] = STEP + np.timedelta64(15, "m"), STEP + np.timedelta64(16, "m")
+    counts["site"], counts["quantity"] = around.sites.site[counters], QUANTITIES["people_flow"].code
+    counts["value"], counts["duration_s"] = np.round(expected[cells] / 4), 900.0  # all as usual: the mean stays
+
+    def told(records):
+        page = fields_at(around, learn_from([], around), records, STEP)
+        return fuse(page, perception, city)["safety_sd"].to_numpy()[0][cells]
+
+    refused = counts.copy()
+    refused["flags"] = int(Flag.CLOCK)
+    live, silent = told(counts), told(empty_records())
+    assert (silent > live).all()
+    np.testing.assert_array_equal(told(refused), silent)  # what physics refuses is as good as silence
