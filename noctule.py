@@ -347,7 +347,9 @@ def _live(
 ) -> None:
     import time
 
-    from sensors.clock import clear_clock, set_clock
+    import numpy as np
+
+    from sensors.clock import city_clock, clear_clock, set_clock
 
     started = time.monotonic()
     # The night is lived in a copy, so that the demo can begin again with the past as it was prepared.
@@ -364,7 +366,8 @@ def _live(
     with _Parts(city) as parts:
         address = broker or _embedded_broker(parts)
         print(f"broker      {address}", flush=True)
-        set_clock(tonight, night.time_of(window.from_), speed)
+        # At the world's own speed until there is a map: at 3600x a night would be over before the parts have loaded.
+        set_clock(tonight, night.time_of(window.from_), 1.0)
         try:
             path = str(tonight)
             parts.start("ingest", ["ingest", path, "--broker", address])
@@ -383,8 +386,11 @@ def _live(
                                        "--from", night.name, "--to", last.next().name, "--no-clock"])  # fmt: skip
             print(f"map         http://127.0.0.1:{port}/  (Ctrl-C stops everything)", flush=True)
             _await_map(tonight, parts, started)
+            clock = city_clock(tonight)
+            set_clock(tonight, clock.now(), speed)
             for number in range(wanted):
-                parts.watch(night.time_of(window.to))
+                # Until the last step has closed as well.
+                parts.watch(night.time_of(window.to) + np.timedelta64(int(60 * window.close_after_minutes) + 300, "s"))
                 if not parts.running:
                     return
                 print(f"night       {night.name} is over", flush=True)
@@ -392,6 +398,8 @@ def _live(
                 if number < wanted - 1:
                     set_clock(tonight, night.time_of(window.from_), speed)
                     print(f"night       {night.date:%A %d %B %Y} begins", flush=True)
+            # Nobody watches the days that follow in fast-forward, and they would fill the disk.
+            set_clock(tonight, clock.now(), 1.0)
             print("            the map stays open; Ctrl-C stops everything", flush=True)
             parts.watch()
         finally:

@@ -32,6 +32,7 @@ def serve(
     """
     import socket
 
+    from sensors.city import City
     from sensors.errors import NoctuleError
 
     if warm_only:
@@ -44,6 +45,7 @@ def serve(
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         if probe.connect_ex((host, port)) == 0:
             raise NoctuleError(f"port {port} of {host} is taken by another program; choose another with --port")
+    City.open(city).require_places()
     # Only now what takes seconds to load: a refusal should come at once.
     import uvicorn
 

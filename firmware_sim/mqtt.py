@@ -45,19 +45,19 @@ class Address:
         >>> Address.parse("mqtt://127.0.0.1").port
         1883
         """
+        said = url.rpartition("@")[2]  # without the password that somebody may have put in
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            said = url.rpartition("@")[2]  # without the password that somebody may have put in
             raise BrokerError(f"broker address '{said}' cannot be read ({error}); write mqtt://host:1883") from None
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+            raise BrokerError(f"broker address '{said}' must look like mqtt://host:1883 or mqtts://host:8883")
         if "@" in parts.netloc:
             raise BrokerError(
                 "a broker address holds no user or password; the account's name is broker.user in city.toml, its "
                 "password NOCTULE_BROKER_PASSWORD or in secrets.toml"
             )
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise BrokerError(f"broker address '{url}' must look like mqtt://host:1883 or mqtts://host:8883")
         tls = parts.scheme == "mqtts"
         return cls(parts.hostname, port or (8883 if tls else 1883), tls, user, password)
 

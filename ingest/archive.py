@@ -33,7 +33,7 @@ from sensors.city import City
 from sensors.errors import StoreError
 from sensors.flags import Flag
 from sensors.night import Night, nights_of
-from sensors.reading import RECORD, Records, empty_records, unique_by_key
+from sensors.reading import NO_SEQ, RECORD, Records, empty_records, unique_by_key
 from sensors.register import SiteRegister
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def append_records(city: City, records: Records, source: str) -> int:
     """Add readings that did not come through the log (imported history); flagged by the caller. How many were new.
 
     source : where they come from, for the manifest
-    Readings whose key the archive already holds are passed over, so an import may be repeated.
+    Readings whose key the archive already holds are passed over, so an import may be repeated. So are those without a
+    number whose interval overlaps one that the same site sent live: both would be counted.
     """
     if records.dtype != RECORD:
         raise StoreError("only records of the archived form (sensors.reading.RECORD) can be appended")
@@ -467,7 +468,31 @@ def _not_in_archive(city: City, manifest: Manifest, night: str, records: Records
     seen = Seen(len(records) + sum(len(part) for part in held))
     for part in held:
         seen.new(part)
-    return records[seen.new(records)]
+    fresh: Records = records[seen.new(records)]
+    return fresh[~_sent_live(fresh, np.concatenate([empty_records(), *held]))]
+
+
+def _sent_live(records: Records, held: Records) -> npt.NDArray[np.bool_]:
+    """Which records (one bool each) have no number, and share time with a numbered one of the same site and quantity."""
+    shared = np.zeros(len(records), bool)
+    live = held[held["seq"] != NO_SEQ]
+    for site, quantity in np.unique(live[["site", "quantity"]]).tolist():
+        mine = (records["site"] == site) & (records["quantity"] == quantity) & (records["seq"] == NO_SEQ)
+        if not mine.any():
+            continue
+        theirs = np.sort(live[(live["site"] == site) & (live["quantity"] == quantity)], order="time")
+        begins, ends = _begins(theirs), theirs["time"]
+        after = np.searchsorted(ends, _begins(records[mine]), side="right")  # the first that ends after a record begins
+        found = after < len(theirs)
+        shared[mine] = found & (begins[np.minimum(after, len(theirs) - 1)] < records["time"][mine])
+    return shared
+
+
+def _begins(records: Records) -> npt.NDArray[np.datetime64]:
+    """Begin of each record's interval (begin, time]; a moment counts as the millisecond that ends with it."""
+    lasted = np.maximum(records["duration_s"].astype(float) * 1000, 1)
+    began: npt.NDArray[np.datetime64] = records["time"] - lasted.astype("timedelta64[ms]")
+    return began
 
 
 def _beyond(city: City, manifest: Manifest) -> list[Records]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ingest.archive import night_records, nights
 from ingest.history import as_records, read_history
 from ingest.mqtt import Publisher
 from sensors.city import City
@@ -28,6 +29,8 @@ from sensors.draft import Say, quiet
 from sensors.errors import RecipeError, StoreError
 from sensors.night import Night, rfc3339
 from sensors.quantities import QUANTITIES
+from sensors.reading import NO_SEQ
+from sensors.register import SiteRegister
 from sensors.wire import Sample, encode_pack, encode_status, quantity_topic, status_topic
 
 QUARTER_S = 900
@@ -101,6 +104,7 @@ def replay_counts(
     messages, skipped = recorded_messages(city, file, recipe, first=first, until=until, seed=seed)
     for reason, count in skipped.items():
         say(f"{count:,} rows left out: {reason}")
+    _refuse_imported(city, messages, first, until)
     clock = city_clock(city.path)
     if own_clock:
         if clock.simulated:
@@ -189,6 +193,23 @@ def _not_past(messages: list[Message], now_ms: int, say: Say) -> list[Message]:
     if len(due) < len(messages):
         say(f"{len(messages) - len(due):,} messages are of before {now} and are not sent")
     return due
+
+
+def _refuse_imported(city: City, messages: list[Message], first: date, until: date) -> None:
+    """StoreError where the archive holds imported counts of these nights: each passer-by would count twice."""
+    devices = {message.device for message in messages}
+    sites = SiteRegister.load(city).table
+    ours = sites["site"][sites["device"].isin(devices) & (sites["quantity"] == "people_flow")].to_numpy()
+    for night in nights(city):
+        if not first <= night < until:
+            continue
+        records = night_records(city, night)
+        twice = (records["seq"] == NO_SEQ) & np.isin(records["site"], ours)
+        if twice.any():
+            raise StoreError(
+                f"the archive of {city.name} holds {int(twice.sum()):,} imported counts of the night {night}, which a "
+                f"replay would count twice; replay into a city folder whose history ends before (--to {first})"
+            )
 
 
 def _publish(

@@ -9,25 +9,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from ingest.archive import night_records
+from ingest.archive import night_records, nights
 from ingest.log import DEAD, Message, read_frames, segment_path, segments
 from sensors.city import City
 from sensors.clock import city_clock
 from sensors.flags import Flag, usable
 from sensors.night import night_of
-from sensors.reading import Records
+from sensors.reading import Records, empty_records
 from sensors.register import SiteRegister
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STALE_S = 5.0  # seconds without a word after which an ingest is taken for dead
+LOOK_BACK = 14  # nights; a site that was silent for longer is not worth reading all years for
 SILENT_INTERVALS = 3  # missed reports of its own rhythm after which a site is silent
 SILENT_AT_LEAST = np.timedelta64(20, "m")  # no site is called silent sooner, city time
 _STATE = ("last", "received", "value", "flags", "readings", "failed", "silent", "late")
@@ -92,25 +94,40 @@ def health_path(city: City) -> Path:
 
 
 def site_health(city: City) -> pd.DataFrame:
-    """One row a site that is in use now: its last reading of tonight or last night, whether it is silent or late.
+    """One row a site that is in use now: its last reading, whether it is silent or late.
 
     Columns: site, device, quantity, origin, last (UTC), received (UTC), value, flags, readings (tonight), failed
-    (tonight), silent, late. A site is silent when it has missed three reports of its own rhythm, or never spoke.
+    (tonight), silent, late. A site is silent when it has missed three reports of its own rhythm, or never spoke. The
+    last reading is looked for in the last LOOK_BACK nights that have any, however long ago they were.
     """
     import pandas as pd
 
     now = city_clock(city.path).now()
     tonight = night_of(now, city.zone)
     current = night_records(city, tonight)
-    known = np.concatenate([night_records(city, tonight.previous()), current])
     table = SiteRegister.load(city).table
     moment = pd.Timestamp(now)
     in_use = (table["valid_from"].isna() | (table["valid_from"] <= moment)) & (
         table["valid_to"].isna() | (table["valid_to"] > moment)
     )
     rows = table.loc[in_use, ["site", "device", "quantity", "origin"]].reset_index(drop=True)
+    known = _last_known(city, set(rows["site"].astype(int)), [tonight.date, tonight.previous().date])
     states = [_site_state(known[known["site"] == site], current, int(site), now) for site in rows["site"]]
     return pd.concat([pd.DataFrame(rows), pd.DataFrame(states, columns=_STATE)], axis=1)
+
+
+def _last_known(city: City, sites: set[int], always: list[date]) -> Records:
+    """The readings of some nights, and of earlier ones for as long as there are sites that were not heard in them."""
+    parts = [night_records(city, night) for night in always]
+    silent = sites - {int(site) for part in parts for site in np.unique(part["site"])}
+    others = [night for night in reversed(nights(city)) if night not in always] if silent else []
+    for night in others[:LOOK_BACK]:
+        records = night_records(city, night)
+        parts.append(records[np.isin(records["site"], sorted(silent))])
+        silent -= {int(site) for site in np.unique(records["site"])}
+        if not silent:
+            break
+    return np.concatenate([empty_records(), *parts])
 
 
 def _site_state(records: Records, current: Records, site: int, now: np.datetime64) -> dict[str, Any]:

@@ -7,7 +7,7 @@ things: two rows are its first and second occurrence in the order of the file; o
 
 Imported records were received, as far as anyone can tell, when their interval ended: `received` = `time`, so that a
 replay of a past night sees them as a live city would have. They carry no sequence number; their key is (site,
-quantity, time, duration), and importing a file twice adds nothing.
+quantity, time, duration), and importing a file twice adds nothing; nor does importing what the same site sent live.
 """
 
 from __future__ import annotations

@@ -39,9 +39,11 @@ class FlatLine(NamedTuple):
 
 
 # sensing.md D, flat line, 'suspect' column. A quiet quarter-hour meter needs more than two equal values: six, as for
-# counts. Dimming and lamp_ok rest by nature, illuminance rests at night, so they have no line here.
+# counts. Equal is the same at a meter's resolution of 0.1 dB: within 0.1 dB either side a courtyard at night is flat
+# for hours (56 false suspects among 86,235 simulated readings, 3 with 0.05). Dimming and
+# lamp_ok rest by nature, illuminance rests at night, so they have no line here.
 FLAT_LINES = {
-    QUANTITIES["sound_laeq"].code: FlatLine(0.1, 600.0, 6, -np.inf),
+    QUANTITIES["sound_laeq"].code: FlatLine(0.05, 600.0, 6, -np.inf),
     QUANTITIES["power"].code: FlatLine(0.01, 6 * 3600.0, 6, 1.0),
     QUANTITIES["people_flow"].code: FlatLine(0.0, 0.0, 6, 0.0),
 }

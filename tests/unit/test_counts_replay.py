@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import ingest.counts_replay as counts_replay
 from ingest.counts_replay import quarter_hours, recorded_messages, replay_counts
+from ingest.history import import_history
 from sensors.clock import city_clock, set_clock
 from sensors.dialects import decode
 from sensors.errors import RecipeError, StoreError
@@ -149,6 +150,13 @@ def test_messages_speak_our_wire_in_order_and_the_clock_is_given_back(city, file
     assert [measurement.time_ms for measurement in said] == sorted(measurement.time_ms for measurement in said)
     assert len({(measurement.device, measurement.seq) for measurement in said}) == len(said)
     assert {measurement.duration_s for measurement in said} == {900.0}
+
+
+def test_nights_that_were_imported_are_not_replayed_as_well(city, file, publisher):
+    import_history(city, file, "readings", first=date(2026, 11, 21))
+    assert replay_counts(city, file, "readings", **NIGHT, speed=3.6e9).published == 2 * 96
+    with pytest.raises(StoreError, match="imported counts of the night 2026-11-21"):
+        replay_counts(city, file, "readings", first=date(2026, 11, 20), until=date(2026, 11, 22), speed=3.6e9)
 
 
 def test_a_replay_is_the_same_again_message_for_message(city, file, publisher):

@@ -89,6 +89,19 @@ def test_sites_that_missed_three_reports_are_silent(city):
     assert json.loads(table.to_json(date_format="iso"))
 
 
+def test_the_last_reading_is_shown_however_long_ago_it_was(city):
+    site = int(city.places("sites")["site"].iloc[0])
+    records = empty_records(1)
+    records["site"], records["quantity"] = site, 1
+    records["time"] = records["received"] = NOW
+    append_records(city, records, "test")
+    for days in (400, -400):  # a system clock far from the data, either way
+        set_clock(city.path, NOW + np.timedelta64(days, "D"), 1.0)
+        row = site_health(city).set_index("site").loc[site]
+        assert row["last"] == NOW
+        assert row["readings"] == 0
+
+
 def command(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["health", *arguments])
     assert result.exit_code == 0, result.output

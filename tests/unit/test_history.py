@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ingest.archive import night_records
+from ingest.archive import append_records, night_records
 from ingest.history import as_records, import_history, read_history, within_nights
 from sensors.errors import RecipeError
 from sensors.flags import Flag
 from sensors.night import Night
-from sensors.reading import NO_SEQ
+from sensors.reading import NO_SEQ, empty_records
+from sensors.register import SiteRegister
 from tests.shared_data import shared_data
 from tests.synthetic_city import make_city
 
@@ -166,6 +167,25 @@ def test_importing_twice_adds_nothing(tmp_path):
     again = import_history(city, file, "readings")
     assert (again.new, again.kept) == (0, 10)
     assert len(night_records(city, Night(date(2026, 11, 12), city.zone))) == 1
+
+
+@pytest.mark.parametrize(
+    ("ends", "seconds", "new"),
+    [(["19:00", "20:00"], 3600, ["20:00"]), (["18:30", "18:45", "19:00"], 900, ["18:30", "19:00"])],
+)
+def test_what_came_live_is_not_imported_again_whatever_its_intervals(tmp_path, ends, seconds, new):
+    """The quarter hour up to 18:45 came live: it is there, and so is a part of the hour around it."""
+    city = make_city(tmp_path / "town")
+    quarter = np.datetime64("2026-11-20T18:45:00", "ms")
+    live = empty_records(1)
+    live["time"] = live["received"] = quarter
+    live["site"] = SiteRegister.load(city).site("counter-00", "people_flow", quarter)
+    live["quantity"], live["duration_s"], live["value"], live["seq"] = 7, 900, 12, 5
+    append_records(city, live, "live")
+    rows = [f"counter-00,people_flow,2026-11-20T{end}:00Z,{seconds},5" for end in ends]
+    assert import_history(city, readings(tmp_path, *rows), "readings").new == len(new)
+    stored = night_records(city, Night(date(2026, 11, 20), city.zone))
+    assert [str(time)[11:16] for time in stored["time"][stored["seq"] == NO_SEQ]] == new
 
 
 def test_nights_are_from_the_first_up_to_but_not_with_the_last(tmp_path):
