@@ -35,9 +35,12 @@ def step_length(city: City) -> np.timedelta64:
 
 def cut_of(city: City, step: np.datetime64) -> np.datetime64:
     """When a step closes, UTC: readings received later do not count for its page."""
-    after_ms = round(city.settings.night.close_after_minutes * 60_000)
-    cut: np.datetime64 = step.astype("datetime64[ms]") + step_length(city) + np.timedelta64(after_ms, "ms")
+    cut: np.datetime64 = step.astype("datetime64[ms]") + _start_to_cut(city)
     return cut
+
+
+def _start_to_cut(city: City) -> np.timedelta64:
+    return step_length(city) + np.timedelta64(round(city.settings.night.close_after_minutes * 60_000), "ms")
 
 
 def due_steps(city: City, night: Night, now: np.datetime64, meta: Meta | None) -> Times:
@@ -46,7 +49,7 @@ def due_steps(city: City, night: Night, now: np.datetime64, meta: Meta | None) -
     meta : the night's `current.json`, None where it has no page
     """
     steps = night_steps(city, night)
-    past = np.array([cut_of(city, step) <= now for step in steps], bool)
+    past = steps + _start_to_cut(city) <= now
     done = np.isin(steps, closed_steps(meta)) if meta is not None else np.zeros(len(steps), bool)
     due: Times = steps[past & ~done]
     return due
@@ -65,8 +68,7 @@ def changed_steps(city: City, meta: Meta, records: Records) -> Times:
     """
     arrivals = np.sort(unique_by_key(records)["received"])
     steps = closed_steps(meta)
-    cuts = np.array([cut_of(city, step) for step in steps], "datetime64[ms]")
-    counts = np.searchsorted(arrivals, cuts, side="right")
+    counts = np.searchsorted(arrivals, steps + _start_to_cut(city), side="right")
     made_from = np.array([entry["records"] for entry in meta["closed"]], np.int64)
     changed: Times = steps[counts != made_from]
     return changed

@@ -69,13 +69,11 @@ def write_chunk(path: Path, index: tuple[int, ...], values: npt.NDArray[Any], *,
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    beside = file.with_name(f"{file.name}.new")
-    with open(beside, "wb") as handle:
+    with open(file, "wb") as handle:  # not beside and renamed: a page is not seen before its commit names it
         handle.write(zstandard.compress(little.data, _LEVEL))
         if durable:
             handle.flush()
             os.fsync(handle.fileno())
-    beside.replace(file)
 
 
 def _is_fill(values: npt.NDArray[Any]) -> bool:

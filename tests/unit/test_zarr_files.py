@@ -51,4 +51,3 @@ def test_a_chunk_that_becomes_unknown_again_leaves_no_old_values(tmp_path: Path)
     for values in (np.ones((1, 2, 2), "f4"), np.full((1, 2, 2), np.nan, "f4")):
         write_chunk(layer, (0, 0, 0), values, durable=True)
     assert np.isnan(zarr.open_array(str(layer), mode="r")[:]).all()
-    assert not [file for file in layer.rglob("*") if file.name.endswith(".new")]
