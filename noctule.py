@@ -126,8 +126,10 @@ def _end_with_supervisor() -> None:
 
 
 def _no_place(error: OSError) -> str:
-    where = error.filename or "a file"
-    return f"{where} cannot be written or read ({error.strerror}); make room, or make it accessible"
+    where = error.filename or "what was to be kept"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where} cannot be written, the disk is full; make room and begin again"
+    return f"{where} may not be written or read ({os.strerror(error.errno or 0)}); make it accessible and begin again"
 
 
 # ------------------------------------------------------------------------------------------------------ commands
@@ -261,8 +263,19 @@ def _set_up(prepared: Path, source: City | None, night_name: str, seed: int, *, 
         examples = sorted(str(file) for file in _EXAMPLES.glob("helsinki-*.toml"))
         last_week = _night(_opened(prepared), night_name).date - timedelta(weeks=1)
         _step("plans", ["plan", city_folder, *examples, "--night", last_week.isoformat()])
+        _step("journal", _simulated_event(_opened(prepared), night_name))
     previous = _night(_opened(prepared), night_name).previous()
     _step("last night", ["replay", city_folder, "--from", previous.previous().name, "--to", previous.name, "--write"])
+    _step("basemap", ["serve", city_folder, "--warm-only"])
+
+
+def _simulated_event(city: City, night_name: str) -> list[str]:
+    """An entry for the journal, so that the time bar has something to show; it says of itself that it is invented."""
+    from sensors.night import rfc3339
+
+    night = _night(city, night_name)
+    return ["journal", "add", str(city.path), "--kind", "event", "--title", "Concert at the station square (simulated)",
+            "--start", rfc3339(night.at(21)), "--end", rfc3339(night.at(22, 30)), "--status", "done"]  # fmt: skip
 
 
 def _opened(path: Path) -> City:
@@ -643,10 +656,12 @@ def _require_address(broker: str) -> None:
 
 
 def _require_day(date: str) -> None:
-    from datetime import date as day
+    from zoneinfo import ZoneInfo
+
+    from sensors.night import Night
 
     try:
-        _ = day.fromisoformat(date) if date else None
+        _ = Night.named(date, ZoneInfo("UTC")) if date else None
     except ValueError:
         raise typer.BadParameter(f"'{date}' must be a day like {DEMO_NIGHT}", param_hint="--date") from None
 

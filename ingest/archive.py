@@ -473,7 +473,7 @@ def _not_in_archive(city: City, manifest: Manifest, night: str, records: Records
 
 
 def _sent_live(records: Records, held: Records) -> npt.NDArray[np.bool_]:
-    """Which records (one bool each) have no number, and share time with a numbered one of the same site and quantity."""
+    """Which records (one bool each) have no number, and share time with a numbered one of the same kind."""
     shared = np.zeros(len(records), bool)
     live = held[held["seq"] != NO_SEQ]
     for site, quantity in np.unique(live[["site", "quantity"]]).tolist():

@@ -109,7 +109,7 @@ def run(
     shard : name of the log this process writes, and part of its session's name
     url : broker, instead of the one in city.toml
     password : of the account `broker.user` of city.toml
-    say : is told each change of the connection, in a sentence
+    say : is told each change of the connection, and each trouble that comes or goes, in a sentence
     """
     stopped = threading.Event()
     if threading.current_thread() is threading.main_thread():
@@ -168,7 +168,7 @@ class Service:
         self._compactor: threading.Thread | None = None
         self._compacted = time.monotonic()
         self._health_at = 0.0
-        self._said = self.subscriber.sentence
+        self._said: tuple[str, ...] = (self.subscriber.sentence,)
         self._say = say or (lambda _sentence: None)
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -217,10 +217,10 @@ class Service:
             self._store()
         if self._group is None and self._sealed is None:
             self._upto.say(self.clock.now_ms())
-        changed = self.subscriber.sentence != self._said
+        changed = (wrong := (*self.troubles, self.subscriber.sentence)) != self._said
         if changed:
-            self._said = self.subscriber.sentence
-            self._say(self._said)
+            self._said = wrong
+            self._say(self.health()["sentence"])
         if changed or time.monotonic() >= self._health_at:
             self._health_at = time.monotonic() + HEALTH_S
             self._look_around()
