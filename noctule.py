@@ -347,9 +347,8 @@ def _step(name: str, arguments: Sequence[str]) -> None:
     )
     if done.returncode != 0:
         raise StoreError(f"set-up stopped at 'noctule {' '.join(arguments)}':\n{(done.stderr or done.stdout).strip()}")
-    lines = [line for line in done.stdout.strip().splitlines() if line.strip()]
-    said = lines[-1].strip() if lines else "done"
-    print(f"  {name:<10}{said[:120]} ({time.monotonic() - start:.0f} s)", flush=True)
+    said = next((line for line in done.stdout.splitlines() if line and not line.startswith(" ")), "done")
+    print(f"  {name:<11}{said[:120]} ({time.monotonic() - start:.0f} s)", flush=True)
 
 
 # --------------------------------------------------------------------------------------------------- living a night
