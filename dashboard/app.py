@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 import dash_leaflet  # noqa: F401  # puts Leaflet (window.L) on the page
 from dash import Dash, Input, Output, ctx, dcc, html
+from dash.fingerprint import check_fingerprint
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -30,7 +31,8 @@ from sensors.clock import city_clock
 from sensors.errors import CityError
 
 VIEWS: dict[str, Any] = {"/": live, "/plan": plan, "/research": research, "/about": about}
-_OWN = re.compile(r"/_dash-(layout|dependencies|update-component|component-suites/.*)|/assets/.*|/_favicon\.ico")
+_OWN = re.compile(r"/_dash-(layout|dependencies|update-component)|/assets/.*|/_favicon\.ico")
+_SUITES = "/_dash-component-suites/"
 
 _INDEX = """<!DOCTYPE html>
 <html lang="__LANGUAGE__">
@@ -90,7 +92,7 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
     policy = content_policy(dash.csp_hashes())
     if warm:
         threading.Thread(target=_warm, args=(house,), name="basemap", daemon=True).start()
-    return Door(Routes(house, push, Bundles(_Known(dash.server))), headers(policy))
+    return Door(Routes(house, push, Bundles(_Known(dash))), headers(policy))
 
 
 def _dash(house: House) -> Dash:
@@ -129,13 +131,23 @@ def _dash(house: House) -> Dash:
 
 
 class _Known:
-    """Answers 404 for what is neither a page nor one of Dash's own addresses, which Dash would answer with a page."""
+    """Answers 404 for what is neither a page nor one of Dash's own addresses.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Dash would answer with a page, and a script that it does not have with an error of its own (500).
+    """
+
+    def __init__(self, dash: Dash) -> None:
+        self._app, self._scripts = dash.server, dash.registered_paths
+
+    def _has(self, path: str) -> bool:
+        if path.startswith(_SUITES):
+            package, _, file = path.removeprefix(_SUITES).partition("/")
+            known: set[str] = self._scripts.get(package, set())
+            return check_fingerprint(file)[0] in known  # type: ignore[no-untyped-call]
+        return path in VIEWS or bool(_OWN.fullmatch(path))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"] not in VIEWS and not _OWN.fullmatch(scope["path"]):
+        if scope["type"] == "http" and not self._has(scope["path"]):
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
             await send({"type": "http.response.body", "body": b"there is no such page"})
             return

@@ -27,8 +27,9 @@ RAMPS: dict[str, tuple[str, ...]] = {
     "footfall": ("#1f4b58", "#22707a", "#2f9490", "#5fb9a2", "#a3d9bb", "#e4f7e6"),
     "noise": ("#2b356b", "#4b4a95", "#7a62b3", "#a97fc6", "#d5a2d6", "#f8d3ea"),
     "evidence": ("#33415a", "#45617f", "#5b87a1", "#7fb0bd", "#afd6d2", "#ecfaf0"),
-    "safety_change": ("#8d5fc0", "#b59ad6", "#f1eff5", "#8fd0c8", "#2f9f94"),
-    "light_change": ("#8d5fc0", "#b59ad6", "#f1eff5", "#8fd0c8", "#2f9f94"),
+    # Dark in the middle: on a dark map the largest differences must be the brightest, not those near nil.
+    "safety_change": ("#dcb8ff", "#a678dc", "#4b535c", "#45b3a9", "#8ff7e6"),
+    "light_change": ("#dcb8ff", "#a678dc", "#4b535c", "#45b3a9", "#8ff7e6"),
 }
 DIFFERENCES = ("safety_change", "light_change")  # grey unless distinguishable from 0
 

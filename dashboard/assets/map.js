@@ -226,7 +226,7 @@
       if (!wide) document.querySelectorAll('.panel .fold').forEach(fold => { fold.open = false; });
       /* What panel and time bar leave free. */
       const panel = document.getElementById('panel'), dock = document.querySelector('.dock');
-      const free = { left: wide ? panel.offsetWidth + 24 : 8, top: wide ? 12 : panel.offsetHeight + 16, bottom: dock.offsetHeight + 8 };
+      const free = { left: wide ? panel.offsetWidth + 24 : 8, top: wide ? 12 : Math.min(panel.offsetHeight + 16, box.current.clientHeight * .55), bottom: dock.offsetHeight + 8 };
       for (const [name, z] of [['over', 300], ['dots', 400]]) map.createPane(name).style.zIndex = z;
       map.getPane('over').style.pointerEvents = map.getPane('dots').style.pointerEvents = 'none';
       const place = /^#(\d{1,2}(?:\.\d+)?)\/(-?[\d.]+)\/(-?[\d.]+)$/.exec(location.hash);

@@ -78,7 +78,7 @@ def _exports(run: Run, asked: Asked) -> Any:
         return html.P(say("research.exportrole"), className="note")
     links = []
     for kind in FORMATS:
-        more = {"layer": "safety"} if kind == "cog" else {}  # a GeoTIFF holds one layer, its steps as bands
+        more = {} if kind == "netcdf" else {"layer": "safety"}  # the other two hold one layer each
         to = address(asked, "/export", night=run.night, format=kind, **more)
         links.append(html.A(say(f"export.{kind}"), href=to, className="btn small"))
     return html.Div([html.Span(say("research.export")), *links], className="exports")

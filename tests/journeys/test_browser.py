@@ -260,6 +260,51 @@ def test_the_keyboard_alone_reads_the_map_moves_it_and_plays_the_night(town, vis
     )  # plays up to now, then follows
 
 
+def test_the_keyboard_alone_moves_the_time_and_changes_language_and_role(town, visit):
+    page = visit("/?lang=en")
+
+    def focus(selector):
+        """Reach a control as a keyboard does: Tab until it has the focus."""
+        for _ in range(60):
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"Tab never reached {selector}")
+
+    focus("#time-range")
+    page.keyboard.press("Home")
+    until(page, "document.querySelector('.clock').textContent === '20:00'")
+    page.keyboard.press("ArrowRight")
+    until(page, "document.querySelector('.clock').textContent === '20:15'")
+    until(page, "/\\/1\\//.test(window.noctule.stats.painted)")
+    focus(".now")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('.now').getAttribute('aria-pressed') === 'true'")
+    focus("#role")
+    with page.expect_navigation():  # the page is asked for anew, as the other role
+        page.keyboard.press("ArrowDown")
+    until(page, "[...document.querySelectorAll('a.page-tab')].some(tab => tab.textContent === 'Plan')")
+    focus("a.lang")
+    page.keyboard.press("Enter")
+    until(
+        page, "document.documentElement.lang === 'fr' && /Attendu/.test(document.getElementById('title').textContent)"
+    )
+
+
+def test_the_sources_are_read_in_full_on_every_screen(town, visit):
+    for width, height in ((1600, 900), (1024, 768), (390, 844)):
+        page = visit("/?lang=en", width=width, height=height)
+        page.evaluate(
+            "() => { document.querySelector('.sources').textContent = 'A source with a long name, '.repeat(8); }"
+        )
+        page.wait_for_timeout(100)
+        sources, bar = page.locator(".sources").bounding_box(), page.locator("#time").bounding_box()
+        assert sources["y"] >= bar["y"] + bar["height"]
+        assert sources["x"] >= 0
+        assert sources["y"] + sources["height"] <= height + 1
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_the_address_holds_what_is_shown(visit):
     page = visit("/?lang=en")
     page.click("#layer label:has-text('Noise')")
@@ -340,8 +385,7 @@ def test_the_other_pages_show_what_their_readers_need(role, visit):
 
 
 @pytest.mark.parametrize("size", [(1600, 900), (390, 844)])
-@pytest.mark.parametrize("path", ["/", "/research", "/plan", "/about"])
-@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize(("path", "language"), [("/", "fr"), ("/research", "en"), ("/plan", "fr"), ("/about", "en")])
 def test_axe_finds_nothing_serious(path, language, size, visit):
     from axe_playwright_python.sync_playwright import Axe
 

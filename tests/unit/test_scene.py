@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from analytics import atlas
 from dashboard.runs import Runs
-from dashboard.scene import Viewer, journal_marks, live_scene
+from dashboard.scene import Viewer, journal_marks, live_scene, night_scene
 from dashboard.words import words
 from ingest import health
 from sensors.clock import city_clock, set_clock
@@ -44,6 +45,20 @@ def test_tonight_shows_closed_steps_and_now_in_its_place(city):
     assert "42 live" in told["words"]["sensors"]
     assert "1,532" in told["words"]["answers"]
     assert told["alert"] == ""
+
+
+def test_what_was_recorded_is_not_marked_as_simulated_and_what_rests_on_simulated_answers_is(city):
+    night = synthetic_atlas.night(city)
+    steps = atlas.night_steps(city, night)[:3]
+    pages = [synthetic_atlas.page(city, step) for step in steps]
+    for page in pages:
+        page["footfall_origin"][:] = 1 | 2  # measured and modelled
+    pages[-1]["noise_origin"][:] = 2
+    atlas.write_night(city, night, [(page, synthetic_atlas.meta(city)) for page in pages], "atlas")
+    runs = Runs(city)
+    told = night_scene(runs, city_clock(city.path), VIEWER, "2026-11-20")
+    assert told["simulated"] == ["evidence", "light", "noise", "safety"]  # noise by two of its three steps
+    assert runs.simulated(runs.get("2026-11-20")) == {"evidence", "light", "noise", "safety"}
 
 
 def test_closing_a_step_leaves_earlier_versions_as_they_are(city):
