@@ -127,9 +127,9 @@ class Service:
             return False
 
     def _start(self, part: str, *more: str) -> None:
-        log = self._stack.enter_context(open(self.folder / f"{part}.log", "wb"))
         command = self._command(part, str(self.city.path), *more)
-        process = subprocess.Popen(command, cwd=ROOT, env=_environment(), stdout=log, stderr=subprocess.STDOUT)
+        with open(self.folder / f"{part}.log", "wb") as log:  # the process has a handle of its own
+            process = subprocess.Popen(command, cwd=ROOT, env=_environment(), stdout=log, stderr=subprocess.STDOUT)
         self._stack.callback(_end, process)
 
     @staticmethod

@@ -153,7 +153,7 @@ def everything(client: Client, service: Service) -> Iterator[tuple[str, int, byt
         yield kind, *client.ask(f"/overlay/{kind}.json?lang=en")
     for form in ("netcdf", "cog", "csv"):
         yield f"export {form}", *client.ask(f"/export?night={NIGHT}&format={form}&layer=safety")
-    yield "events", *client.ask("/live/events", most=20)
+    yield "events", *client.ask("/live/events", most=10)
     _, now = atlas.open_now(service.city)
     x, y = tile_of(service)
     for layer in RAMPS:
@@ -194,7 +194,9 @@ def test_exports_in_every_format_hold_fields_and_nothing_of_persons(service: Ser
             if file.is_file():
                 assert found_in(opened(file), planted) == [], file
     with xr.open_dataset(service.folder / "out.nc") as data:
-        assert {"time", "northing", "easting"} >= {str(size) for name in data.data_vars for size in data[name].dims}
+        assert {"time", "northing", "easting", "bounds"} >= {
+            str(size) for name in data.data_vars for size in data[name].dims
+        }
 
 
 def test_neither_the_shelves_that_others_read_nor_the_processes_words_hold_it(
