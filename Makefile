@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
 export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
+# Debian keeps mosquitto where only root looks for commands.
+export PATH := $(PATH):/usr/sbin
 
 .PHONY: demo test test-slow lint types contracts unit nojit house journeys doctest bench system lock clean
 

@@ -83,7 +83,8 @@ def _progress_bar(words: str, hidden: bool) -> Any:
         from rich.console import Console
         from rich.progress import Progress
 
-        with Progress(console=Console(stderr=True), disable=hidden, transient=True) as bar:
+        console = Console(stderr=True)
+        with Progress(console=console, disable=hidden or not console.is_terminal, transient=True) as bar:
             task = bar.add_task(words, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -95,10 +96,13 @@ def map_(city: CityFolder) -> None:
 
     Example: noctule map helsinki
     """
-    from analytics.mapping import run
     from sensors.city import City
 
-    run(City.open(city))
+    opened = City.open(city)  # before what takes seconds to load: a refusal should come at once
+    opened.require_places()
+    from analytics.mapping import run
+
+    run(opened)
 
 
 def replay(

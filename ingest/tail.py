@@ -10,6 +10,7 @@ that dies leaves it whole, and what a power cut takes, the next start decodes ag
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -59,7 +60,7 @@ class TailWriter:
             assert self._descriptor is not None
             try:
                 if os.pwrite(self._descriptor, block, self._size) != len(block):
-                    raise OSError(f"the disk took only part of a block of {tail_path(self.folder, self.segment).name}")
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as the write of the rest would
             except OSError:
                 os.ftruncate(self._descriptor, self._size)
                 raise
