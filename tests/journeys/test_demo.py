@@ -53,7 +53,12 @@ def run(installed: Path, cwd: Path, *arguments: str, **options):
 def test_the_wheel_holds_the_five_rooms_and_nothing_of_the_tests(installed):
     names = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} - {"bin", "__pycache__"}
     assert names == {"noctule.py", "sensors", "ingest", "analytics", "dashboard", "firmware_sim"}
-    for data in ("sensors/recipes/melbourne.toml", "sensors/instruments/core-4.toml", "dashboard/assets", "analytics/scenarios"):
+    for data in (
+        "sensors/recipes/melbourne.toml",
+        "sensors/instruments/core-4.toml",
+        "dashboard/assets",
+        "analytics/scenarios",
+    ):
         assert (installed / data).exists(), data
 
 
