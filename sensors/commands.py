@@ -49,7 +49,7 @@ def city_build(
 
     Example: noctule city build helsinki --osm helsinki
 
-    Example: noctule city build melbourne --recipe melbourne --data ../shared/data/melbourne
+    Example: noctule city build melbourne --recipe melbourne --data melbourne-open-data
     """
     import json
 
