@@ -217,7 +217,7 @@ def _prepare(source: City | None, date: str, folder: Path, seed: int) -> tuple[P
     if source is not None and folder.resolve() in source.path.resolve().parents:
         raise CityError(f"{source.path} is the demo's own copy, which set-up replaces; give the city folder itself")
     stamp = prepared / "store" / "prepared.json"
-    night_name = date or (_last_recorded_friday(source) if recorded and source else DEMO_NIGHT)
+    night_name = date or (_laid_history(source.path)["demo_night"] if recorded and source else DEMO_NIGHT)
     wanted = {"night": night_name, "seed": seed, "source": str(source.path.resolve()) if source else "helsinki"}
     with suppress(FileNotFoundError, ValueError):  # a stamp that cannot be read is none
         if json.loads(stamp.read_text("utf-8")) == wanted:
@@ -323,17 +323,16 @@ def _night(city: City, name: str) -> Night:
 
 def _recorded_history(city: Path) -> tuple[Path, str]:
     """The counts that `city build` laid beside the places, and the recipe that reads them."""
+    laid = _laid_history(city)
+    return city / "history" / laid["file"], laid["recipe"]
+
+
+def _laid_history(city: Path) -> dict[str, str]:
+    """What `city build` wrote of the recorded counts: file, recipe, demo_night."""
     import tomllib
 
     content = tomllib.loads((city / "history" / "history.toml").read_text("utf-8"))
-    return city / "history" / str(content["file"]), str(content["recipe"])
-
-
-def _last_recorded_friday(city: City) -> str:
-    import tomllib
-
-    content = tomllib.loads((city.path / "history" / "history.toml").read_text("utf-8"))
-    return str(content["demo_night"])
+    return {key: str(value) for key, value in content.items()}
 
 
 def _step(name: str, arguments: Sequence[str]) -> None:

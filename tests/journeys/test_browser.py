@@ -235,10 +235,9 @@ def test_a_click_tells_value_interval_confidence_source_and_associations(town, v
     assert "at=" in page.url
 
 
-def test_the_page_is_there_soon(visit):
-    # The best of a few visits: the first warms the server, and another test's leftovers are not the page's.
-    # How soon is a benchmark; here only that the first picture comes by itself, on any machine.
-    assert min(visit("/?lang=en").evaluate("window.noctule.stats.first") for _ in range(2)) <= 15_000
+def test_the_first_picture_comes_by_itself(visit):
+    # How soon is measured in benchmarks/demo; here only that it comes, on any machine.
+    assert visit("/?lang=en").evaluate("window.noctule.stats.first") <= 15_000
 
 
 def test_the_keyboard_alone_reads_the_map_moves_it_and_plays_the_night(town, visit):
