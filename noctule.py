@@ -119,10 +119,25 @@ def _end_with_supervisor() -> None:
         return
     import ctypes
     import signal
+    import threading
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != int(supervisor):  # it ended before we could ask
         raise SystemExit(1)
+    threading.Thread(target=_end_at_last, args=(int(supervisor),), daemon=True).start()
+
+
+def _end_at_last(supervisor: int) -> None:
+    """End a part that is still busy long after its supervisor has gone: a mapper that compiles hears no signal.
+
+    What it was writing is whole or not there: every part is built to be killed at any moment.
+    """
+    import time
+
+    while os.getppid() == supervisor:
+        time.sleep(1.0)
+    time.sleep(_STOP_WAIT_S)
+    os._exit(1)
 
 
 def _no_place(error: OSError) -> str:
