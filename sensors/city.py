@@ -41,6 +41,39 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     url: str = "mqtt://127.0.0.1:1883"
     root: str = "noctule"  # first topic level
     user: str = ""  # the name of the account; its password is NOCTULE_BROKER_PASSWORD or in secrets.toml
+    # Files, absolute or beside city.toml; only with mqtts://.
+    authority: str = ""  # whose certificates are believed; the machine's own authorities when empty
+    certificate: str = ""  # our client certificate, where the broker asks for one
+    key: str = ""  # its private key, readable by its owner alone
+
+
+class IngestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much one identity may send; what is more is refused, counted, and starves nobody."""
+
+    # A gateway that drains what it stored while offline sends a few rows a second for each of its devices (sensing.md
+    # E1: 5/s); the burst is a night of quarter-hours from fifty of them.
+    messages_per_second: float = 20.0
+    burst: int = 2_000
+
+
+class PrivacySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be sensed of people at all."""
+
+    # Counting radio devices is refused until somebody has named on which legal basis it is done (sensing.md F1).
+    devices_seen_basis: str = ""
+
+
+class DialectRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Topics on which devices speak otherwise than we do, and who speaks there: identity is the topic, not the payload."""
+
+    topic: str  # an MQTT filter, + and # as usual
+    dialect: str = ""  # a name of sensors.dialects; recognised by content when empty
+    device: str = ""  # the one device behind the topic
+    device_level: int = 0  # or the topic level that names it, counted from 1
+    devices: dict[str, str] = msgspec.field(default_factory=dict)  # their name for it = our name
+    decoder: str = ""  # of LoRaWAN frames: how the bytes of frm_payload are read
+    quantity: str = ""  # of bare values, where neither topic nor payload names it
+    datastreams: dict[str, str] = msgspec.field(default_factory=dict)  # SensorThings id = device/quantity
 
 
 class NightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +126,9 @@ class CitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     grid: GridSettings
     simulated: bool = False  # only such a city accepts simulated input, and says so on every picture
     broker: BrokerSettings = msgspec.field(default_factory=BrokerSettings)
+    ingest: IngestSettings = msgspec.field(default_factory=IngestSettings)
+    privacy: PrivacySettings = msgspec.field(default_factory=PrivacySettings)
+    dialects: tuple[DialectRule, ...] = ()
     night: NightSettings = msgspec.field(default_factory=NightSettings)
     lighting: LightingSettings = msgspec.field(default_factory=LightingSettings)
     release: ReleaseSettings = msgspec.field(default_factory=ReleaseSettings)
@@ -270,15 +306,22 @@ def _grid_problems(grid: GridSettings) -> list[str]:
 
 
 def _toml(content: dict[str, Any], prefix: str = "") -> str:
-    """Plain tables of plain values, which is all that settings hold."""
-    lines = [
-        f"{_toml_key(key)} = {_toml_value(value)}" for key, value in content.items() if not isinstance(value, dict)
-    ]
+    """Tables, and arrays of tables, of plain values, which is all that settings hold."""
+    lines = [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in content.items() if not _is_tables(value)]
     for key, value in content.items():
+        name = f"{prefix}{_toml_key(key)}"
         if isinstance(value, dict):
-            name = f"{prefix}{_toml_key(key)}"
             lines += ["", f"[{name}]", _toml(value, f"{name}.").rstrip("\n")]
+        elif _is_tables(value):
+            for table in value:
+                lines += ["", f"[[{name}]]", _toml(table, f"{name}.").rstrip("\n")]
     return "\n".join(lines) + "\n"
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, dict) or (
+        isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value)
+    )
 
 
 def _toml_key(key: str) -> str:

@@ -19,16 +19,41 @@ class Flag(IntFlag):
     CLOCK = 2  # the device's time cannot be true; filed under its time of receipt
     REPEAT = 4  # the same value for too long
     LATE = 8  # arrived more than a day after its time; good, but too late for closed pages
+    EXTREME = 16  # possible, and seldom seen
+    RATE = 32  # changed faster than such a thing changes
+    SPIKE = 64  # far from both neighbours; known only when the next one has come
+    ATTENUATED = 128  # hardly varies: a blocked microphone
+    ORDER = 256  # contradicts another value of its message: L10 below L50
+    DELAYED = 512  # arrived more than five minutes after its time
+    ZERO_RUN = 1024  # nobody for hours where people pass
+    ONE_WAY = 2048  # one direction counts, the other is dead
+    IMBALANCE = 4096  # in and out differ over a week
+    LAMP = 8192  # a fault of the lamp, not of its sensor
+    NEIGHBOUR = 16384  # unlike the sites around it
+    CLIMATOLOGY = 32768  # unlike this hour of the week
 
 
-FAIL = Flag.RANGE | Flag.CLOCK
-SUSPECT = Flag.REPEAT
+FAIL = Flag.RANGE | Flag.CLOCK | Flag.ORDER
+CLASSES = Flag.LATE | Flag.LAMP  # say something about a good reading
+SUSPECT = Flag(0xFFFF) ^ FAIL ^ CLASSES
 
 TEXTS: dict[Flag, str] = {
     Flag.RANGE: "value outside what this quantity can be",
     Flag.CLOCK: "the device's clock cannot be right",
     Flag.REPEAT: "the same value for too long",
     Flag.LATE: "arrived more than a day late",
+    Flag.EXTREME: "value seldom seen",
+    Flag.RATE: "changed faster than such a thing changes",
+    Flag.SPIKE: "far from the values before and after",
+    Flag.ATTENUATED: "hardly varies, as a blocked sensor does",
+    Flag.ORDER: "contradicts another value of the same message",
+    Flag.DELAYED: "arrived more than five minutes late",
+    Flag.ZERO_RUN: "nobody for hours where people pass",
+    Flag.ONE_WAY: "one direction counts, the other does not",
+    Flag.IMBALANCE: "in and out differ over a week",
+    Flag.LAMP: "the lamp is at fault",
+    Flag.NEIGHBOUR: "unlike the sites around it",
+    Flag.CLIMATOLOGY: "unlike this hour of the week",
 }
 
 

@@ -33,6 +33,15 @@ _TABLE = (
     Quantity(7, "people_flow", "count", ("count",), 0.0, 40_000.0, "People who passed within the interval"),
     Quantity(8, "people_present", "count", ("count",), 0.0, 200_000.0, "People present in the area"),
     Quantity(9, "devices_seen", "count", ("count",), 0.0, 200_000.0, "Radio devices seen"),
+    Quantity(10, "sound_lamin", "dB", ("dB", "dBA", "dB(A)"), 15.0, 130.0, "A-weighted minimum level"),
+    Quantity(11, "sound_la10", "dB", ("dB", "dBA", "dB(A)"), 15.0, 135.0, "Level exceeded 10 % of the time"),
+    Quantity(12, "sound_la50", "dB", ("dB", "dBA", "dB(A)"), 15.0, 130.0, "Level exceeded 50 % of the time"),
+    Quantity(13, "sound_la90", "dB", ("dB", "dBA", "dB(A)"), 15.0, 130.0, "Level exceeded 90 % of the time"),
+    Quantity(14, "people_in", "count", ("count",), 0.0, 40_000.0, "People who passed one way"),
+    Quantity(15, "people_out", "count", ("count",), 0.0, 40_000.0, "People who passed the other way"),
+    Quantity(16, "dimming_command", "1", ("/", "1"), 0.0, 1.0, "Dimming level that was ordered"),
+    Quantity(17, "energy", "Wh", ("Wh",), 0.0, 1e9, "Electrical energy since the counter began"),
+    Quantity(18, "supply_voltage", "V", ("V",), 0.0, 300.0, "Supply voltage"),
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _TABLE}
