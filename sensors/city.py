@@ -64,7 +64,7 @@ class PrivacySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class DialectRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Topics on which devices speak otherwise than we do, and who speaks there: identity is the topic, not the payload."""
+    """Topics on which devices speak otherwise than we do, and who they are: the topic says it, never the payload."""
 
     topic: str  # an MQTT filter, + and # as usual
     dialect: str = ""  # a name of sensors.dialects; recognised by content when empty
