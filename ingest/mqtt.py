@@ -11,11 +11,13 @@ maximum and without retain handling.
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -44,6 +46,8 @@ _OTHER = {
     MQTTProtocolVersion.MQTTv5: MQTTProtocolVersion.MQTTv311,
     MQTTProtocolVersion.MQTTv311: MQTTProtocolVersion.MQTTv5,
 }
+_MERGED = 256  # messages; smaller batches join the one before, so that an inbox that waits holds few objects
+_FILTERS_AT_ONCE = 500  # so that a SUBSCRIBE of device filters stays far below the largest packet
 _IN_FLIGHT_OUT = 20  # what we publish un-acknowledged; mosquitto 2.0 ends a connection that exceeds its 20
 
 
@@ -56,21 +60,49 @@ class Address(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """A topic filter, and when its retained messages are sent: 0 always, 2 never."""
+    """A topic filter, when its retained messages are sent (0 always, 2 never), and its highest quality of service."""
 
     topic: str
     retain_handling: int
+    qos: int = 1
 
 
-class Delivery(NamedTuple):
-    """A message as the broker handed it over on one connection."""
+# A message as it came: the topic's bytes (UTF-8, if the sender kept to MQTT 1.5.4), its packet number (0 for QoS 0),
+# its header byte (retained, so of unknown age: header & 1; quality of service: header >> 1 & 3) and the payload.
+Raw = tuple[bytes, int, int, bytes]
+
+
+class Batch(NamedTuple):
+    """Messages that the broker handed over on one connection, in order."""
 
     connection: int
-    mid: int
-    qos: int
-    topic: str
-    payload: bytes
-    retained: bool  # from the broker's store, so of unknown age
+    messages: list[Raw]
+    size: int = 0  # of topics and payloads, in bytes
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Whom we believe and who we are, on an mqtts:// connection.
+
+    authority : PEM file of the authorities that are believed; the machine's own where there is none
+    certificate, key : PEM files of our client certificate and its private key, where the broker asks for one
+    """
+
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 or later, host name and certificate checked; CityError where a file is not as it should be."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.authority is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(self.authority)
+        if self.certificate is not None:
+            context.load_cert_chain(self.certificate, self.key)
+        return context
 
 
 def parse_address(url: str) -> Address:
@@ -105,6 +137,7 @@ class _Link:
     client_id: str
     user: str | None = None
     password: str | None = None
+    tls: Tls | None = None
     clean: bool = False
     state: str = field(default="retrying", init=False)  # connected, retrying or stopped
     sentence: str = field(default="not connected yet", init=False)
@@ -114,6 +147,7 @@ class _Link:
     def __post_init__(self) -> None:
         self.address = parse_address(self.url)
         self.spoken = f"{self.address.host}:{self.address.port}"
+        self._context = (self.tls or Tls()).context() if self.address.tls else None
         self._client: paho.Client | None = None
         self._begun = 0.0
         self._failures = 0
@@ -180,8 +214,8 @@ class _Link:
         client.max_inflight_messages_set(_IN_FLIGHT_OUT)
         if self.user:
             client.username_pw_set(self.user, self.password)
-        if self.address.tls:
-            client.tls_set()
+        if self._context is not None:
+            client.tls_set_context(self._context)
         number = self.connection
         client.on_connect = lambda _c, _u, flags, reason, _p: self._on_connect(number, flags.session_present, reason)
         client.on_disconnect = lambda _c, _u, flags, reason, _p: self._on_disconnect(
@@ -265,72 +299,119 @@ class _Link:
 
 @dataclass
 class Subscriber(_Link):
-    """Receives at QoS 1 in a persistent session; nothing is acknowledged but by `acknowledge`.
+    """Receives in a persistent session; nothing is acknowledged but by `acknowledge`.
 
     filters : what to subscribe to, on each connection
     inbox : what arrived, in order, until the owner takes it out
+    receiver : 'fast', or 'stock: ' and why
     """
 
     filters: Sequence[Filter] = ()
-    inbox: deque[Delivery] = field(default_factory=deque, init=False)
+    inbox: deque[Batch] = field(default_factory=deque, init=False)
+    inbox_messages: int = field(default=0, init=False)
     inbox_bytes: int = field(default=0, init=False)
+    receiver: str = field(default="stock: the only one there is", init=False)
+    _asked: dict[int, Sequence[Filter]] = field(default_factory=dict, init=False)  # by number of the SUBSCRIBE
+    _unwanted: set[str] = field(default_factory=set, init=False)  # the session may still hold them
 
-    def pop(self) -> Delivery:
-        """Take the oldest message out of the inbox."""
-        delivery = self.inbox.popleft()
-        self.inbox_bytes -= len(delivery.payload)
-        return delivery
+    def pop(self, limit: int) -> Batch | None:
+        """Take the oldest messages out of the inbox, of one connection and up to `limit`; None when it is empty."""
+        if not self.inbox:
+            return None
+        batch = self.inbox.popleft()
+        if len(batch.messages) > limit:
+            taken, left = batch.messages[:limit], batch.messages[limit:]
+            size = _size(taken)
+            self.inbox.appendleft(Batch(batch.connection, left, batch.size - size))
+            batch = Batch(batch.connection, taken, size)
+        self.inbox_messages -= len(batch.messages)
+        self.inbox_bytes -= batch.size
+        return batch
 
     def receive(self, timeout_s: float, limit: int) -> None:
         """Wait up to `timeout_s` for a message, then take in what is there, up to `limit` messages."""
-        before = len(self.inbox)
+        before = self.inbox_messages
         self.step(timeout_s)
-        while before < len(self.inbox) < limit and self._client is not None:
-            before = len(self.inbox)
+        while before < self.inbox_messages < limit and self._client is not None:
+            before = self.inbox_messages
             self.step(0.0)
 
-    def acknowledge(self, deliveries: Sequence[Delivery]) -> int:
-        """Send PUBACKs in order of arrival; those of earlier connections are forgotten. How many were sent."""
+    def take_in(self, connection: int, messages: list[Raw], size: int) -> None:
+        """Put messages of a connection, `size` bytes of topics and payloads, at the end of the inbox."""
+        self.inbox_messages += len(messages)
+        self.inbox_bytes += size
+        if self.inbox:
+            last = self.inbox[-1]
+            if last.connection == connection and len(last.messages) < _MERGED:
+                last.messages.extend(messages)
+                self.inbox[-1] = last._replace(size=last.size + size)
+                return
+        self.inbox.append(Batch(connection, messages, size))
+
+    def acknowledge(self, connection: int, messages: Sequence[Raw]) -> int:
+        """Send PUBACKs in the order given; those of an earlier connection are forgotten. How many were sent."""
+        if connection != self.connection or self.state != "connected":
+            return 0
         sent = 0
-        for delivery in deliveries:
-            if delivery.connection != self.connection or self.state != "connected":
-                continue
-            mid, qos = delivery.mid, delivery.qos
+        for _topic, mid, header, _payload in messages:
+            qos = header >> 1 & 3
             if qos and self._guarded(lambda client, mid=mid, qos=qos: client.ack(mid, qos)):  # type: ignore[misc]
                 sent += 1
         return sent
 
+    def set_filters(self, filters: Sequence[Filter]) -> None:
+        """Subscribe to what is new or otherwise wanted than before, and unsubscribe from what no longer is wanted."""
+        wanted = {one.topic for one in filters}
+        new = [one for one in filters if one not in set(self.filters)]
+        self._unwanted |= {one.topic for one in self.filters} - wanted
+        self._unwanted -= wanted
+        self.filters = tuple(filters)
+        if self.state == "connected":
+            self._unsubscribe()
+            self._subscribe(new)
+
     def _prepare(self, client: paho.Client, number: int) -> None:
         def on_message(_client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
-            try:
-                topic = message.topic
-            except UnicodeDecodeError:  # forbidden by MQTT 1.5.4; kept with the topic that no dialect knows
-                topic = "\N{REPLACEMENT CHARACTER}"
-            self.inbox_bytes += len(message.payload)
-            self.inbox.append(
-                Delivery(number, message.mid, message.qos, topic, bytes(message.payload), bool(message.retain))
-            )
+            # paho keeps the topic's bytes as a private name; its public one is text, and raises on what is none.
+            topic, payload = message._topic, bytes(message.payload)
+            header = message.qos << 1 | message.retain
+            self.take_in(number, [(topic, message.mid, header, payload)], len(topic) + len(payload))
 
-        def on_subscribe(_client: paho.Client, _userdata: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
+        def on_subscribe(_client: paho.Client, _userdata: Any, mid: int, reasons: list[Any], _properties: Any) -> None:
             refused = [
                 f"'{wanted.topic}' ({reason})"
-                for wanted, reason in zip(self.filters, reasons, strict=False)
+                for wanted, reason in zip(self._asked.pop(mid, ()), reasons, strict=False)
                 if reason.is_failure
             ]
             if refused and number == self.connection:
-                self._lost(f"the broker at {self.spoken} refuses the subscription to {', '.join(refused)}")
+                self._lost(f"the broker at {self.spoken} refuses the subscription to {_some(refused)}")
 
         client.on_message = on_message
         client.on_subscribe = on_subscribe
+        self._asked.clear()
 
     def _connected(self) -> None:
+        self._unsubscribe()
+        self._subscribe(self.filters)
+
+    def _subscribe(self, filters: Sequence[Filter]) -> None:
         client = self._client
-        if client is None:
-            return
-        if self.protocol == MQTTProtocolVersion.MQTTv5:
-            client.subscribe([(wanted.topic, _options(wanted)) for wanted in self.filters])
-        else:
-            client.subscribe([(wanted.topic, 1) for wanted in self.filters])
+        for start in range(0, len(filters) if client else 0, _FILTERS_AT_ONCE):
+            part = filters[start : start + _FILTERS_AT_ONCE]
+            assert client is not None
+            if self.protocol == MQTTProtocolVersion.MQTTv5:
+                _code, mid = client.subscribe([(wanted.topic, _options(wanted)) for wanted in part])
+            else:
+                _code, mid = client.subscribe([(wanted.topic, wanted.qos) for wanted in part])
+            if mid is not None:
+                self._asked[mid] = part
+
+    def _unsubscribe(self) -> None:
+        gone = sorted(self._unwanted)
+        for start in range(0, len(gone) if self._client else 0, _FILTERS_AT_ONCE):
+            part = gone[start : start + _FILTERS_AT_ONCE]
+            if self._guarded(lambda client, part=part: client.unsubscribe(part)[0]):  # type: ignore[misc]
+                self._unwanted -= set(part)
 
 
 @dataclass
@@ -419,7 +500,16 @@ class Publisher(_Link):
 
 
 def _options(wanted: Filter) -> SubscribeOptions:
-    return SubscribeOptions(qos=1, retainHandling=wanted.retain_handling)
+    return SubscribeOptions(qos=wanted.qos, retainHandling=wanted.retain_handling)
+
+
+def _size(messages: Sequence[Raw]) -> int:
+    return sum([len(topic) + len(payload) for topic, _, _, payload in messages])
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def _without_secret(url: str) -> str:

@@ -10,6 +10,7 @@ and the broker keeps the rest.
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import threading
@@ -29,7 +30,7 @@ from ingest.health import write_health
 from ingest.intake import Intake, Row, as_records, kept_payload
 from ingest.lock import shelf_lock
 from ingest.log import DEAD, GOOD, Disk, Log, Message, Position, pack_frame, read_frames, segment_path, segments
-from ingest.mqtt import Delivery, Filter, Subscriber
+from ingest.mqtt import Filter, Raw, Subscriber
 from ingest.screening import Screen
 from ingest.seen import REMEMBERED, Seen
 from ingest.tail import TailReader, TailWriter, Upto, tail_path
@@ -64,7 +65,7 @@ class _Group:
     """Messages that are stored, and acknowledged, together."""
 
     began: float
-    deliveries: list[Delivery] = field(default_factory=list)
+    deliveries: list[tuple[int, Raw]] = field(default_factory=list)  # and the connection that each came by
     good: list[tuple[Message, int]] = field(default_factory=list)  # and how many rows it has
     dead: list[Message] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
@@ -84,7 +85,7 @@ class _Sealed(NamedTuple):
 
     frames: list[bytes]
     records: Records
-    deliveries: list[Delivery]
+    deliveries: list[tuple[int, Raw]]
 
 
 class _Saved(msgspec.Struct, frozen=True):
@@ -230,18 +231,20 @@ class Service:
         while self.subscriber.inbox and not (self._group is not None and self._group.full()):
             if self._group is None:
                 self._group = _Group(time.monotonic())
-            self._take_one(self._group, self.subscriber.pop())
+            if batch := self.subscriber.pop(1):
+                self._take_one(self._group, batch.connection, batch.messages[0])
 
-    def _take_one(self, group: _Group, delivery: Delivery) -> None:
-        group.deliveries.append(delivery)
-        if delivery.topic.endswith("/" + STATUS):
-            self._note_status(delivery)
+    def _take_one(self, group: _Group, connection: int, raw: Raw) -> None:
+        group.deliveries.append((connection, raw))
+        topic, _mid, header, payload = raw[0].decode("utf-8", "replace"), *raw[1:]
+        if topic.endswith("/" + STATUS):
+            self._note_status(topic, payload)
             return
         self.counts["received"] += 1
         received_ms = self.clock.now_ms()
         self.last_received = received_ms
-        message = Message(delivery.topic, delivery.payload, received_ms)
-        if delivery.retained:
+        message = Message(topic, payload, received_ms)
+        if header & 1:
             self._refuse(group, message, [_RETAINED])
             return
         try:
@@ -268,10 +271,10 @@ class Service:
         group.dead.append(Message(message.topic, kept, message.received_ms, "; ".join(reasons[:20])))
         group.size += len(kept)
 
-    def _note_status(self, delivery: Delivery) -> None:
-        device = delivery.topic.split("/")[-2]
+    def _note_status(self, topic: str, payload: bytes) -> None:
+        device = topic.split("/")[-2]
         try:
-            state = msgspec.json.decode(delivery.payload, type=_Status).state
+            state = msgspec.json.decode(payload, type=_Status).state
         except msgspec.DecodeError:
             state = "offline"
         if state == "online" and self.intake.register.device_known(device):
@@ -314,7 +317,8 @@ class Service:
         self.counts["stored"] += len(sealed.records)
         if len(sealed.records):
             self._show(ends[0], sealed.records)
-        self.subscriber.acknowledge(sealed.deliveries)
+        for connection, deliveries in itertools.groupby(sealed.deliveries, key=lambda delivery: delivery[0]):
+            self.subscriber.acknowledge(connection, [raw for _, raw in deliveries])
 
     def _opened(self) -> Log:
         if self._log is None:

@@ -26,7 +26,7 @@ from ingest.archive import follow, night_records, read_manifest
 from ingest.broker import start_embedded
 from ingest.health import read_health
 from ingest.log import GOOD, Log, Message, pack_frame
-from ingest.mqtt import Delivery, Publisher
+from ingest.mqtt import Publisher, Raw
 from ingest.service import Service
 from sensors.city import City
 from sensors.night import night_of
@@ -56,10 +56,10 @@ def commit_path(folder: Path, readings: int, pack: int) -> dict[str, float]:
     service = Service(city, "0", "mqtt://127.0.0.1:1")
     inbox = service.subscriber.inbox
     service.subscriber.receive = lambda timeout_s, limit: None  # type: ignore[method-assign]
-    deliveries = [Delivery(0, 1, 1, topic, payload, False) for topic, payload in messages(city, readings, pack)]
+    deliveries: list[Raw] = [(topic.encode(), 1, 1 << 1, payload) for topic, payload in messages(city, readings, pack)]
     began, cpu = time.perf_counter(), time.process_time()
     for start in range(0, len(deliveries), 2000):
-        inbox.extend(deliveries[start : start + 2000])
+        service.subscriber.take_in(0, deliveries[start : start + 2000], 0)
         while inbox or service._group is not None or service._sealed is not None:
             service._turn()
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.mqtt import Address, Delivery, Filter, Publisher, Subscriber, parse_address
+from ingest.mqtt import Address, Batch, Filter, Publisher, Raw, Subscriber, parse_address
 from sensors.errors import BrokerError
 
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 12, 14
@@ -146,6 +146,14 @@ def connected(broker: ScriptedBroker, subscriber: Subscriber, subscriptions: int
     )
 
 
+def taken(subscriber: Subscriber) -> tuple[int, list[Raw]]:
+    """All that is in the inbox, of one connection."""
+    batch = subscriber.pop(1000)
+    assert batch is not None
+    assert not subscriber.inbox
+    return batch.connection, batch.messages
+
+
 def test_the_connection_says_what_protects_us(broker, subscriber):
     connected(broker, subscriber)
     (connect,) = broker.of(CONNECT)
@@ -164,9 +172,9 @@ def test_nothing_is_acknowledged_by_itself_and_everything_in_order_by_hand(broke
     connected(broker, subscriber)
     for mid in (5, 3, 9):
         broker.deliver("noctule/town/a/power", b"x", mid)
-    until(lambda: len(subscriber.inbox) == 3, lambda: subscriber.receive(0.01, 100))
+    until(lambda: subscriber.inbox_messages == 3, lambda: subscriber.receive(0.01, 100))
     assert broker.of(PUBACK) == []
-    subscriber.acknowledge([subscriber.pop() for _ in range(3)])
+    assert subscriber.acknowledge(*taken(subscriber)) == 3
     until(lambda: len(broker.of(PUBACK)) == 3, lambda: time.sleep(0.01))
     assert [struct.unpack("!H", body[:2])[0] for body in broker.of(PUBACK)] == [5, 3, 9]
 
@@ -175,14 +183,14 @@ def test_acknowledgements_of_an_old_connection_are_forgotten_on_the_next(broker,
     connected(broker, subscriber)
     broker.deliver("noctule/town/a/power", b"x", 5)
     until(lambda: bool(subscriber.inbox), lambda: subscriber.receive(0.01, 100))
-    old = subscriber.pop()
+    old = taken(subscriber)
     broker.connections[-1].shutdown(socket.SHUT_RDWR)
     until(lambda: subscriber.state == "retrying", lambda: subscriber.step(0.01))
     connected(broker, subscriber, subscriptions=2)
-    assert subscriber.acknowledge([old]) == 0
+    assert subscriber.acknowledge(*old) == 0
     broker.deliver("noctule/town/a/power", b"x", 5)
     until(lambda: bool(subscriber.inbox), lambda: subscriber.receive(0.01, 100))
-    assert subscriber.acknowledge([subscriber.pop()]) == 1
+    assert subscriber.acknowledge(*taken(subscriber)) == 1
     until(lambda: len(broker.of(PUBACK)) == 1, lambda: time.sleep(0.01))
 
 
@@ -206,7 +214,7 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3(broker, subscriber, answer):
     assert last[7] & 0x02 == 0  # clean session off
     broker.deliver("noctule/town/a/power", b"x", 5, v5=False)
     until(lambda: bool(subscriber.inbox), lambda: subscriber.receive(0.01, 100))
-    assert subscriber.pop() == Delivery(subscriber.connection, 5, 1, "noctule/town/a/power", b"x", False)
+    assert subscriber.pop(100) == Batch(subscriber.connection, [(b"noctule/town/a/power", 5, 2, b"x")], 21)
 
 
 def test_a_broker_that_only_hung_up_is_spoken_to_in_5_again(broker, subscriber):

@@ -15,7 +15,7 @@ from ingest.archive import follow, night_records, read_manifest
 from ingest.health import dead_letters, read_health
 from ingest.lock import shelf_lock
 from ingest.log import Disk
-from ingest.mqtt import Delivery
+from ingest.mqtt import Batch, Raw
 from ingest.service import Service, run
 from sensors.city import City
 from sensors.clock import set_clock
@@ -33,7 +33,7 @@ class FakeSubscriber:
     """Delivers what the test puts in, and remembers what was acknowledged."""
 
     def __init__(self) -> None:
-        self.inbox: deque[Delivery] = deque()
+        self.inbox: deque[Batch] = deque()
         self.inbox_bytes = 0
         self.acknowledged: list[int] = []
         self.state, self.sentence, self.url = "connected", "connected to a test", "mqtt://test"
@@ -41,18 +41,18 @@ class FakeSubscriber:
 
     def deliver(self, topic: str, payload: bytes, *, retained: bool = False) -> int:
         number = next(self._numbers)
-        self.inbox.append(Delivery(1, number, 1, topic, payload, retained))
+        self.inbox.append(Batch(1, [(topic.encode(), number, 1 << 1 | retained, payload)]))
         return number
 
-    def pop(self) -> Delivery:
-        return self.inbox.popleft()
+    def pop(self, limit: int) -> Batch | None:
+        return self.inbox.popleft() if self.inbox else None
 
     def receive(self, timeout_s: float, limit: int) -> None:
         time.sleep(min(timeout_s, 0.001))
 
-    def acknowledge(self, deliveries: list[Delivery]) -> int:
-        self.acknowledged += [delivery.mid for delivery in deliveries]
-        return len(deliveries)
+    def acknowledge(self, connection: int, messages: list[Raw]) -> int:
+        self.acknowledged += [mid for _, mid, _, _ in messages]
+        return len(messages)
 
     def close(self) -> None:
         self.state = "stopped"
