@@ -142,6 +142,8 @@ class _Link:
     state: str = field(default="retrying", init=False)  # connected, retrying or stopped
     sentence: str = field(default="not connected yet", init=False)
     connection: int = field(default=0, init=False)
+    session_present: bool = field(default=False, init=False)  # whether the broker still had our session
+    granted: dict[str, Any] = field(default_factory=dict, init=False)  # what its CONNACK set, by MQTT 5's names
     protocol: MQTTProtocolVersion = field(default=MQTTProtocolVersion.MQTTv5, init=False)
 
     def __post_init__(self) -> None:
@@ -217,7 +219,9 @@ class _Link:
         if self._context is not None:
             client.tls_set_context(self._context)
         number = self.connection
-        client.on_connect = lambda _c, _u, flags, reason, _p: self._on_connect(number, flags.session_present, reason)
+        client.on_connect = lambda _c, _u, flags, reason, said: self._on_connect(
+            number, flags.session_present, reason, said
+        )
         client.on_disconnect = lambda _c, _u, flags, reason, _p: self._on_disconnect(
             number, reason if flags.is_disconnect_packet_from_server else None
         )
@@ -240,7 +244,7 @@ class _Link:
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
         return {"clean_start": self.clean, "properties": properties}
 
-    def _on_connect(self, number: int, session_present: bool, reason: Any) -> None:
+    def _on_connect(self, number: int, session_present: bool, reason: Any, said: Properties | None) -> None:
         if number != self.connection:
             return
         if reason.is_failure:
@@ -251,6 +255,8 @@ class _Link:
             return
         self._hang_ups = 0
         self.state = "connected"
+        self.session_present = bool(session_present)
+        self.granted = said.json() if said is not None else {}  # type: ignore[no-untyped-call]
         self.sentence = f"connected to {self.spoken}" + ("" if session_present or self.clean else " (new session)")
         self._connected()
 
