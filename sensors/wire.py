@@ -59,6 +59,7 @@ class Rejection:
 
     reason: str
     part: int | None = None
+    exposing: bool = False  # the message identifies observed people, so nothing else of it may be kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def decode_pack(topic: Topic, payload: bytes, received_ms: int) -> list[Measurem
     if problem is not None:
         return [Rejection(problem)]
     named = quantity_named(topic.leaf)
-    if named is None:
+    if named is None and topic.leaf:
         return [Rejection(f"topic names '{topic.leaf}'; expected one of {_expected()}")]
     records = resolve(pack, received_ms / 1000)
     return [
@@ -144,7 +145,7 @@ def decode_pack(topic: Topic, payload: bytes, received_ms: int) -> list[Measurem
     ]
 
 
-def _measurement(record: Record, device: str, named: Quantity, boot: int, seq: int) -> Measurement | Rejection:
+def _measurement(record: Record, device: str, named: Quantity | None, boot: int, seq: int) -> Measurement | Rejection:
     part = record.part
     if record.problem is not None:
         return Rejection(record.problem, part)
@@ -152,8 +153,9 @@ def _measurement(record: Record, device: str, named: Quantity, boot: int, seq: i
     last = re.split(r"[:/]", record.own_name)[-1]
     quantity = named if not last else quantity_named(last)
     if quantity is None:
-        return Rejection(f"record names '{last}'; expected one of {_expected()}", part)
-    if quantity is not named:
+        said = f"'{last}'" if last else "no quantity"
+        return Rejection(f"record names {said}; expected one of {_expected()}", part)
+    if named is not None and quantity is not named:
         return Rejection(f"record names '{quantity.name}' under the topic of '{named.name}'", part)
     if record.unit and record.unit not in quantity.senml_units:
         return Rejection(f"{quantity.name} came in '{record.unit}'; expected '{quantity.senml_units[0]}'", part)

@@ -1,0 +1,176 @@
+"""The table of all dialects, and how a message finds the one it is written in.
+
+In this order: a rule of city.toml whose filter matches; our own topic shape, under which any dialect may be spoken and
+the topic names device and quantity; a dialect's own topics; the content alone, with the device named by the topic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sensors.city import DialectRule
+from sensors.dialects import senml_packs
+from sensors.dialects.parsing import json_or_none, shown
+from sensors.dialects.table import Dialect, Outcome, Source, device_name
+from sensors.errors import DecodeError
+from sensors.quantities import quantity_named
+from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, Rejection, parse_topic
+
+# One line a dialect; the first that recognises a content reads it, so the stricter ones stand first.
+DIALECTS: tuple[Dialect, ...] = (senml_packs.DIALECT,)
+
+# Topic levels that say what a message is and not who sent it.
+_GENERIC = re.compile(
+    r"attr(ibute)?s|data|devices?|events?|json|measurements?|messages?|ngsi(-ld|v2)?|observations|readings?|senml|sensors?|"
+    r"state|status|telemetry|ul|up|uplink|v\d(\.\d)?|values?|"
+)
+
+
+def decode(
+    topic: str,
+    payload: bytes,
+    received_ms: int,
+    root: str = "noctule",
+    rules: Sequence[DialectRule] = (),
+    dialects: Sequence[Dialect] | None = None,
+) -> Outcome:
+    """What a message says: measurements and rejections, at least one of them.
+
+    Parameters
+    ----------
+    topic : str
+        The topic as received.
+    payload : bytes
+        The payload as received; hostile until parsed.
+    received_ms : int
+        When it was received, ms since 1970, UTC (city time).
+    root : str
+        First level of our own topics.
+    rules : sequence of DialectRule
+        `[[dialects]]` of city.toml; the first whose filter matches holds.
+    dialects : sequence of Dialect, optional
+        The table to look in; all that we know if left out.
+    """
+    if len(payload) > MAX_PAYLOAD:
+        return [Rejection(f"the payload has {len(payload)} bytes; at most {MAX_PAYLOAD} are read")]
+    table = DIALECTS if dialects is None else tuple(dialects)
+    own = parse_topic(topic)
+    if own is not None and own.root == root and own.leaf == STATUS:
+        return [Rejection("a status message holds no readings")]
+    value = json_or_none(payload)
+    for rule in rules:
+        if matches(rule.topic, topic):
+            return _by_rule(rule, topic, payload, received_ms, value, table)
+    if own is not None and own.root == root:
+        return _at_our_topic(Source(topic, own.device, quantity=own.leaf), payload, received_ms, value, table)
+    for dialect in table:
+        if any(matches(wanted, topic) for wanted in dialect.filters):
+            return _read(dialect, Source(topic, _level(topic, dialect.device_level)), payload, received_ms)
+    # Below our root the access list gives each device its own branch, so a level further down names nobody.
+    found = None if topic.split("/")[0] == root else _recognised(table, value, payload)
+    if found is None:
+        return [Rejection(_tried(topic, table, root))]
+    device, quantity = _named_by(topic)
+    return _read(found, Source(topic, device, quantity=quantity), payload, received_ms)
+
+
+def dialect_named(name: str) -> Dialect | None:
+    """The dialect that city.toml calls so, or None."""
+    return next((dialect for dialect in DIALECTS if dialect.name == name), None)
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether an MQTT filter takes a topic (MQTT 5, 4.7).
+
+    >>> matches("lamps/+/ngsi/#", "lamps/7/ngsi")
+    True
+    """
+    if topic_filter == topic:
+        return True
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in ("#", "+"):
+        return False
+    for at, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if at >= len(levels) or level not in ("+", levels[at]):
+            return False
+    return len(wanted) == len(levels)
+
+
+def _by_rule(
+    rule: DialectRule, topic: str, payload: bytes, received_ms: int, value: object, table: Sequence[Dialect]
+) -> Outcome:
+    if rule.dialect:
+        dialect = next((dialect for dialect in table if dialect.name == rule.dialect), None)
+    else:
+        dialect = _recognised(table, value, payload)
+    if dialect is None:
+        return [Rejection(f"the rule for '{rule.topic}' finds none of {_names(table)} in the message")]
+    device = rule.device or _level(topic, rule.device_level, rule)
+    if not device and any(matches(wanted, topic) for wanted in dialect.filters):
+        device = _level(topic, dialect.device_level, rule)
+    if not device and not rule.devices and not rule.datastreams:
+        device = _named_by(topic)[0]
+    source = Source(topic, device, rule.devices, rule.quantity, rule.decoder, rule.datastreams)
+    return _read(dialect, source, payload, received_ms)
+
+
+def _at_our_topic(source: Source, payload: bytes, received_ms: int, value: object, table: Sequence[Dialect]) -> Outcome:
+    """Any dialect under our topic; what nobody recognises is judged as our own wire."""
+    named = quantity_named(source.quantity)
+    if named is None:
+        return _read(senml_packs.DIALECT, source, payload, received_ms)  # says which quantities there are
+    dialect = _recognised(table, value, payload) or senml_packs.DIALECT
+    outcome = _read(dialect, replace(source, quantity=named.name), payload, received_ms)
+    return [
+        Rejection(f"message says '{one.quantity}' under the topic of '{named.name}'", one.part)
+        if isinstance(one, Measurement) and one.quantity != named.name
+        else one
+        for one in outcome
+    ]
+
+
+def _read(dialect: Dialect, source: Source, payload: bytes, received_ms: int) -> Outcome:
+    try:
+        return dialect.read(source, payload, received_ms) or [Rejection("the message holds no records")]
+    except DecodeError as error:
+        return [Rejection(str(error))]
+
+
+def _recognised(table: Sequence[Dialect], value: object, payload: bytes) -> Dialect | None:
+    return next((dialect for dialect in table if dialect.recognise(value, payload)), None)
+
+
+def _level(topic: str, level: int, rule: DialectRule | None = None) -> str:
+    """Our name for the device that a topic level names, counted from 1; '' for level 0 or one that is not there."""
+    levels = topic.split("/")
+    if not 0 < level <= len(levels):
+        return ""
+    theirs = levels[level - 1]
+    return (rule.devices.get(theirs) if rule else None) or device_name(theirs)
+
+
+def _named_by(topic: str) -> tuple[str, str]:
+    """Device and quantity that a topic of nobody's names: the last level that is neither generic nor a quantity."""
+    quantity = ""
+    for level in reversed(topic.lower().split("/")):
+        named = quantity_named(level)
+        if named is not None:
+            quantity = quantity or named.name
+        elif not _GENERIC.fullmatch(level):
+            return device_name(level), quantity
+    return "", quantity
+
+
+def _tried(topic: str, table: Sequence[Dialect], root: str) -> str:
+    return (
+        f"no dialect knows the topic {shown(topic)} or its content; tried {_names(table)} and our topics "
+        f"'{root}/CITY/DEVICE/QUANTITY'; [[dialects]] in city.toml can name one (docs/dialects.md)"
+    )
+
+
+def _names(table: Sequence[Dialect]) -> str:
+    return ", ".join(dialect.name for dialect in table)

@@ -1,0 +1,53 @@
+"""What a dialect is: a line of the table in `sensors.dialects.routing`, and who is speaking when it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sensors.wire import Measurement, Rejection
+
+Outcome = list[Measurement | Rejection]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who speaks, as the topic and the city's settings say; never as the payload says."""
+
+    topic: str
+    device: str = ""  # our name for it; '' where only the payload could name it: then `devices` must know that name
+    devices: Mapping[str, str] = field(default_factory=dict)  # their name = ours
+    quantity: str = ""  # what bare values measure; '' where neither topic nor settings say
+    decoder: str = ""  # how the bytes of a LoRaWAN frame are read
+    datastreams: Mapping[str, str] = field(default_factory=dict)  # SensorThings id = device/quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A way of saying readings: by what it is recognised, and how it is read.
+
+    `recognise` gets the parsed JSON (None when the payload is none) and the payload; `read` gets source, payload and
+    the time of receipt in ms since 1970, UTC, and raises DecodeError when nothing of the message can be read.
+    """
+
+    name: str  # as city.toml writes it
+    title: str  # for people
+    filters: tuple[str, ...]  # topics by which it is recognised without a rule
+    device_level: int  # level of those topics that names the device, counted from 1; 0 when none does
+    recognise: Callable[[object, bytes], bool]
+    read: Callable[[Source, bytes, int], Outcome]
+
+
+def device_name(text: str) -> str:
+    """Their name for a device in our spelling: lower case, and a hyphen for whatever a topic of ours may not hold.
+
+    >>> device_name("urn:ngsi-ld:Streetlight:Lamp_07")
+    'urn-ngsi-ld-streetlight-lamp-07'
+    """
+    return re.sub(r"[^a-z0-9-]", "-", text.lower())
+
+
+def ours(source: Source, theirs: str) -> str:
+    """Our name for what the payload calls `theirs`: the topic's device, or what the settings say; '' when neither."""
+    return source.device or source.devices.get(theirs, "")
