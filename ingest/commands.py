@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command `noctule`."""
     app.command("ingest")(ingest)
     app.command("broker")(broker)
+    app.command("broker-acl")(broker_acl)
     app.command("health")(health)
     app.command("decode")(decode)
     app.add_typer(survey_app, name="survey")
@@ -67,6 +68,34 @@ def broker(
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # it never comes back to Python, which would wait for that
     serve_embedded(port)
+
+
+def broker_acl(
+    city: CityFolder,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write it; to the screen if left out.")
+    ] = None,
+    shards: Annotated[int, typer.Option(min=1, help="Processes that receive; each gets an account.")] = 1,
+) -> None:
+    """The broker's access list from the register of sites: each device may write its own topics and nothing else.
+
+    For mosquitto's `acl_file`. An account's name is a device's name. Send mosquitto SIGHUP after writing it again.
+
+    Example: noctule broker-acl helsinki --out /etc/mosquitto/noctule.acl
+    """
+    from ingest.acl import access_list
+    from sensors.city import City
+
+    text = access_list(City.open(city), shards)
+    if out is None:
+        print(text, end="")
+        return
+    beside = out.with_name(out.name + ".new")
+    beside.write_text(text, "utf-8")
+    if out.exists():  # mosquitto reads it as another user, who was given the right to
+        beside.chmod(out.stat().st_mode & 0o777)
+    beside.replace(out)
+    typer.echo(f"{text.count(chr(10) + 'user ')} accounts in {out}; send mosquitto SIGHUP", err=True)
 
 
 def health(

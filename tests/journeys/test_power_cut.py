@@ -45,7 +45,7 @@ def free_port() -> int:
 def mosquitto(folder: Path, port: int = 0) -> Iterator[str]:
     """The broker with the settings that we ship, but for the port and the place of its files."""
     port = port or free_port()
-    shipped = (ROOT / "ingest" / "deploy" / "mosquitto.conf").read_text("utf-8")
+    shipped = (ROOT / "ingest" / "deploy" / "mosquitto-trial.conf").read_text("utf-8")
     ours = shipped.replace("listener 1883 127.0.0.1", f"listener {port} 127.0.0.1")
     ours = ours.replace("/var/lib/mosquitto/", f"{folder}/")
     if os.geteuid() == 0:
