@@ -195,8 +195,8 @@ def write_step(city: City, night: Night, page: xr.Dataset, meta: Meta) -> Meta:
     Parameters
     ----------
     meta : dict
-        `model`, `places`, `code` (digests), `simulated`, `attribution`, `written` of the page, and `records`,
-        `cut` of its entry.
+        `model`, `places`, `settings`, `code` (digests), `simulated`, `attribution`, `written` of the page, and
+        `records`, `cut` of its entry.
 
     A step that is closed already with the same digest stays as it is; with another digest the night gets a new
     version, in which only this step differs.
@@ -324,7 +324,7 @@ def _entry(page: xr.Dataset, meta: Meta) -> Meta:
 
 
 def _night_current(night: Night, version: int, steps: list[str], closed: list[Meta], meta: Meta) -> Meta:
-    kept = {key: meta[key] for key in ("model", "places", "code", "simulated", "attribution", "written")}
+    kept = {key: meta[key] for key in ("model", "places", "settings", "code", "simulated", "attribution", "written")}
     return {
         "format": FORMAT,
         "version": version,

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import xarray as xr
 
@@ -116,6 +117,7 @@ class Desk:
         return {
             "model": self.model.digest,
             "places": self.surroundings.digest,
+            "settings": settings_digest(self.city),
             "code": code_version(),
             "simulated": simulated(self.city, self.model),
             "attribution": attribution(self.city),
@@ -131,6 +133,12 @@ def simulated(city: City, model: Model) -> bool:
 def attribution(city: City) -> list[str]:
     """Whom to name beside every picture and in every export."""
     return list(city.settings.attribution)
+
+
+def settings_digest(city: City) -> str:
+    """SHA-256, shortened, over the settings that shape a page and stand in neither its places nor its model."""
+    shaping = (city.settings.night, city.settings.release)
+    return hashlib.sha256(msgspec.json.encode(shaping, order="deterministic")).hexdigest()[:12]
 
 
 @cache

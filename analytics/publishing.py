@@ -12,7 +12,7 @@ from analytics.closing import step_length
 from sensors.city import City
 from sensors.night import Night, parse_rfc3339
 
-_SHARED = ("model", "places", "code", "simulated", "attribution", "written")
+_SHARED = ("model", "places", "settings", "code", "simulated", "attribution", "written")
 
 
 def publish(city: City, now: np.datetime64) -> list[str]:
@@ -46,4 +46,4 @@ def _pages(city: City, name: str, meta: Meta, now: np.datetime64) -> Iterator[tu
     pages, _ = open_night(city, name)
     for row, entry in enumerate(meta["closed"]):
         page = public(pages.isel(time=[row]).load(), now, city)
-        yield page, {key: meta[key] for key in _SHARED} | {key: entry[key] for key in ("records", "cut", "places")}
+        yield page, {key: meta.get(key) for key in _SHARED} | {key: entry[key] for key in ("records", "cut", "places")}

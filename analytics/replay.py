@@ -18,7 +18,7 @@ from typing import Any, Literal
 import xarray as xr
 
 from analytics.atlas import Meta, night_meta, night_steps, page_digest, write_night
-from analytics.closing import Desk, code_version, cut_of
+from analytics.closing import Desk, code_version, cut_of, settings_digest
 from analytics.kernels.jit import use_threads
 from analytics.model import load_model
 from analytics.surroundings import Surroundings, surroundings
@@ -43,6 +43,7 @@ class NightReplay:
     model: str = ""
     hindsight: bool = False  # the model learnt from nights after this one
     places_changed: bool = False  # lamps, sites or streets are not what they were when the pages were closed
+    settings_changed: bool = False  # [release] or [night] of city.toml say something else
     code_changed: bool = False  # other source, packages or processor than those that closed the pages
     version: int | None = None  # of the night's pages, when they were written
     refused: str = ""  # why the night could not be computed
@@ -63,6 +64,8 @@ class NightReplay:
             parts.append(f"{self.unclosed} steps had no closed page")
         if self.differing and self.places_changed:
             parts.append("the city's places have changed since")
+        if self.differing and self.settings_changed:
+            parts.append("[night] or [release] of city.toml have changed since")
         if self.differing and self.code_changed:
             parts.append("they were closed by other code")
         if self.hindsight:
@@ -158,6 +161,7 @@ def _replayed(city: City, night: Night, cut: Cut, write: bool, written: str, aro
         desk.model.digest,
         hindsight,
         meta is not None and meta["places"] != desk.surroundings.digest,
+        meta is not None and meta.get("settings") != settings_digest(city),
         meta is not None and meta["code"] != code_version(),
         None if done is None else done["version"],
     )

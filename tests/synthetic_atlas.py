@@ -117,7 +117,7 @@ def write_plan(city: City, name: str = "brighter-park") -> None:
 
 def meta(city: City) -> dict[str, Any]:
     return {
-        "model": MODEL, "places": "b" * 64, "code": "c" * 12, "simulated": True, "records": 1200, "cut": "close",
+        "model": MODEL, "places": "b" * 64, "settings": "d" * 12, "code": "c" * 12, "simulated": True, "records": 1200, "cut": "close",
         "attribution": city.settings.attribution, "written": "2026-11-21T04:00:00.000Z",
     }  # fmt: skip
 

@@ -125,6 +125,17 @@ def test_replay_gives_the_bytes_that_live_closed_in_spite_of_late_and_repeated_r
     assert result.version is None and digests(city, night) == closed
 
 
+def test_a_replay_under_other_settings_says_that_they_changed(city: City, night: Night) -> None:
+    closed = live(city, night, evening(city, night))
+    set_clock(city.path, night.end, 1.0)
+    release = msgspec.structs.replace(city.settings.release, minimum_evidence=1.0)
+    write_settings(city.path, msgspec.structs.replace(city.settings, release=release))
+    [result] = replay(City.open(city.path), night, night)
+    assert result.settings_changed and len(result.differing) == len(closed)
+    assert "[release] of city.toml have changed since" in result.sentence
+    assert "places have changed" not in result.sentence and "other code" not in result.sentence
+
+
 def test_readings_that_come_after_the_close_change_a_new_run_and_never_the_closed_pages(
     city: City, night: Night
 ) -> None:

@@ -18,6 +18,7 @@ from tests.synthetic_city import make_city
 META = {
     "model": "m1",
     "places": "p1",
+    "settings": "0",
     "code": "0",
     "simulated": True,
     "attribution": ["Made up for tests"],

@@ -24,6 +24,7 @@ from tests.synthetic_city import make_city
 META = {
     "model": "m1",
     "places": "p1",
+    "settings": "0",
     "code": "noctule 0",
     "simulated": True,
     "attribution": ["Made up for tests"],
