@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sensors.city import DialectRule
-from sensors.dialects import senml_packs
+from sensors.dialects import fiware, senml_packs
 from sensors.dialects.parsing import json_or_none, shown
 from sensors.dialects.table import Dialect, Outcome, Source, device_name
 from sensors.errors import DecodeError
+from sensors.exposure import exposed
 from sensors.quantities import quantity_named
 from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, Rejection, parse_topic
 
 # One line a dialect; the first that recognises a content reads it, so the stricter ones stand first.
-DIALECTS: tuple[Dialect, ...] = (senml_packs.DIALECT,)
+DIALECTS: tuple[Dialect, ...] = (senml_packs.DIALECT, fiware.DIALECT)
 
 # Topic levels that say what a message is and not who sent it.
 _GENERIC = re.compile(
@@ -56,10 +57,12 @@ def decode(
     if len(payload) > MAX_PAYLOAD:
         return [Rejection(f"the payload has {len(payload)} bytes; at most {MAX_PAYLOAD} are read")]
     table = DIALECTS if dialects is None else tuple(dialects)
+    value = json_or_none(payload)
+    if reason := exposed(payload, value):
+        return [Rejection(reason, exposing=True)]
     own = parse_topic(topic)
     if own is not None and own.root == root and own.leaf == STATUS:
         return [Rejection("a status message holds no readings")]
-    value = json_or_none(payload)
     for rule in rules:
         if matches(rule.topic, topic):
             return _by_rule(rule, topic, payload, received_ms, value, table)

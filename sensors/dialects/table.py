@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from sensors.quantities import QUANTITIES
+from sensors.reading import NO_SEQ
 from sensors.wire import Measurement, Rejection
 
 Outcome = list[Measurement | Rejection]
+MAX_RECORDS = 5_000  # of one message, as in a SenML pack: it is a message of devices, not an archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,14 @@ class Dialect:
     device_level: int  # level of those topics that names the device, counted from 1; 0 when none does
     recognise: Callable[[object, bytes], bool]
     read: Callable[[Source, bytes, int], Outcome]
+
+
+def measured(
+    device: str, quantity: str, time_ms: int, value: float, duration_s: float = 0.0, part: int = 0
+) -> Measurement:
+    """A measurement of a device that numbers nothing; `part` is the record's place in its message."""
+    unit = QUANTITIES[quantity].unit
+    return Measurement(device, quantity, time_ms, value, unit, duration_s, boot=0, seq=NO_SEQ, part=part)
 
 
 def device_name(text: str) -> str:
