@@ -37,4 +37,25 @@ def test_memory_is_bounded_and_the_latest_are_remembered():
         assert seen.new(records).all()
     records["seq"] = 999
     assert not seen.new(records).any()
-    assert len(seen._young) + len(seen._old) <= 202
+    assert len(seen) <= 202
+
+
+@given(st.lists(deliveries(), max_size=5))
+def test_what_is_looked_up_by_column_is_what_a_set_of_keys_says(parts):
+    seen, keys = Seen(), set()
+    for records in parts:
+        expected = []
+        for record in records.tolist():
+            _time, _received, site, quantity, _value, duration, _flags, boot, seq, part = record
+            key = (site, boot, seq, part) if seq != NO_SEQ else (site, quantity, record[0], duration)
+            expected.append(key not in keys)
+            keys.add(key)
+        assert seen.new(records).tolist() == expected
+
+
+def test_a_site_whose_number_is_out_of_all_proportion_costs_no_memory():
+    seen = Seen()
+    records = empty_records(2)
+    records["site"] = 2**32 - 1
+    records["seq"] = 5
+    assert seen.new(records).tolist() == [True, False]

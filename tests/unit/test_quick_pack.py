@@ -1,0 +1,111 @@
+"""The quick way reads what the ordinary way reads, and leaves it whatever it does not read to the end."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sensors.dialects import decode
+from sensors.quantities import QUANTITIES, topic_name
+from sensors.quick_pack import RELATIVE_BELOW_S, quick_reader
+from sensors.wire import Measurement, Sample, encode_pack
+
+RECEIVED_MS = 1_795_212_000_123
+
+numbers = st.one_of(
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(0, 2**33),
+    st.sampled_from(
+        [0, 1, 7.0, 1e3, -0.0, 2**32 - 1, 2**32, 2**28, 2**28 - 0.5, 1_795_212_000.123, 3e38, 604_800, 1e309]
+    ),
+)
+odd = st.one_of(st.none(), st.booleans(), st.text(max_size=4), st.just([]), st.just({}))
+members = st.one_of(
+    st.tuples(st.sampled_from(["v", "t", "duration_s", "boot", "seq"]), st.one_of(numbers, numbers, numbers, odd)),
+    st.tuples(st.just("n"), st.sampled_from(["", "power", "illuminance", "people-flow", "urn:x:power", "POWER"])),
+    st.tuples(st.just("u"), st.sampled_from(["", "W", "lx", "w"])),
+    st.tuples(st.sampled_from(["bn", "bt", "bv", "bver", "vs", "vb", "extra", "extra_"]), st.one_of(numbers, odd)),
+)
+
+
+@st.composite
+def payloads(draw) -> bytes:
+    """JSON as text, so that members may stand twice and numbers be spelt in any way."""
+    records = []
+    for _ in range(draw(st.integers(0, 3))):
+        usual = [("v", draw(st.integers(0, 50)))] if draw(st.integers(0, 3)) else []
+        chosen = usual + draw(st.lists(members, max_size=4))
+        records.append("{" + ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in chosen) + "}")
+    return ("[" + ",".join(records) + "]").encode()
+
+
+def read_quickly(quantity: str, payload: bytes) -> list[tuple[float, ...]] | None:
+    """What the quick way makes of a payload, put together as the columns of ingest are; None where it gives up."""
+    try:
+        records = quick_reader(QUANTITIES[quantity])(payload)
+    except msgspec.DecodeError:
+        return None
+    first = records[0]
+    return [
+        (
+            round((record.t if record.t >= RELATIVE_BELOW_S else record.t + RECEIVED_MS / 1000) * 1000),
+            record.v,
+            record.duration_s,
+            first.boot,
+            first.seq,
+            part,
+        )
+        for part, record in enumerate(records)
+    ]
+
+
+@given(st.sampled_from(["power", "people_flow", "illuminance"]), payloads())
+@example("power", b'[{"v":1,"v":2,"t":5,"t":6}]')
+@example("power", b' [ {"v" : 1e0 } ]\n')
+@example("power", b'[{"v":1,"seq":7.0}]')
+@example("power", b'[{"v":1,"seq":1e3}]')
+@example("power", b'[{"v":1,"boot":-0}]')
+@example("power", b'[{"v":1,"t":-1000000000}]')
+def test_what_is_read_quickly_is_what_the_ordinary_way_reads(quantity, payload):
+    quick = read_quickly(quantity, payload)
+    ordinary = decode(f"noctule/town/device/{topic_name(quantity)}", payload, RECEIVED_MS)
+    if quick is None:
+        return
+    assert all(isinstance(one, Measurement) for one in ordinary), ordinary
+    assert quick == [(one.time_ms, one.value, one.duration_s, one.boot, one.seq, one.part) for one in ordinary]
+    assert {one.quantity for one in ordinary} == {quantity}
+
+
+@pytest.mark.parametrize("quantity", sorted(QUANTITIES))
+def test_what_our_own_devices_send_is_read_quickly(quantity):
+    samples = [Sample(quantity, RECEIVED_MS - 1000 * at, 1.0, 60.0 * at) for at in range(3)]
+    assert read_quickly(quantity, encode_pack(samples, 3, 9)) == [
+        (RECEIVED_MS - 1000 * at, 1.0, 60.0 * at, 3, 9, at) for at in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[]",
+        b'{"v":1}',
+        b'[{"n":"power"}]',
+        b'[{"v":1,"mac":"00:11:22:33:44:55"}]',
+        b'[{"v":1}' + b',{"v":1}' * 5_000 + b"]",
+        b'[{"v":"1"}]',
+        b'[{"v":true}]',
+        b'[{"bn":"urn:x:","v":1}]',
+        b'[{"v":1e999}]',
+        b'[{"v":NaN}]',
+        b"\x81\xa1\x02\x01",
+        b'[{"v":1}] ,[{"v":1}]',
+    ],
+)
+def test_the_unusual_is_left_to_the_ordinary_way(payload):
+    assert read_quickly("power", payload) is None
