@@ -1,4 +1,6 @@
-"""The only file here that knows paho: receiving with acknowledgement by hand, and publishing until acknowledged.
+"""The connection to a broker: receiving with acknowledgement by hand, and publishing until acknowledged.
+
+This file and `fast_receive` are the only ones here that know paho.
 
 One thread: the owner calls `step` in its own loop, callbacks only append to a queue, and an exception costs a
 connection, never the loop. Every connection is a new paho client, so nothing of an old one (packet numbers above all:
@@ -10,6 +12,7 @@ maximum and without retain handling.
 
 from __future__ import annotations
 
+import logging
 import random
 import ssl
 import time
@@ -28,7 +31,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingest.fast_receive import REFUSAL, FastClient, Raw, raw_of
 from sensors.errors import BrokerError
+
+_log = logging.getLogger(__name__)
+if REFUSAL:
+    _log.warning("messages are received by stock paho, at some fifty times the cost: %s", REFUSAL)
 
 RECEIVE_MAXIMUM = 20_000  # un-acknowledged messages in flight; mosquitto's own 20 costs a third of the rate
 MAXIMUM_PACKET = 262_144  # bytes; paho allocates whatever a length field says (paho.mqtt.python 571)
@@ -41,6 +49,7 @@ _SETTLED_S = 5.0  # a connection that lived this long was a good one: back-off b
 _HANG_UPS = 2  # connections closed before their CONNACK until the other protocol is tried
 _SHORT_LIVES = 3  # connections lost before they settled until we suspect a second client with our name
 _TAKEN_OVER = 0x8E
+_NO_ANSWER = 0x8D
 _BAD_PROTOCOL = 132
 _OTHER = {
     MQTTProtocolVersion.MQTTv5: MQTTProtocolVersion.MQTTv311,
@@ -67,17 +76,12 @@ class Filter(NamedTuple):
     qos: int = 1
 
 
-# A message as it came: the topic's bytes (UTF-8, if the sender kept to MQTT 1.5.4), its packet number (0 for QoS 0),
-# its header byte (retained, so of unknown age: header & 1; quality of service: header >> 1 & 3) and the payload.
-Raw = tuple[bytes, int, int, bytes]
-
-
 class Batch(NamedTuple):
     """Messages that the broker handed over on one connection, in order."""
 
     connection: int
     messages: list[Raw]
-    size: int = 0  # of topics and payloads, in bytes
+    size: int = 0  # in bytes, of topics and payloads and what the wire adds
 
 
 @dataclass(frozen=True)
@@ -192,18 +196,27 @@ class _Link:
         try:
             code = call(client)
         except Exception as error:  # paho raises many kinds on a broken packet (paho 365, 504, 704)
+            self._broke(client)
             self._lost(f"the connection to {self.spoken} broke: {type(error).__name__}: {error}")
             return False
         if self._client is not client:
             return False  # a callback has already dealt with the end of this connection
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._lost(f"the connection to {self.spoken} was lost ({paho.error_string(code)})")
+            self._lost(self._why_lost(client, paho.error_string(code)))
             return False
         return True
 
+    def _why_lost(self, client: paho.Client, otherwise: str) -> str:
+        """A sentence on a connection's end: what the socket said, where it said anything."""
+        trouble = client.trouble if isinstance(client, FastClient) else None
+        if isinstance(trouble, ssl.SSLError):
+            self._hang_ups = 0  # says nothing about the protocol
+            return f"the broker at {self.spoken} ended the encrypted connection: {_alert(trouble)}"
+        return f"the connection to {self.spoken} was lost ({trouble or otherwise})"
+
     def _connect(self) -> None:
         self.connection += 1
-        client = paho.Client(
+        client = self._kind()(
             CallbackAPIVersion.VERSION2,
             client_id=self.client_id,
             clean_session=None if self.protocol == MQTTProtocolVersion.MQTTv5 else self.clean,
@@ -223,7 +236,7 @@ class _Link:
             number, flags.session_present, reason, said
         )
         client.on_disconnect = lambda _c, _u, flags, reason, _p: self._on_disconnect(
-            number, reason if flags.is_disconnect_packet_from_server else None
+            number, reason, flags.is_disconnect_packet_from_server
         )
         self._prepare(client, number)
         self._client, self._begun = client, time.monotonic()
@@ -232,7 +245,12 @@ class _Link:
             client.connect(self.address.host, self.address.port, KEEPALIVE_S, **self._connect_arguments())
         except (OSError, ValueError) as error:
             self._hang_ups -= 1  # nobody listened, which says nothing about the protocol
-            self._lost(f"no broker answers at {self.spoken} ({error})")
+            if isinstance(error, ssl.SSLCertVerificationError):
+                self._lost(f"the certificate of the broker at {self.spoken} is not believed: {error.verify_message}")
+            elif isinstance(error, ssl.SSLError):
+                self._lost(f"the broker at {self.spoken} and we find no encryption in common: {_alert(error)}")
+            else:
+                self._lost(f"no broker answers at {self.spoken} ({error})")
 
     def _connect_arguments(self) -> dict[str, Any]:
         if self.protocol != MQTTProtocolVersion.MQTTv5:
@@ -260,12 +278,15 @@ class _Link:
         self.sentence = f"connected to {self.spoken}" + ("" if session_present or self.clean else " (new session)")
         self._connected()
 
-    def _on_disconnect(self, number: int, reason: Any) -> None:
-        """`reason` is what the broker gave for leaving, None where it gave none."""
+    def _on_disconnect(self, number: int, reason: Any, said: bool) -> None:
+        """`said`: the broker gave this reason for leaving; otherwise paho did."""
         if number != self.connection or self._client is None:
             return
-        if reason is None:
-            self._lost(f"the connection to the broker at {self.spoken} was lost")
+        if not said and reason.value == _NO_ANSWER:
+            self._lost(f"the broker at {self.spoken} has stopped answering; no PINGRESP in {KEEPALIVE_S} s")
+            return
+        if not said:
+            self._lost(self._why_lost(self._client, str(reason)))
             return
         if reason.value == _TAKEN_OVER:
             self._client = None
@@ -296,6 +317,13 @@ class _Link:
         self._failures = min(self._failures + 1, 16)
         self._retry_at = time.monotonic() + delay * random.uniform(0.5, 1.0)  # spreads a city's clients
 
+    def _kind(self) -> type[paho.Client]:
+        """Which client the next connection is made with."""
+        return paho.Client
+
+    def _broke(self, client: paho.Client) -> None:
+        """What is done when a client raised."""
+
     def _prepare(self, client: paho.Client, number: int) -> None:
         """Set further callbacks before connecting."""
 
@@ -308,17 +336,22 @@ class Subscriber(_Link):
     """Receives in a persistent session; nothing is acknowledged but by `acknowledge`.
 
     filters : what to subscribe to, on each connection
+    stall_s : connect anew, with the same session, when so long nothing came although something did before and all of
+        it is acknowledged; 0 never. Costs little where the silence was meant
     inbox : what arrived, in order, until the owner takes it out
     receiver : 'fast', or 'stock: ' and why
     """
 
     filters: Sequence[Filter] = ()
+    stall_s: float = 0.0
     inbox: deque[Batch] = field(default_factory=deque, init=False)
     inbox_messages: int = field(default=0, init=False)
     inbox_bytes: int = field(default=0, init=False)
-    receiver: str = field(default="stock: the only one there is", init=False)
+    receiver: str = field(default=f"stock: {REFUSAL}" if REFUSAL else "fast", init=False)
     _asked: dict[int, Sequence[Filter]] = field(default_factory=dict, init=False)  # by number of the SUBSCRIBE
     _unwanted: set[str] = field(default_factory=set, init=False)  # the session may still hold them
+    _owed: int = field(default=0, init=False)  # messages of this connection that are not acknowledged
+    _heard: float = field(default=0.0, init=False)  # when its last message came; 0 if none did
 
     def pop(self, limit: int) -> Batch | None:
         """Take the oldest messages out of the inbox, of one connection and up to `limit`; None when it is empty."""
@@ -338,14 +371,21 @@ class Subscriber(_Link):
         """Wait up to `timeout_s` for a message, then take in what is there, up to `limit` messages."""
         before = self.inbox_messages
         self.step(timeout_s)
-        while before < self.inbox_messages < limit and self._client is not None:
+        while before < self.inbox_messages < limit and self._may_have_more():
             before = self.inbox_messages
             self.step(0.0)
+        if self.stall_s and self._heard and not self._owed and time.monotonic() - self._heard > self.stall_s:
+            # mosquitto 2362: its count of what is in flight was wrong, and it sent nothing more on that connection.
+            self._heard = 0.0
+            self._lost(f"nothing has come from the broker at {self.spoken} for {self.stall_s:g} s; connecting anew")
 
     def take_in(self, connection: int, messages: list[Raw], size: int) -> None:
         """Put messages of a connection, `size` bytes of topics and payloads, at the end of the inbox."""
         self.inbox_messages += len(messages)
         self.inbox_bytes += size
+        if connection == self.connection:
+            self._owed += len(messages)
+            self._heard = time.monotonic()
         if self.inbox:
             last = self.inbox[-1]
             if last.connection == connection and len(last.messages) < _MERGED:
@@ -358,12 +398,8 @@ class Subscriber(_Link):
         """Send PUBACKs in the order given; those of an earlier connection are forgotten. How many were sent."""
         if connection != self.connection or self.state != "connected":
             return 0
-        sent = 0
-        for _topic, mid, header, _payload in messages:
-            qos = header >> 1 & 3
-            if qos and self._guarded(lambda client, mid=mid, qos=qos: client.ack(mid, qos)):  # type: ignore[misc]
-                sent += 1
-        return sent
+        self._owed -= len(messages)
+        return len(messages) if self._guarded(lambda client: _acknowledge(client, messages)) else 0
 
     def set_filters(self, filters: Sequence[Filter]) -> None:
         """Subscribe to what is new or otherwise wanted than before, and unsubscribe from what no longer is wanted."""
@@ -376,12 +412,28 @@ class Subscriber(_Link):
             self._unsubscribe()
             self._subscribe(new)
 
+    def _kind(self) -> type[paho.Client]:
+        return FastClient if self.receiver == "fast" else paho.Client
+
+    def _broke(self, client: paho.Client) -> None:
+        if isinstance(client, FastClient) and client.fault:
+            self.receiver = f"stock: the fast receiver failed: {client.fault}"
+            _log.warning("messages are received by %s", self.receiver)
+
+    def _may_have_more(self) -> bool:
+        client = self._client
+        return client is not None and (not isinstance(client, FastClient) or client.more)
+
     def _prepare(self, client: paho.Client, number: int) -> None:
+        def on_batch(messages: list[Raw], size: int) -> None:
+            self.take_in(number, messages, size)
+
         def on_message(_client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
-            # paho keeps the topic's bytes as a private name; its public one is text, and raises on what is none.
-            topic, payload = message._topic, bytes(message.payload)
-            header = message.qos << 1 | message.retain
-            self.take_in(number, [(topic, message.mid, header, payload)], len(topic) + len(payload))
+            raw = raw_of(message)
+            if message.qos and not message.mid:  # forbidden by MQTT 2.2.1, and no acknowledgement could name it
+                self._lost(f"the broker at {self.spoken} sent a message without its packet number")
+            else:
+                self.take_in(number, [raw], len(raw[0]) + len(raw[3]))
 
         def on_subscribe(_client: paho.Client, _userdata: Any, mid: int, reasons: list[Any], _properties: Any) -> None:
             refused = [
@@ -394,7 +446,10 @@ class Subscriber(_Link):
 
         client.on_message = on_message
         client.on_subscribe = on_subscribe
+        if isinstance(client, FastClient):
+            client.on_batch = on_batch
         self._asked.clear()
+        self._owed, self._heard = 0, 0.0
 
     def _connected(self) -> None:
         self._unsubscribe()
@@ -507,6 +562,21 @@ class Publisher(_Link):
 
 def _options(wanted: Filter) -> SubscribeOptions:
     return SubscribeOptions(qos=wanted.qos, retainHandling=wanted.retain_handling)
+
+
+def _acknowledge(client: paho.Client, messages: Sequence[Raw]) -> MQTTErrorCode:
+    if isinstance(client, FastClient):
+        return client.acknowledge(messages)
+    for _topic, mid, header, _payload in messages:
+        code = client.ack(mid, header >> 1 & 3)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return code
+    return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def _alert(error: ssl.SSLError) -> str:
+    """What TLS says was wrong, without OpenSSL's numbers and file names."""
+    return (error.reason or str(error)).lower().replace("_", " ")
 
 
 def _size(messages: Sequence[Raw]) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.mqtt import Address, Batch, Filter, Publisher, Raw, Subscriber, parse_address
+from ingest.mqtt import Address, Filter, Publisher, Raw, Subscriber, parse_address
 from sensors.errors import BrokerError
 
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 12, 14
@@ -214,7 +214,7 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3(broker, subscriber, answer):
     assert last[7] & 0x02 == 0  # clean session off
     broker.deliver("noctule/town/a/power", b"x", 5, v5=False)
     until(lambda: bool(subscriber.inbox), lambda: subscriber.receive(0.01, 100))
-    assert subscriber.pop(100) == Batch(subscriber.connection, [(b"noctule/town/a/power", 5, 2, b"x")], 21)
+    assert taken(subscriber) == (subscriber.connection, [(b"noctule/town/a/power", 5, 0x32, b"x")])
 
 
 def test_a_broker_that_only_hung_up_is_spoken_to_in_5_again(broker, subscriber):

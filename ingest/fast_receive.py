@@ -1,0 +1,388 @@
+"""Receiving at a fiftieth of the cost: paho's client, with runs of PUBLISH frames taken straight out of a large buffer.
+
+paho reads a message with five system calls and about 190 Python calls (`benchmarks/ingest/receive.py`). Here one
+`recv` fetches up to 256 KiB, complete PUBLISH frames of QoS 0 and 1 at its front are cut out in one loop, and the
+acknowledgements of a batch leave in one `send`. Everything else stays paho's: connecting, subscribing, keep-alive,
+QoS 2, property blocks that are long or new, whatever is large and not complete, and whatever is wrong. So a frame that
+this file does not take is judged by paho's parser, and both give the same messages in the same order; a test holds
+them to that with random streams.
+
+The frames are those of MQTT 5 and 3.1.1, clause 3.3; the length is that of clause 2.1.4 (2.2.3 in 3.1.1).
+"""
+
+from __future__ import annotations
+
+import itertools
+import select
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import paho.mqtt.client as paho
+from paho.mqtt import __version__ as version
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+# A message as it came: the topic's bytes (UTF-8, if the sender kept to MQTT 1.5.4), its packet number (0 for QoS 0),
+# its header byte (retained, so of unknown age: header & 1; quality of service: header >> 1 & 3) and the payload.
+Raw = tuple[bytes, int, int, bytes]
+
+PAHO = "2.2"  # whose private names these are; _create_socket_connection and _topic are for comparing with stock paho
+PRIVATE = ("_create_socket", "_create_socket_connection", "_in_packet", "_last_bytes_received", "_last_msg_out")
+
+_AT_ONCE = 1 << 18  # bytes asked of the socket; more gains nothing, a broker's own buffer is seldom larger
+_HELD = 1 << 14  # bytes of an incomplete frame that are worth waiting for; a larger one paho collects in pieces
+_UNSENT = 1 << 20  # bytes that the broker may leave untaken before we stop reading from it; 262,144 acknowledgements
+_BLOCKS_KNOWN = 1024  # property blocks; a city's devices send a handful of different ones
+_HOUSEKEEPING_S = 0.25  # how often keep-alive is looked at
+_PUBACK = [struct.pack("!BBH", 0x40, 2, number) for number in range(1 << 16)]
+_PUBCOMP = b"\x70\x02"
+_SELF_TEST_S = 5.0
+
+
+class BufferedSocket:
+    """A connected socket, plain or TLS, that reads much at once and never blocks nor refuses what is to be sent."""
+
+    def __init__(self, connected: Any) -> None:
+        self.buffer = b""
+        self.position = 0
+        self.full = False  # whether the last read brought all that was asked for, so that there may be more
+        self.unsent = bytearray()
+        self._socket = connected
+        self._pending: Callable[[], int] = getattr(connected, "pending", lambda: 0)
+
+    def fill(self) -> bool:
+        """Read what is there, up to 256 KiB, behind what is left; False when the other side has closed."""
+        try:
+            data = self._socket.recv(_AT_ONCE)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self.full = False
+            return True
+        self.full = len(data) == _AT_ONCE
+        self.buffer = self.buffer[self.position :] + data if self.position < len(self.buffer) else data
+        self.position = 0
+        return bool(data)
+
+    def waiting(self) -> bool:
+        """Whether bytes wait where `select` does not see them: decrypted, and not read yet."""
+        return self._pending() > 0
+
+    def pending(self) -> int:
+        """How many bytes are read and not taken; paho asks sockets of TLS the same."""
+        return len(self.buffer) - self.position
+
+    def recv(self, size: int) -> bytes:
+        """Take bytes out of the buffer, for paho; only `fill` reads from the socket."""
+        start = self.position
+        data = self.buffer[start : start + size]
+        if not data:
+            raise BlockingIOError
+        self.position = start + len(data)
+        return data
+
+    def send(self, data: bytes | bytearray) -> int:
+        """Send what the socket takes and keep the rest for `flush`, so that packets of two senders never mix."""
+        self.unsent += data
+        self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        with suppress(BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            while self.unsent:
+                del self.unsent[: self._socket.send(self.unsent)]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """The descriptor, for `select`; -1 when closed."""
+        return int(self._socket.fileno())
+
+    def setblocking(self, flag: bool) -> None:
+        """As for every socket."""
+        self._socket.setblocking(flag)
+
+
+class FastClient(paho.Client):
+    """A paho client that hands over messages in batches.
+
+    on_batch : is given the messages of QoS 0 and 1 that came together, and the bytes of their frames; those that paho
+        parses itself come by `on_message`, in order with the others
+    trouble : what the socket said when the connection ended, if it said anything
+    fault : what went wrong in this file, where it should not have; then a stock client must go on
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.on_batch: Callable[[list[Raw], int], None] = lambda _messages, _size: None
+        self.trouble: OSError | None = None
+        self.fault = ""
+        self._buffered: BufferedSocket | None = None
+        self._known_blocks: set[bytes] = set()
+        self._housekeeping_at = 0.0
+
+    @property
+    def more(self) -> bool:
+        """Whether there may be more to read at once."""
+        return self._buffered is not None and (self._buffered.full or self._buffered.waiting())
+
+    def loop(self, timeout: float = 1.0) -> MQTTErrorCode:
+        """One turn, like paho's: wait up to `timeout` seconds, read and send what can be, see to keep-alive."""
+        buffered = self._connected_socket()
+        if buffered is None:
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        waiting = buffered.waiting()
+        # A broker that takes no acknowledgements gets no further messages taken: neither side's memory may grow.
+        reading = [buffered] if len(buffered.unsent) < _UNSENT else []
+        writing = [buffered] if buffered.unsent else []
+        try:
+            readable, writable, _ = select.select(reading, writing, [], 0.0 if waiting else timeout)
+            if writable:
+                buffered.flush()
+            if readable or (waiting and reading):
+                if not buffered.fill():
+                    return MQTTErrorCode.MQTT_ERR_CONN_LOST
+                self._last_bytes_received = time.monotonic()
+        except (OSError, ValueError) as error:  # ValueError: closed under our hands, its descriptor is -1
+            self.trouble = error if isinstance(error, OSError) else None
+            return MQTTErrorCode.MQTT_ERR_CONN_LOST
+        if buffered.pending():
+            code = self._drain(buffered)
+            if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return code
+            if self.want_write():  # what a callback wanted said
+                self.loop_write()
+        now = time.monotonic()
+        if now < self._housekeeping_at:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._housekeeping_at = now + _HOUSEKEEPING_S
+        return self.loop_misc()
+
+    def acknowledge(self, messages: Sequence[Raw]) -> MQTTErrorCode:
+        """Send the acknowledgements of messages, in order, in one write."""
+        buffered = self._connected_socket()
+        if buffered is None:
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        try:
+            buffered.send(
+                b"".join([_PUBACK[mid] if header & 2 else _rarer(mid, header) for _, mid, header, _ in messages])
+            )
+        except OSError as error:
+            self.trouble = error
+            return MQTTErrorCode.MQTT_ERR_CONN_LOST
+        self._last_msg_out = time.monotonic()
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _create_socket(self) -> BufferedSocket:
+        plain: Any = super()._create_socket()
+        with suppress(OSError):  # a socket pair has no such option
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or acknowledgements wait 40 ms for company
+        self._buffered = BufferedSocket(plain)
+        return self._buffered
+
+    def _connected_socket(self) -> BufferedSocket | None:
+        """Our socket, unless paho has closed it."""
+        connected: object = self.socket()
+        return self._buffered if connected is self._buffered else None
+
+    def _drain(self, buffered: BufferedSocket) -> MQTTErrorCode:
+        """Take all whole packets out of the buffer: ours here, the others by paho, in order."""
+        while buffered.pending():
+            if self._in_packet["command"] == 0:
+                try:
+                    incomplete = self._take_publishes(buffered)
+                except Exception as error:
+                    self.fault = f"{type(error).__name__}: {error}"
+                    raise
+                if incomplete:
+                    break
+            left = buffered.pending()
+            if left:
+                code = self.loop_read()
+                if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                    return code
+                if self._connected_socket() is not buffered:
+                    return MQTTErrorCode.MQTT_ERR_CONN_LOST
+                if buffered.pending() == left:
+                    break
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _take_publishes(self, buffered: BufferedSocket) -> bool:
+        """Cut complete PUBLISH frames off the front; whether what is left is one that is worth waiting for.
+
+        Stops at whatever is not a plain, right, complete frame; what that is, is for paho to say.
+        """
+        buffer, start = buffered.buffer, buffered.position
+        end = len(buffer)
+        version5 = self.protocol == MQTTProtocolVersion.MQTTv5
+        blocks = self._known_blocks
+        incomplete = False
+        messages: list[Raw] = []
+        at = start
+        while end - at > 4:  # no right PUBLISH is shorter than 5 bytes
+            header = buffer[at]
+            if header & 0xF4 != 0x30:  # PUBLISH, QoS 0 or 1
+                break
+            length = buffer[at + 1]
+            if length < 128:
+                body = at + 2
+            else:
+                length += (buffer[at + 2] << 7) - 128
+                body = at + 3
+                if length > 16_383:
+                    length += (buffer[at + 3] << 14) - (1 << 14)
+                    body = at + 4
+                    if length > 2_097_151:
+                        break
+            after = body + length
+            if after > end:
+                incomplete = length < _HELD
+                break
+            topic_end = body + 2 + (buffer[body] << 8) + buffer[body + 1]
+            content = topic_end + (header & 2)  # QoS 1 has a number of two bytes
+            if topic_end == body + 2 or content + version5 > after:  # no topic, or fields that do not fit
+                break
+            number = 0
+            if header & 2:
+                number = (buffer[topic_end] << 8) + buffer[topic_end + 1]
+                if not number:
+                    break
+            if version5:
+                properties = buffer[content]
+                if properties:
+                    block = buffer[content : content + 1 + properties]
+                    if block not in blocks and not self._right_block(block, after - content):
+                        break
+                    content += properties
+                content += 1
+            messages.append((buffer[body + 2 : topic_end], number, header, buffer[content:after]))
+            at = after
+        if messages:
+            buffered.position = at
+            self.on_batch(messages, at - start)
+        return incomplete
+
+    def _right_block(self, block: bytes, room: int) -> bool:
+        """Whether paho takes a property block as it stands, within what is left of its frame; remembered if so."""
+        if len(block) > room or block[0] > 127:
+            return False
+        try:
+            Properties(PacketTypes.PUBLISH).unpack(block)  # type: ignore[no-untyped-call]  # paho has no types here
+        except Exception:  # it raises many kinds; which one is between paho's parser and the broker
+            return False
+        if len(self._known_blocks) >= _BLOCKS_KNOWN:
+            self._known_blocks.clear()
+        self._known_blocks.add(block)
+        return True
+
+
+def raw_of(message: paho.MQTTMessage) -> Raw:
+    """A message that paho parsed, as our own parser would have given it."""
+    header = 0x30 | message.dup << 3 | message.qos << 1 | message.retain
+    # The topic's bytes are a private name; the public one is text, and raises on what is none.
+    return message._topic, message.mid, header, bytes(message.payload)
+
+
+def _rarer(mid: int, header: int) -> bytes:
+    """The acknowledgement of a message that is not of QoS 1: none, or a PUBCOMP."""
+    return _PUBCOMP + mid.to_bytes(2, "big") if header & 4 else b""
+
+
+def _refusal() -> str:
+    """Why this file may not be used with the paho that is installed; empty if it may."""
+    if not version.startswith(PAHO + "."):
+        return f"paho-mqtt is {version}, the fast receiver knows {PAHO}"
+    try:
+        stock: Any = paho.Client(CallbackAPIVersion.VERSION2)
+        missing = [name for name in PRIVATE if not hasattr(stock, name)]
+        if missing:
+            return f"paho-mqtt {version} has no {', '.join(missing)}"
+        for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
+            stream = _known_frames(protocol == MQTTProtocolVersion.MQTTv5)
+            if exchange(FastClient, stream, protocol) != exchange(paho.Client, stream, protocol):
+                return f"the fast receiver and paho-mqtt {version} read known frames differently"
+    except Exception as error:  # whatever it is, stock paho can still receive
+        return f"the fast receiver failed its self-test: {type(error).__name__}: {error}"
+    return ""
+
+
+class Exchange(NamedTuple):
+    """What a client made of a stream: its messages, what it sent after CONNECT, and whether it stayed connected."""
+
+    messages: list[Raw]
+    sent: bytes
+    alive: bool
+
+
+def exchange(kind: type[paho.Client], chunks: Sequence[bytes], protocol: MQTTProtocolVersion) -> Exchange:
+    """Let a client read chunks of a broker's stream from a socket pair, acknowledging all after each chunk."""
+    ours, theirs = socket.socketpair()
+    messages: list[Raw] = []
+    sent = bytearray()
+    client: Any = kind(CallbackAPIVersion.VERSION2, client_id="self-test", protocol=protocol, manual_ack=True)
+    client.on_message = lambda _client, _userdata, message: messages.append(raw_of(message))
+    client.on_batch = lambda batch, _size: messages.extend(batch)
+    client._create_socket_connection = lambda: ours
+    deadline = time.monotonic() + _SELF_TEST_S
+    with theirs, ours:
+        theirs.setblocking(False)
+        client.connect("127.0.0.1", 1, 60)
+        theirs.recv(_AT_ONCE)
+        done, alive = 0, True
+        for chunk in (b"\x20\x03\0\0\0" if protocol == MQTTProtocolVersion.MQTTv5 else b"\x20\x02\0\0", *chunks):
+            theirs.sendall(chunk)
+            while alive and select.select([ours], [], [], 0)[0] and time.monotonic() < deadline:
+                try:
+                    alive = client.loop(0.0) == MQTTErrorCode.MQTT_ERR_SUCCESS
+                except Exception:  # paho raises many kinds on a broken packet; whoever owns the client drops it then
+                    alive = False
+            if not alive:
+                break
+            if isinstance(client, FastClient):
+                client.acknowledge(messages[done:])
+            else:
+                for _topic, mid, header, _payload in messages[done:]:
+                    client.ack(mid, header >> 1 & 3)
+            done = len(messages)
+            with suppress(BlockingIOError):
+                while data := theirs.recv(_AT_ONCE):
+                    sent += data
+    return Exchange(messages, bytes(sent), alive)
+
+
+def _known_frames(version5: bool) -> list[bytes]:
+    """A stream of frames that tells a wrong parser from a right one, in awkward chunks."""
+
+    def frame(header: int, topic: bytes, number: int, properties: bytes, payload: bytes) -> bytes:
+        body = struct.pack("!H", len(topic)) + topic + (struct.pack("!H", number) if header & 6 else b"")
+        body += bytes([len(properties)]) + properties + payload if version5 else payload
+        size, length = bytearray(), len(body)
+        while length > 127:
+            size.append(length & 127 | 128)
+            length >>= 7
+        return bytes([header]) + bytes(size) + bytes([length]) + body
+
+    whole = b"".join(
+        [
+            frame(0x32, b"noctule/town/a/power", 1, b"", b"[]"),
+            frame(0x30, b"t", 0, b"", b""),
+            frame(0x3B, b"noctule/town/b/power", 65_535, b"\x01\x01", bytes(200)),
+            b"\xd0\x00",
+            frame(0x33, "stra\u00dfe".encode(), 256, b"\x26\0\x01k\0\x01v", bytes(17_000)),
+            frame(0x34, b"noctule/town/c/power", 7, b"", b"twice"),
+            frame(0x32, b"\xff\xfe", 9, b"", b"no text"),
+            b"\x62\x02\x00\x07",
+        ]
+    )
+    cuts = [0, 1, 30, 31, 33, 300, 9_000, 17_400, len(whole)]
+    return [whole[start:stop] for start, stop in itertools.pairwise(cuts)]
+
+
+REFUSAL = _refusal()
