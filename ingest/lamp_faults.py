@@ -127,20 +127,24 @@ class _Fleet:
     def of(cls, sites: pd.DataFrame, lamps: pd.DataFrame) -> _Fleet:
         """Controllers are the devices with a site of a lamp quantity."""
         rows = sites[sites["quantity"].isin(LAMP_QUANTITIES)].sort_values(["device", "site"])
-        row_of = {lamp: row for row, lamp in enumerate(lamps["lamp"].astype(str))}
-        cabinet, circuit = lamps["cabinet"].to_numpy(object), lamps["circuit"].to_numpy(object)
+        row_of = {str(lamp): row for row, lamp in enumerate(lamps["lamp"].tolist())}
+        cabinet, circuit = lamps["cabinet"].tolist(), lamps["circuit"].tolist()
         watts = lamps["watts"].to_numpy(np.float64)
-        devices, named, numbers, places, load = [], [], [], [], []
-        for device, part in rows.groupby("device", sort=True)[["site", "lamps"]]:
-            ids = tuple(dict.fromkeys(lamp for text in part["lamps"] for lamp in str(text).split(";") if lamp))
-            known = [row_of[lamp] for lamp in ids if lamp in row_of]
-            devices.append(device)
-            named.append(ids)
-            numbers.append(tuple(int(site) for site in part["site"]))
-            places.append((str(cabinet[known[0]]), str(circuit[known[0]])) if known else ("", ""))
-            load.append(float(watts[known].sum()) if known else np.nan)
-        where = np.array(places, object).reshape(-1, 2)
-        return cls(np.array(devices, object), named, numbers, where[:, 0], where[:, 1], np.array(load, np.float64))
+        numbers: dict[str, list[int]] = {}
+        ids: dict[str, dict[str, None]] = {}
+        columns = rows["device"].tolist(), rows["site"].tolist(), rows["lamps"].tolist()
+        for device, site, text in zip(*columns, strict=True):
+            numbers.setdefault(device, []).append(int(site))
+            ids.setdefault(device, {}).update(dict.fromkeys(lamp for lamp in str(text).split(";") if lamp))
+        known = [[row_of[lamp] for lamp in found if lamp in row_of] for found in ids.values()]
+        return cls(
+            np.array(list(numbers), object),
+            [tuple(found) for found in ids.values()],
+            [tuple(found) for found in numbers.values()],
+            np.array([str(cabinet[found[0]]) if found else "" for found in known], object),
+            np.array([str(circuit[found[0]]) if found else "" for found in known], object),
+            np.array([watts[found].sum() if found else np.nan for found in known], np.float64),
+        )
 
     def rows_of_sites(self) -> npt.NDArray[np.int32]:
         """Site number -> row of its device, -1 for sites that are no lamp's."""
@@ -207,26 +211,25 @@ class _Night:
         """Reports by device and time, the rhythm of each device, and the sun."""
         row = fleet.rows_of_sites()
         site = records["site"]
-        rows = np.where(site < len(row), row[np.minimum(site, len(row) - 1)], -1)
-        kept = np.flatnonzero((rows >= 0) & usable(records["flags"]))
-        time = records["time"][kept].astype(np.int64)
-        kept, time = kept[time <= until], time[time <= until]
-        if len(time) and bool(np.any(np.diff(time) < 0)):
+        rows = np.where(site < len(row), row[np.minimum(site, len(row) - 1)], np.int32(-1))
+        time = records["time"].astype(np.int64)
+        kept = (rows >= 0) & usable(records["flags"]) & (time <= until)
+        # Copied in the order in which they lie before anything is sorted: a structured array is slow to jump about in.
+        device, time = rows[kept], time[kept]
+        quantity, value = records["quantity"][kept], records["value"][kept]
+        if len(time) and bool(np.any(time[1:] < time[:-1])):
             by_time = np.argsort(time, kind="stable")
-            kept, time = kept[by_time], time[by_time]
-        device = rows[kept]
+            device, time, quantity, value = device[by_time], time[by_time], quantity[by_time], value[by_time]
         # numpy sorts 16-bit numbers by radix, ten times as fast as wider ones.
-        small = device.astype(np.uint16) if len(fleet.device) <= 0xFFFF else device
-        order = np.argsort(small, kind="stable")
-        device, time, kept = device[order].astype(np.int64), time[order], kept[order]
-        quantity, value = records["quantity"][kept], records["value"][kept].astype(np.float64)
+        order = np.argsort(device.astype(np.uint16) if len(fleet.device) <= 0xFFFF else device, kind="stable")
+        device, time, quantity, value = device[order], time[order], quantity[order], value[order]
         series = {}
         for name in LAMP_QUANTITIES:
             mine = quantity == QUANTITIES[name].code
-            series[name] = _Series(device[mine], time[mine], value[mine])
+            series[name] = _Series(device[mine].astype(np.int64), time[mine], value[mine].astype(np.float64))
         first = np.ones(len(time), bool)
         first[1:] = (device[1:] != device[:-1]) | (np.diff(time) > _SAME_REPORT_MS)
-        reports = _Series(device[first], time[first], np.zeros(int(first.sum())))
+        reports = _Series(device[first].astype(np.int64), time[first], np.zeros(int(first.sum())))
         beats = _rhythm(reports, len(fleet.device))
         # The other cabinets are the witnesses of one; where there is no other, whatever else is heard.
         alone = len(set(fleet.cabinet)) < 2
@@ -775,7 +778,7 @@ def _dead_air(heard: Ints, rate: float, until: int) -> tuple[Ints, Ints]:
     """
     if not len(heard):
         return np.array([0, until]), np.array([0, 0])
-    moments = np.append(np.unique(heard), until)
+    moments = np.append(np.sort(heard), until)
     apart = np.diff(moments)
     quiet = apart > max(OUTAGE_WITHIN * _MINUTE_MS, _EXPECTED_REPORTS / rate)
     begin, end = moments[:-1][quiet], moments[1:][quiet]
