@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sensors.dialects.parsing import number, parse_json, shown
-from sensors.dialects.table import MAX_RECORDS, Dialect, Outcome, Source, measured
+from sensors.dialects.table import COUNTED, MAX_RECORDS, Dialect, Outcome, Source, measured
 from sensors.dialects.times import between, instant, interval
+from sensors.dialects.units import factor
 from sensors.errors import DecodeError
 from sensors.wire import Rejection
 
@@ -51,23 +52,10 @@ _TAKEN = {
     },
     "ItemFlowObserved": {"intensity": "people_flow"},
 }
-_FLOWS = {"people_flow", "people_in", "people_out"}
 _TWO_HOURS_S = 7200.0
 _PEOPLE = {"people", "person", "pedestrian", "pedestrians"}
 _LAMP_OK = {"ok": 1.0, "defectivelamp": 0.0, "brokenlantern": 0.0}
 _POWERED = {"off": 0.0, "on": 1.0}
-
-# UN/CEFACT recommendation 20 codes, and the spellings seen in their place -> factor to our unit.
-_LEVELS = {"2N": 1.0, "DB": 1.0, "DBA": 1.0, "DB(A)": 1.0}
-_COUNTS = {"C62": 1.0, "IE": 1.0, "COUNT": 1.0, "1": 1.0}
-_SHARES = {"C62": 1.0, "1": 1.0, "P1": 0.01, "%": 0.01}
-_UNITS: dict[str, dict[str, float]] = {
-    "dimming": _SHARES,
-    "power": {"WTT": 1.0, "W": 1.0, "KWT": 1000.0, "KW": 1000.0},
-    "supply_voltage": {"VLT": 1.0, "V": 1.0},
-    **dict.fromkeys(("sound_laeq", "sound_lamax", "sound_lamin", "sound_la10", "sound_la50", "sound_la90"), _LEVELS),
-    **dict.fromkeys(_FLOWS, _COUNTS),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +196,7 @@ def _observed(kind: str, attributes: dict[str, Attribute]) -> Iterator[Found | s
         except DecodeError as error:
             yield f"{name}: {error}"
             continue
-        if quantity in _FLOWS and not duration_s:
+        if quantity in COUNTED and not duration_s:
             yield f"{name}: a count needs its interval; dateObservedFrom and dateObservedTo are not both there"
             continue
         yield quantity, time_ms, value, duration_s
@@ -317,10 +305,7 @@ def _number(name: str, attribute: Attribute, quantity: str) -> float:
         raise DecodeError(f"{shown(attribute.value)} is not a number")
     if not attribute.unit:
         return value
-    factor = _UNITS[quantity].get(attribute.unit.upper())
-    if factor is None:
-        raise DecodeError(f"unitCode {shown(attribute.unit)} is not one of {', '.join(_UNITS[quantity])}")
-    return value * factor
+    return value * factor(quantity, attribute.unit)
 
 
 def _attribute(given: Any) -> Attribute:

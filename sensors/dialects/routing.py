@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sensors.city import DialectRule
-from sensors.dialects import fiware, senml_packs
+from sensors.dialects import fiware, iot_agent, senml_packs, sensorthings
 from sensors.dialects.parsing import json_or_none, shown
 from sensors.dialects.table import Dialect, Outcome, Source, device_name
 from sensors.errors import DecodeError
@@ -20,7 +20,13 @@ from sensors.quantities import quantity_named
 from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, Rejection, parse_topic
 
 # One line a dialect; the first that recognises a content reads it, so the stricter ones stand first.
-DIALECTS: tuple[Dialect, ...] = (senml_packs.DIALECT, fiware.DIALECT)
+DIALECTS: tuple[Dialect, ...] = (
+    senml_packs.DIALECT,
+    fiware.DIALECT,
+    iot_agent.JSON,
+    iot_agent.ULTRALIGHT,
+    sensorthings.DIALECT,
+)
 
 # Topic levels that say what a message is and not who sent it.
 _GENERIC = re.compile(
@@ -109,11 +115,11 @@ def _by_rule(
     if rule.dialect:
         dialect = next((dialect for dialect in table if dialect.name == rule.dialect), None)
     else:
-        dialect = _recognised(table, value, payload)
+        dialect = _spoken_at(topic, table) or _recognised(table, value, payload)
     if dialect is None:
-        return [Rejection(f"the rule for '{rule.topic}' finds none of {_names(table)} in the message")]
+        return [Rejection(f"the rule for {_without_key(rule.topic)} finds none of {_names(table)} in the message")]
     device = rule.device or _level(topic, rule.device_level, rule)
-    if not device and any(matches(wanted, topic) for wanted in dialect.filters):
+    if not device and dialect is _spoken_at(topic, table):
         device = _level(topic, dialect.device_level, rule)
     if not device and not rule.devices and not rule.datastreams:
         device = _named_by(topic)[0]
@@ -143,6 +149,11 @@ def _read(dialect: Dialect, source: Source, payload: bytes, received_ms: int) ->
         return [Rejection(str(error))]
 
 
+def _spoken_at(topic: str, table: Sequence[Dialect]) -> Dialect | None:
+    """The dialect whose own topics these are, or None."""
+    return next((dialect for dialect in table if any(matches(wanted, topic) for wanted in dialect.filters)), None)
+
+
 def _recognised(table: Sequence[Dialect], value: object, payload: bytes) -> Dialect | None:
     return next((dialect for dialect in table if dialect.recognise(value, payload)), None)
 
@@ -170,8 +181,19 @@ def _named_by(topic: str) -> tuple[str, str]:
 
 def _tried(topic: str, table: Sequence[Dialect], root: str) -> str:
     return (
-        f"no dialect knows the topic {shown(topic)} or its content; tried {_names(table)} and our topics "
+        f"no dialect knows the topic {_without_key(topic)} or its content; tried {_names(table)} and our topics "
         f"'{root}/CITY/DEVICE/QUANTITY'; [[dialects]] in city.toml can name one (docs/dialects.md)"
+    )
+
+
+def _without_key(topic: str) -> str:
+    """A topic as a reason may quote it: topics of IoT Agents begin with '/' and hold a secret, in one place or other."""
+    return (
+        f"'/{topic.split('/')[1]}/…'"
+        if topic.startswith(("/json/", "/ul/"))
+        else "'/…'"
+        if topic[:1] == "/"
+        else shown(topic)
     )
 
 

@@ -11,6 +11,9 @@ from sensors.reading import NO_SEQ
 from sensors.wire import Measurement, Rejection
 
 Outcome = list[Measurement | Rejection]
+COUNTED = frozenset(
+    ("people_flow", "people_in", "people_out")
+)  # mean nothing without the interval they were counted in
 MAX_RECORDS = 5_000  # of one message, as in a SenML pack: it is a message of devices, not an archive
 
 
