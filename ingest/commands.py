@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("ingest")(ingest)
     app.command("broker")(broker)
     app.command("broker-acl")(broker_acl)
+    app.command("doctor")(doctor)
     app.command("health")(health)
     app.command("decode")(decode)
     app.add_typer(survey_app, name="survey")
@@ -68,6 +69,36 @@ def broker(
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # it never comes back to Python, which would wait for that
     serve_embedded(port)
+
+
+def doctor(
+    context: typer.Context,
+    city: Annotated[Path | None, typer.Argument(metavar="[CITY]", help="The city folder.")] = None,
+    broker: Annotated[str, typer.Option(metavar="URL", help="mqtt:// or mqtts://, instead of city.toml's.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Would readings be lost? Publishes to itself through the broker, and looks at this machine; half a minute.
+
+    Exit code 1 if something loses data. Each finding comes with the line of configuration that mends it.
+
+    Example: noctule doctor helsinki --broker mqtts://broker.example:8883
+    """
+    import json
+
+    if city is None and not broker:
+        raise typer.BadParameter("name a city folder, or a broker with --broker", param_hint="CITY")
+    from ingest.doctor import examine
+    from ingest.finding import Severity
+    from sensors.city import City
+
+    opened = None if city is None else City.open(city)
+    findings = examine(opened, broker, "" if city is None else _broker_password(context, city))
+    if as_json:
+        print(json.dumps([finding.to_dict() for finding in findings], ensure_ascii=False))
+    else:
+        print("\n".join(finding.text() for finding in findings))
+    if any(finding.severity is Severity.LOSES for finding in findings):
+        raise typer.Exit(1)
 
 
 def broker_acl(
@@ -150,6 +181,8 @@ def decode(
     topic: Annotated[str, typer.Option(help="The topic under which it came.")],
     received: Annotated[str, typer.Option(metavar="TIME", help="When it came, RFC 3339; now if left out.")] = "",
     root: Annotated[str, typer.Option(help="First level of our own topics.")] = "noctule",
+    city: Annotated[Path | None, typer.Option(help="A city folder: its rules and its site register hold.")] = None,
+    decoder: Annotated[str, typer.Option(metavar="NAME", help="How the bytes of a LoRaWAN frame are read.")] = "",
 ) -> None:
     """What becomes of a message: one JSON line a measurement or rejection; exit code 1 if all of it was refused.
 
@@ -159,7 +192,12 @@ def decode(
     import sys
 
     from ingest.decoding import outcomes, received_at
+    from sensors.city import City
+    from sensors.dialects import DECODERS
 
+    if decoder and decoder not in DECODERS:
+        raise typer.BadParameter(f"'{decoder}' is none of {', '.join(DECODERS)}", param_hint="--decoder")
+    opened = City.open(city) if city else None
     try:
         received_ms = received_at(received)
         payload = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
@@ -167,7 +205,7 @@ def decode(
         raise typer.BadParameter(str(error), param_hint="--received") from error
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
-    lines = outcomes(topic, payload, received_ms, root)
+    lines = outcomes(topic, payload, received_ms, root, city=opened, decoder=decoder)
     for line in lines:
         print(json.dumps(line, ensure_ascii=False))
     if all(line.get("rejected") for line in lines):

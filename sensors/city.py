@@ -273,6 +273,11 @@ def _problems(settings: CitySettings) -> list[str]:
         problems.append(f"release.minimum_people {settings.release.minimum_people} must be at least 10 (docs/map.md)")
     if settings.release.public_cell_m < 200:
         problems.append(f"release.public_cell_m {settings.release.public_cell_m:g} must be at least 200")
+    if settings.dialects:
+        from sensors.dialects.rules import rule_problems  # what few cities have should cost the others no import
+
+        for number, rule in enumerate(settings.dialects, 1):
+            problems += [f"dialects[{number}] {problem}" for problem in rule_problems(rule)]
     return problems
 
 

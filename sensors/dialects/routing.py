@@ -28,6 +28,9 @@ DIALECTS: tuple[Dialect, ...] = (
     sensorthings.DIALECT,
 )
 
+# How the bytes of a LoRaWAN frame can be read: the names that a rule's `decoder` may have.
+DECODERS: tuple[str, ...] = ()
+
 # Topic levels that say what a message is and not who sent it.
 _GENERIC = re.compile(
     r"attr(ibute)?s|data|devices?|events?|json|measurements?|messages?|ngsi(-ld|v2)?|observations|readings?|senml|sensors?|"
@@ -77,17 +80,14 @@ def decode(
     for dialect in table:
         if any(matches(wanted, topic) for wanted in dialect.filters):
             return _read(dialect, Source(topic, _level(topic, dialect.device_level)), payload, received_ms)
-    # Below our root the access list gives each device its own branch, so a level further down names nobody.
-    found = None if topic.split("/")[0] == root else _recognised(table, value, payload)
+    # Below our root the access list gives each device its own branch, so a level further down names nobody; in a topic
+    # that begins with '/' any level may be the secret of an IoT Agent.
+    guess = not topic.startswith((f"{root}/", "/"))
+    found = _recognised(table, value, payload) if guess else None
     if found is None:
         return [Rejection(_tried(topic, table, root))]
     device, quantity = _named_by(topic)
     return _read(found, Source(topic, device, quantity=quantity), payload, received_ms)
-
-
-def dialect_named(name: str) -> Dialect | None:
-    """The dialect that city.toml calls so, or None."""
-    return next((dialect for dialect in DIALECTS if dialect.name == name), None)
 
 
 def matches(topic_filter: str, topic: str) -> bool:
@@ -187,14 +187,8 @@ def _tried(topic: str, table: Sequence[Dialect], root: str) -> str:
 
 
 def _without_key(topic: str) -> str:
-    """A topic as a reason may quote it: topics of IoT Agents begin with '/' and hold a secret, in one place or other."""
-    return (
-        f"'/{topic.split('/')[1]}/…'"
-        if topic.startswith(("/json/", "/ul/"))
-        else "'/…'"
-        if topic[:1] == "/"
-        else shown(topic)
-    )
+    """A topic as a reason may quote it: those of IoT Agents begin with '/' and hold a secret somewhere."""
+    return shown("/…" if topic[:1] == "/" else topic)
 
 
 def _names(table: Sequence[Dialect]) -> str:

@@ -124,8 +124,8 @@ def _target(datastream: str, source: Source) -> tuple[str, str]:
     named = quantity_named(quantity)
     if not device or named is None:
         raise DecodeError(
-            f"nothing says what Datastream {shown(datastream or '?')} is; write it under datastreams of [[dialects]] in "
-            'city.toml as "ID" = "DEVICE/QUANTITY"'
+            f"nothing says what Datastream {shown(datastream or '?')} is; write it in city.toml, under datastreams of "
+            '[[dialects]], as "ID" = "DEVICE/QUANTITY"'
         )
     return device, named.name
 

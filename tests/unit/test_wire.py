@@ -104,7 +104,7 @@ def test_a_mismatch_refuses_only_that_record():
         (b'[{"v":1,"t":1e18}]', "calendar"),
         (b'[{"v":1,"secret_":2}]', "must be understood"),
         (b"\xff\xfe\x00", "neither JSON nor CBOR"),
-        (b"[" * 5000, "JSON"),
+        (b"[" * 5000, "JSON|nested"),
         (b" " * 300_000, "at most 262144"),
     ],
 )
