@@ -1,78 +1,62 @@
 """Which readings to trust: reason bits from a reading and those that came before it.
 
-Range (QARTOD gross range, sensing.md D): the limits of `sensors.quantities`. Clock: more than two minutes ahead of
-receipt cannot be true, and neither can a year behind (a device that lost its clock says 1970, 2000 or its year of
-manufacture); more than a day late is the class *late*, and good. Repeat (QARTOD flat line): a run of equal values that
-is too long to be measured. Only range and clock fail a reading; a run is *suspect* and stays in.
+Three kinds of rule, in this order: what a reading says about itself (`limits`), what the values of one message say
+about each other (`messages`), what a series says about its next reading (`series`). Only physics fails a reading: an
+impossible value, an impossible time, values of one message that contradict each other. All else is *suspect* and stays
+in.
 
-Nothing looks ahead, so a series gets the same flags at once, one by one, or in any chunks; after a restart `learn`
-brings the state back from readings that are already flagged.
+Flags are a function of a reading and the earlier ones of its series: the same whether a series arrives at once,
+message by message or in any chunks, and after a restart through `state`, or `learn` from readings that are already
+flagged. What arrives after a later reading of its series is judged by itself and its message alone, and leaves no mark
+on the series: what it would have said is for `reflag` to see, which has the whole night in order before it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from contextlib import suppress
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from sensors.flags import FAIL, Flag
-from sensors.quantities import QUANTITIES
+from ingest import messages, series
+from ingest.limits import Flags, SiteFacts, own_flags
+from ingest.messages import Messages
+from ingest.series import SERIES, Batch, Series
+from sensors.flags import FAIL
 from sensors.reading import Records
 
-Flags = npt.NDArray[np.uint16]
-
-AHEAD = np.timedelta64(2, "m")
-LATE = np.timedelta64(24, "h")
-LOST = np.timedelta64(366, "D")
+STATE_VERSION = 2
+_SLICE = 65_536  # readings judged together: beyond it nothing is gained but memory lost
 
 
-class FlatLine(NamedTuple):
-    """When a run of equal values is suspect: both limits reached, values within the tolerance of the run's first."""
-
-    tolerance: float
-    seconds: float
-    readings: int
-    above: float  # values at or below it may rest for ever (an empty street, a lamp that is off)
+class _State(msgspec.Struct, frozen=True):
+    version: int
+    series: series.Kept
+    messages: messages.Kept
 
 
-# sensing.md D, flat line, 'suspect' column. A quiet quarter-hour meter needs more than two equal values: six, as for
-# counts. Equal is the same at a meter's resolution of 0.1 dB: within 0.1 dB either side a courtyard at night is flat
-# for hours (56 false suspects among 86,235 simulated readings, 3 with 0.05). Dimming and
-# lamp_ok rest by nature, illuminance rests at night, so they have no line here.
-FLAT_LINES = {
-    QUANTITIES["sound_laeq"].code: FlatLine(0.05, 600.0, 6, -np.inf),
-    QUANTITIES["power"].code: FlatLine(0.01, 6 * 3600.0, 6, 1.0),
-    QUANTITIES["people_flow"].code: FlatLine(0.0, 0.0, 6, 0.0),
-}
-
-_LOW = np.full(256, -np.inf)
-_HIGH = np.full(256, np.inf)
-for _quantity in QUANTITIES.values():
-    _LOW[_quantity.code], _HIGH[_quantity.code] = _quantity.low, _quantity.high
-
-
-class _Run(NamedTuple):
-    value: float  # the run's first value
-    start_ms: int
-    last_ms: int
-    readings: int
-
-
-@dataclass
 class Screen:
-    """Flags readings in the order in which they come; keeps one run for each site."""
+    """Flags readings in the order in which they come; remembers a row of numbers for each site.
 
-    _runs: dict[int, _Run] = field(default_factory=dict)
+    facts : what the register knows of the sites; without it nothing is compared with a lamp's rated power
+    """
+
+    def __init__(self, facts: SiteFacts | None = None) -> None:
+        self.facts = facts
+        self._series = Series()
+        self._messages = Messages()
 
     def flags(self, records: Records) -> Flags:
-        """Reason bits (u2, one a record) of the next records, in order; their own `flags` are not read."""
-        flags = _own_flags(records)
-        for index in np.flatnonzero(np.isin(records["quantity"], _FLAT_CODES) & (flags & int(FAIL) == 0)):
-            if self._repeats(records[index]):
-                flags[index] |= Flag.REPEAT
+        """Reason bits (u2, one a record) of the next records, in order; their own `flags` are not read.
+
+        Whole messages: a message's values are compared with each other, so it must not be split between two calls.
+        """
+        flags = np.empty(len(records), np.uint16)
+        begin = 0
+        while begin < len(records):
+            end = _slice_end(records, begin)
+            flags[begin:end] = self._slice(records[begin:end])
+            begin = end
         return flags
 
     def learn(self, records: Records) -> None:
@@ -80,41 +64,61 @@ class Screen:
         self.flags(records)
 
     def state(self) -> bytes:
-        """Everything that later flags depend on."""
-        return msgspec.msgpack.encode(self._runs)
+        """Everything that later flags depend on: 120 bytes a site with rules, 840 more for a counter."""
+        return msgspec.msgpack.encode(_State(STATE_VERSION, self._series.kept(), self._messages.kept()))
 
     @classmethod
-    def from_state(cls, state: bytes) -> Screen:
-        """A screen that goes on where `state` was taken."""
-        return cls(msgspec.msgpack.decode(state, type=dict[int, _Run]))
+    def from_state(cls, state: bytes, facts: SiteFacts | None = None) -> Screen:
+        """A screen that goes on where `state` was taken; one that knows nothing if `readable(state)` is false."""
+        screen = cls(facts)
+        decoded = _decoded(state)
+        if decoded is not None:
+            screen._series = Series.from_kept(decoded.series)
+            screen._messages = Messages.from_kept(decoded.messages)
+        return screen
 
-    def _repeats(self, record: np.void) -> bool:
-        """Extend the site's run by a usable reading; whether the run is now too long."""
-        rule = FLAT_LINES[int(record["quantity"])]
-        site, value = int(record["site"]), float(record["value"])
-        time_ms = int(record["time"].astype(np.int64))
-        run = self._runs.get(site)
-        if run is not None and time_ms <= run.last_ms:
-            return False  # out of order: says nothing about the run
-        if run is None or abs(value - run.value) > rule.tolerance or value <= rule.above:
-            self._runs[site] = _Run(value, time_ms, time_ms, 1)
-            return False
-        run = _Run(run.value, run.start_ms, time_ms, run.readings + 1)
-        self._runs[site] = run
-        return run.readings >= rule.readings and run.last_ms - run.start_ms >= rule.seconds * 1000
+    @staticmethod
+    def readable(state: bytes) -> bool:
+        """Whether this version understands a state; one that it does not must be learnt again."""
+        return _decoded(state) is not None
+
+    def _slice(self, records: Records) -> Flags:
+        quantity = records["quantity"].astype(np.intp)
+        value = records["value"].astype(np.float64)
+        time = records["time"].astype(np.int64)
+        site = records["site"].astype(np.int64)
+        duration_s = records["duration_s"].astype(np.float64)
+        delay = records["received"].astype(np.int64) - time
+        flags = own_flags(quantity, value, duration_s, delay, site, self.facts)
+        self._messages.add_flags(records, quantity, value, flags)
+        teaches = np.flatnonzero(SERIES[quantity] & ((flags & np.uint16(int(FAIL))) == 0))
+        if len(teaches):
+            if len(teaches) < len(records):
+                quantity, value, time = quantity[teaches], value[teaches], time[teaches]
+                site, duration_s = site[teaches], duration_s[teaches]
+            batch = Batch(
+                (site << 8) | quantity,
+                quantity,
+                time,
+                np.rint(value * 1000.0).astype(np.int64),
+                (duration_s * 1000.0).astype(np.int64),
+            )
+            flags[teaches] |= self._series.flags(batch)
+        return flags
 
 
-_FLAT_CODES = np.array(sorted(FLAT_LINES), np.uint8)
+def _slice_end(records: Records, begin: int) -> int:
+    """Where the next slice ends: where a message does."""
+    end = begin + _SLICE
+    if end >= len(records):
+        return len(records)
+    starts = np.flatnonzero(records["part"][end : end + _SLICE] == 0)
+    return end + int(starts[0]) if len(starts) else min(len(records), end + _SLICE)
 
 
-def _own_flags(records: Records) -> Flags:
-    """What a reading says about itself: range, clock, late."""
-    value, quantity = records["value"], records["quantity"]
-    outside = ~((value >= _LOW[quantity]) & (value <= _HIGH[quantity]))  # NaN is outside
-    delay = records["received"] - records["time"]
-    clock = (delay < -AHEAD) | (delay > LOST)
-    late = (delay > LATE) & ~clock
-    flags = np.zeros(len(records), np.uint16)
-    for failed, flag in ((outside, Flag.RANGE), (clock, Flag.CLOCK), (late, Flag.LATE)):
-        flags[failed] |= np.uint16(flag)
-    return flags
+def _decoded(state: bytes) -> _State | None:
+    with suppress(msgspec.DecodeError, ValueError):
+        decoded = msgspec.msgpack.decode(state, type=_State)
+        if decoded.version == STATE_VERSION:
+            return decoded
+    return None
