@@ -67,6 +67,7 @@ _GAP_BEATS = 1.6  # a gap between two reports is one when a report of the device
 _TOGETHER_BEATS = 1.2  # controllers that lose current together were each last heard within one interval of that
 _PEERS, _PEERS_AGREE = 4, 0.6  # controllers of a circuit that stand for a command, and their share at one level
 _SLOT_MS = 900_000
+_SLOTS_KEPT = 8 * 96  # eight nights; a report that is older says only when its sender was last heard
 _SAME_REPORT_MS = 60_000  # what a controller says within a minute is one report
 _MINUTE_MS = 60_000
 _HELD_MS = 3_600_000  # a level that was reported longer ago than this says nothing of now
@@ -92,6 +93,7 @@ class LampFault:
     confirmed: np.datetime64  # UTC ms: when there were reports enough to say so
     until: np.datetime64  # UTC ms: the first report that showed it no longer; NaT while it stands
     evidence: str  # a sentence for a person
+    lost: float  # share of the light that is missing, 0..1; NaN where nobody can say (a controller that is silent)
 
     @property
     def standing(self) -> bool:
@@ -256,6 +258,12 @@ class _Night:
         earlier = np.where(told, before, act_before)
         return level, np.abs(level - earlier) < _SAME_LEVEL
 
+    @property
+    def slots(self) -> tuple[int, tuple[int, int]]:
+        """Begin of the first slot of 15 minutes (ms), and the shape (n_devices, n_slots) of what is told by slot."""
+        first = max(int(self.reports.time.min()), self.until - (_SLOTS_KEPT - 1) * _SLOT_MS) // _SLOT_MS
+        return first * _SLOT_MS, (len(self.fleet.device), self.until // _SLOT_MS - first + 1)
+
     @cached_property
     def power_level(self) -> tuple[Floats, Bools]:
         """`level` at each report of power."""
@@ -288,7 +296,9 @@ class _Night:
             return int(np.iinfo(np.int64).max)
         return int(moments[index] - (passed[index] - wanted))
 
-    def fault(self, kind: str, row: int, since: int, confirmed: int, until: int | None, evidence: str) -> LampFault:
+    def fault(
+        self, kind: str, row: int, since: int, confirmed: int, until: int | None, evidence: str, lost: float = 0.0
+    ) -> LampFault:
         """A fault of one controller's lamps."""
         fleet = self.fleet
         return LampFault(
@@ -302,6 +312,7 @@ class _Night:
             _moment(confirmed),
             np.datetime64("NaT", "ms") if until is None else _moment(until),
             evidence,
+            lost,
         )
 
 
@@ -349,7 +360,7 @@ def _dead(night: _Night) -> Iterator[LampFault]:
         by_word.setdefault(run.device, []).append(run)
         count = run.last - run.first + 1
         evidence = f"its controller says that the lamp has failed ({count} report{'s' * (count > 1)})"
-        yield night.fault(DEAD, run.device, run.since, run.confirmed, run.until, evidence)
+        yield night.fault(DEAD, run.device, run.since, run.confirmed, run.until, evidence, lost=1.0)
     if not len(power.time):
         return
     level, _ = night.power_level
@@ -362,7 +373,7 @@ def _dead(night: _Night) -> Iterator[LampFault]:
             continue  # the same failure, already said
         order = "its circuit burns" if untold[run.last] else f"{level[run.last]:.0%} is ordered"
         evidence = f"draws {power.value[run.last]:.1f} W while {order}{_of_asset(night.fleet.watts[run.device])}"
-        yield night.fault(DEAD, run.device, run.since, run.confirmed, run.until, evidence)
+        yield night.fault(DEAD, run.device, run.since, run.confirmed, run.until, evidence, lost=1.0)
 
 
 def _partial(night: _Night) -> Iterator[LampFault]:
@@ -371,7 +382,7 @@ def _partial(night: _Night) -> Iterator[LampFault]:
     for run in _runs(lit, bad, night.until, reports=PARTIAL_REPORTS, minutes=None):
         share = float(np.median(ratio[run.first : run.last + 1]))
         evidence = f"draws {share:.0%} of what its level should take{_of_asset(night.fleet.watts[run.device])}"
-        yield night.fault(PARTIAL, run.device, run.since, run.confirmed, run.until, evidence)
+        yield night.fault(PARTIAL, run.device, run.since, run.confirmed, run.until, evidence, lost=1.0 - share)
 
 
 def _day_burners(night: _Night) -> Iterator[LampFault]:
@@ -427,9 +438,7 @@ class _Slots:
     @classmethod
     def of(cls, night: _Night) -> _Slots:
         """Levels of all devices, and their orders."""
-        begin = int(night.reports.time.min()) // _SLOT_MS * _SLOT_MS
-        n_slots = (night.until - begin) // _SLOT_MS + 1
-        shape = (len(night.fleet.device), int(n_slots))
+        begin, shape = night.slots
         level = _held(_fill(night.series["dimming"], begin, shape), _HELD_MS // _SLOT_MS)
         command = _held(_fill(night.series["dimming_command"], begin, shape), shape[1])
         # While a circuit changes, which takes some minutes, no level is that of most.
@@ -552,16 +561,15 @@ def _orders_to_switch_on(night: _Night) -> Ints:
 
 def _silent(night: _Night) -> Iterator[LampFault]:
     device, begin, end, still = _gaps(night, SILENT_BEATS)
-    lasted = end - begin - night.unheard(begin, end)
-    for index in np.flatnonzero(lasted >= SILENT_AT_LEAST * _MINUTE_MS).tolist():
+    least = int(SILENT_AT_LEAST * _MINUTE_MS)
+    for index in np.flatnonzero(end - begin - night.unheard(begin, end) >= least).tolist():
         row = int(device[index])
         beat = night.beat_ms[row]
-        evidence = (
-            f"no report for {lasted[index] / _MINUTE_MS:.0f} min; it used to send one every {beat / _MINUTE_MS:.0f} min"
-        )
-        confirmed = int(begin[index] + max(SILENT_BEATS * beat, SILENT_AT_LEAST * _MINUTE_MS))
+        lasted = "" if still[index] else f" for {(end[index] - begin[index]) / _MINUTE_MS:.0f} min"
+        evidence = f"sent nothing{lasted}; it used to report every {beat / _MINUTE_MS:.0f} min"
+        confirmed = min(int(begin[index] + max(SILENT_BEATS * beat, least)), int(end[index]))
         over = None if still[index] else int(end[index])
-        yield night.fault(SILENT, row, int(begin[index]), min(confirmed, int(end[index])), over, evidence)
+        yield night.fault(SILENT, row, int(begin[index]), confirmed, over, evidence, lost=np.nan)
 
 
 def _voltage(night: _Night) -> Iterator[LampFault]:
@@ -672,6 +680,7 @@ def _outage(night: _Night, rows: Ints, begin: Ints, end: Ints, still: Bools, cir
         _moment(min(confirmed, night.until)),
         np.datetime64("NaT", "ms") if over is None else _moment(over),
         evidence,
+        1.0,
     )
 
 
@@ -809,7 +818,8 @@ def _dead_below(watts: Floats, level: Floats) -> Floats:
 def _fill(series: _Series, begin: int, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
     """The last value in each slot, NaN where there is none."""
     matrix = np.full(shape, np.nan, np.float32)
-    matrix[series.device, (series.time - begin) // _SLOT_MS] = series.value
+    kept = series.time >= begin
+    matrix[series.device[kept], (series.time[kept] - begin) // _SLOT_MS] = series.value[kept]
     return matrix
 
 
@@ -844,12 +854,12 @@ def _as_most(fleet: _Fleet, level: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
 
 def _circuit_draws(night: _Night, power: _Series) -> Bools:
     """For each report of power, whether most of the controller's circuit draws power then."""
-    begin = int(night.reports.time.min()) // _SLOT_MS * _SLOT_MS
-    shape = (len(night.fleet.device), int((night.until - begin) // _SLOT_MS + 1))
+    begin, shape = night.slots
     watts = _held(_fill(power, begin, shape), _HELD_MS // _SLOT_MS)
     burns = np.where(np.isnan(watts), np.nan, watts > DEAD_WATTS).astype(np.float32)
-    drawn = _as_most(night.fleet, burns)[power.device, (power.time - begin) // _SLOT_MS]
-    return np.asarray(drawn > 0.5, np.bool_)
+    slot = (power.time - begin) // _SLOT_MS
+    drawn = _as_most(night.fleet, burns)[power.device, np.maximum(slot, 0)]
+    return np.asarray((drawn > 0.5) & (slot >= 0), np.bool_)
 
 
 def _overlap(one: _Run, other: _Run, end: int) -> bool:
