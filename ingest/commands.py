@@ -14,6 +14,7 @@ CityFolder = Annotated[Path, typer.Argument(metavar="CITY", help="The city folde
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 history_app = typer.Typer(help="Years of existing records, without MQTT.", no_args_is_help=True)
+talq_app = typer.Typer(help="What a lighting management system (TALQ 2.7) reports.", no_args_is_help=True)
 
 
 survey_app = typer.Typer(help="Survey answers: check, import, remove.", no_args_is_help=True)
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("decode")(decode)
     app.add_typer(survey_app, name="survey")
     app.add_typer(history_app, name="history")
+    app.add_typer(talq_app, name="talq")
     app.command("replay-counts")(replay_counts)
 
 
@@ -241,6 +243,31 @@ def history_import(
         return
     for line in reversed(done.lines()):
         print(line)
+
+
+@talq_app.command("import")
+def talq_import(
+    city: CityFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A TALQ LogReport, .json or .json.gz.")],
+    devices: Annotated[Path, typer.Option(metavar="FILE.csv", help="Columns address (TALQ) and device (ours).")],
+    energy_unit: Annotated[str, typer.Option(metavar="Wh|kWh", help="Of activeEnergy; left out if empty.")] = "",
+    a_weighted: Annotated[bool, typer.Option("--a-weighted", help="noise is an A-weighted level.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add a log report of street lights to the archive, without a broker; the same report twice adds nothing.
+
+    Example: noctule talq import helsinki report.json --devices lamps.csv --energy-unit kWh
+    """
+    import json
+
+    from ingest.talq import ENERGY_UNITS, import_talq, read_devices
+    from sensors.city import City
+
+    if energy_unit and energy_unit not in ENERGY_UNITS:
+        raise typer.BadParameter(f"must be {' or '.join(ENERGY_UNITS)}", param_hint="--energy-unit")
+    opened, names = City.open(city), read_devices(devices)
+    done = import_talq(opened, file, names, energy_unit=energy_unit, a_weighted=a_weighted)
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else "\n".join(done.lines()))
 
 
 def replay_counts(
