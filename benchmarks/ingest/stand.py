@@ -143,10 +143,10 @@ def in_the_archive(city: City) -> int:
 
 @contextmanager
 def mosquitto(folder: Path) -> Iterator[int]:
-    """Debian's mosquitto with the settings that we ship, on a port of its own."""
+    """Debian's mosquitto with the limits that we ship, on a port of its own."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    text = (ROOT / "ingest" / "deploy" / "mosquitto.conf").read_text("utf-8")
+    text = (ROOT / "ingest" / "deploy" / "mosquitto-trial.conf").read_text("utf-8")
     text = text.replace("listener 1883 127.0.0.1", f"listener {port} 127.0.0.1")
     text = text.replace("/var/lib/mosquitto/", f"{folder}/")
     if os.geteuid() == 0:

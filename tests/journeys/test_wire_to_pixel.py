@@ -21,8 +21,8 @@ from shapely.geometry import Point
 
 from analytics import atlas
 from ingest.broker import start_embedded
+from tests.journeys.ledger import mosquitto
 from tests.journeys.service import Service
-from tests.journeys.test_power_cut import mosquitto
 from tests.synthetic_city import SOUTH, WEST
 
 pytestmark = pytest.mark.browser
