@@ -105,6 +105,30 @@ def import_history(
     """
     say(f"reading {file}")
     history = read_history(file, recipe, city.zone)
+    return keep_history(city, history, file.name, f"{file.name} by {recipe}", first=first, until=until, say=say)
+
+
+def keep_history(
+    city: City,
+    history: History,
+    name: str,
+    source: str,
+    *,
+    first: date | None = None,
+    until: date | None = None,
+    say: Say = quiet,
+) -> Imported:
+    """Screen what a file said and add it to the archive.
+
+    Parameters
+    ----------
+    name : str
+        The file, for people.
+    source : str
+        Where the records come from, for the archive's manifest.
+    first, until : date, optional
+        As of `import_history`.
+    """
     rows, skipped = within_nights(history.rows, city.zone, first, until), Counter(history.skipped)
     read = len(history.rows) + sum(skipped.values())
     skipped["another night"] += len(history.rows) - len(rows)
@@ -113,7 +137,7 @@ def import_history(
         skipped[f"no site of {device} in the register"] += count
     if not len(records):
         said = "; ".join(f"{count:,} rows: {reason}" for reason, count in skipped.items() if count)
-        raise RecipeError(f"'{file}' holds no reading for {city.name}: {said}")
+        raise RecipeError(f"'{name}' holds no reading for {city.name}: {said}")
     records = sort_by_key(records)
     records["flags"] = Screen().flags(records)
     nights = nights_of(records["time"], city.zone)
@@ -122,7 +146,7 @@ def import_history(
     for at in range(0, len(names), _NIGHTS_AT_ONCE):
         batch = names[at : at + _NIGHTS_AT_ONCE]
         begin, end = np.searchsorted(nights, [batch[0], batch[-1] + np.timedelta64(1, "D")])
-        new += append_records(city, records[begin:end], f"{file.name} by {recipe}")
+        new += append_records(city, records[begin:end], source)
         say(f"nights up to {batch[-1]}: {new:,} readings")
     return Imported(
         read=read,
