@@ -67,6 +67,14 @@ class Memory:
             at = np.searchsorted(self._keys, keys)
         return self._slot[at]
 
+    def recall(self, slots: Ints) -> Ints:
+        """(columns, m): what is remembered of some series, a column of the table a row."""
+        return np.ascontiguousarray(self.table.take(slots, axis=0).T)
+
+    def remember(self, slots: Ints, columns: Ints) -> None:
+        """Remember (columns, m) of some series, each named once."""
+        self.table[slots] = columns.T
+
     def ordered(self, keys: Ints, times: Ints) -> Ordered:
         """Which readings come after all earlier ones of their series; (n,) arrays in order of arrival, n < MOST.
 
@@ -79,9 +87,9 @@ class Memory:
         first = np.empty(len(keys), bool)
         first[0] = True
         np.not_equal(sorted_keys[1:], sorted_keys[:-1], out=first[1:])
-        starts = np.flatnonzero(first)
+        starts = first.nonzero()[0]
         slots = self.slots(sorted_keys[starts])
-        series = np.cumsum(first) - 1
+        series = first.cumsum() - 1
         last = self.table[slots, LAST]
         time = times[order]
         if len(starts) == len(order):
@@ -103,11 +111,10 @@ class Memory:
             first = np.empty(len(order), bool)
             first[0] = True
             np.not_equal(series[1:], series[:-1], out=first[1:])
-            starts = np.flatnonzero(first)
+            starts = first.nonzero()[0]
             slots = slots[series[starts]]
-            series = np.cumsum(first) - 1
-        ends = np.append(starts[1:], len(order)) - 1
-        return Ordered(order, first, series, starts, ends, slots)
+            series = first.cumsum() - 1
+        return Ordered(order, first, series, starts, _ends(starts, len(order)), slots)
 
     def saved(self) -> Saved:
         """To be kept, and given to `restored`."""
@@ -147,8 +154,8 @@ class Periods(NamedTuple):
     begin: Ints  # (k,) place of its first reading
     end: Ints  # (k,) place of its last
     of: Ints  # (n,) row of the period of each reading
-    running: Ints  # (n, s) sums up to and with each reading
-    previous: Ints  # (k, s) sums over the period directly before; zeros where that had no reading
+    running: Ints  # (s, n) sums up to and with each reading
+    previous: Ints  # (s, k) sums over the period directly before; zeros where that had no reading
 
 
 def periods(ordered: Ordered, period: Ints, amounts: Ints, before: Ints) -> Periods:
@@ -158,31 +165,34 @@ def periods(ordered: Ordered, period: Ints, amounts: Ints, before: Ints) -> Peri
     ----------
     period : (n,) array
         Number of the period in which each reading lies, never falling within a series.
-    amounts : (n, s) array
+    amounts : (s, n) array
         What is summed.
-    before : (m, 1 + 2 s) array
+    before : (1 + 2 s, m) array
         Of each series: number of its open period, its sums, the sums of the period before.
     """
-    n_sums = amounts.shape[1]
+    n_sums = len(amounts)
     breaks = ordered.first.copy()
     breaks[1:] |= period[1:] != period[:-1]
-    begin = np.flatnonzero(breaks)
-    of = np.cumsum(breaks) - 1
-    number = period[begin]
-    series = ordered.series[begin]
-    leads = ordered.first[begin]
-    known, open_sums, previous_sums = before[:, 0], before[:, 1 : 1 + n_sums], before[:, 1 + n_sums :]
-    goes_on = leads & (known[series] == number)
-    running = np.cumsum(amounts, axis=0)
-    offset = amounts[begin] - running[begin]
-    offset[goes_on] += open_sums[series[goes_on]]
-    running += offset[of]
-    end = np.append(begin[1:], len(period)) - 1
-    previous = np.zeros((len(begin), n_sums), np.int64)
-    if len(begin) > 1:
-        follows = np.flatnonzero(~leads[1:] & (number[1:] == number[:-1] + 1)) + 1
-        previous[follows] = running[end[follows - 1]]
-    follows = leads & (known[series] == number - 1)
-    previous[follows] = open_sums[series[follows]]
-    previous[goes_on] = previous_sums[series[goes_on]]
+    begin = breaks.nonzero()[0]
+    of = breaks.cumsum() - 1
+    number, series, leads = period[begin], ordered.series[begin], ordered.first[begin]
+    remembered = before.take(series, axis=1)
+    open_sums, older_sums = remembered[1 : 1 + n_sums], remembered[1 + n_sums :]
+    goes_on = leads & (remembered[0] == number)
+    running = amounts.cumsum(axis=1)
+    offset = (amounts - running).take(begin, axis=1) + open_sums * goes_on
+    running += offset.take(of, axis=1)
+    end = _ends(begin, len(period))
+    previous = open_sums * (leads & (remembered[0] == number - 1)) + older_sums * goes_on
+    if len(begin) > len(ordered.starts):
+        follows = (~leads[1:] & (number[1:] == number[:-1] + 1)).nonzero()[0] + 1
+        previous[:, follows] = running[:, end[follows - 1]]
     return Periods(number, begin, end, of, running, previous)
+
+
+def _ends(begins: Ints, total: int) -> Ints:
+    """The last place of each stretch that begins at `begins`."""
+    ends = np.empty_like(begins)
+    ends[:-1] = begins[1:]
+    ends[-1] = total
+    return ends - 1

@@ -119,35 +119,37 @@ class Messages:
         if not len(ordered.order):
             return
         order = ordered.order
-        before = self._pairs.table[ordered.slots]
+        before = self._pairs.recall(ordered.slots)
         after = np.empty_like(before)
         time = times[order]
-        counts = values[order][:, [_IN, _OUT]].astype(np.int64)
-        after[:, 0] = time[ordered.ends]
+        counts = values[order][:, [_IN, _OUT]].T.astype(np.int64)
+        after[0] = time[ordered.ends]
         flagged = np.zeros(len(order), np.uint16)
         for direction in (0, 1):  # which counts, while the other is silent
-            silent = counts[:, 1 - direction] == 0
-            begun = since(ordered.first | ~silent)
-            alone = np.where(silent, counts[:, direction], 0)
+            silent = counts[1 - direction] == 0
+            breaks = ordered.first | ~silent
+            breaks[1:] |= ~silent[:-1]  # the silence begins with its first message, not with the last word before it
+            begun = since(breaks)
+            alone = np.where(silent, counts[direction], 0)
             total = np.cumsum(alone)
-            carried = ordered.first[begun] & silent[begun] & (before[ordered.series, _SINCE + direction] > 0)
-            began = np.where(carried, before[ordered.series, _SINCE + direction], time[begun])
+            carried = ordered.first[begun] & silent[begun] & (before[_SINCE + direction, ordered.series] > 0)
+            began = np.where(carried, before[_SINCE + direction, ordered.series], time[begun])
             run = total - total[begun] + alone[begun]
-            run += np.where(carried, before[ordered.series, _ALONE + direction], 0)
+            run += np.where(carried, before[_ALONE + direction, ordered.series], 0)
             dead = silent & (run >= ONE_WAY_PERSONS) & (time - began >= ONE_WAY_MS)
             flagged[dead] |= np.uint16(Flag.ONE_WAY)
-            after[:, _SINCE + direction] = np.where(silent[ordered.ends], began[ordered.ends], 0)
-            after[:, _ALONE + direction] = np.where(silent[ordered.ends], run[ordered.ends], 0)
-        weeks = periods(ordered, (time - 1) // _WEEK_MS, counts, before[:, _WEEK : _COUNTS + 4])
+            after[_SINCE + direction] = np.where(silent[ordered.ends], began[ordered.ends], 0)
+            after[_ALONE + direction] = np.where(silent[ordered.ends], run[ordered.ends], 0)
+        weeks = periods(ordered, (time - 1) // _WEEK_MS, counts, before[_WEEK : _COUNTS + 4])
         last = weeks.of[ordered.ends]
-        after[:, _WEEK] = weeks.period[last]
-        after[:, _COUNTS : _COUNTS + 2] = weeks.running[ordered.ends]
-        after[:, _COUNTS + 2 : _COUNTS + 4] = weeks.previous[last]
-        previous = weeks.previous[weeks.of]
+        after[_WEEK] = weeks.period[last]
+        after[_COUNTS : _COUNTS + 2] = weeks.running[:, ordered.ends]
+        after[_COUNTS + 2 : _COUNTS + 4] = weeks.previous[:, last]
+        previous = weeks.previous[:, weeks.of]
         both = previous + weeks.running
-        uneven = (previous.sum(axis=1) >= IMBALANCE_PERSONS) & (both.max(axis=1) > IMBALANCE * both.min(axis=1))
+        uneven = (previous.sum(axis=0) >= IMBALANCE_PERSONS) & (both.max(axis=0) > IMBALANCE * both.min(axis=0))
         flagged[uneven] |= np.uint16(Flag.IMBALANCE)
-        self._pairs.table[ordered.slots] = after
+        self._pairs.remember(ordered.slots, after)
         for column in (_IN, _OUT):
             flags[at[order, column]] |= flagged
 

@@ -166,15 +166,15 @@ class Series:
         if not len(ordered.order):
             return flags
         order, starts = ordered.order, ordered.starts
-        before = self._memory.table[ordered.slots]
+        before = self._memory.recall(ordered.slots)
         after = np.empty_like(before)
         quantity, time, value = batch.quantity[order], batch.time[order], batch.value[order]
         last_time, last_value = np.empty_like(time), np.empty_like(value)
         last_time[1:], last_value[1:] = time[:-1], value[:-1]
-        last_time[starts], last_value[starts] = before[:, 0], before[:, _VALUE]
+        last_time[starts], last_value[starts] = before[0], before[_VALUE]
         passed = np.where(last_time > NEVER, time - last_time, 0)  # 0 where there is no earlier reading
         change = value - last_value
-        after[:, 0], after[:, _VALUE] = time[ordered.ends], value[ordered.ends]
+        after[0], after[_VALUE] = time[ordered.ends], value[ordered.ends]
 
         found = _repeats(ordered, quantity, time, value, change, passed, before, after)
         found |= _too_sudden(ordered, quantity, last_value, change, passed, before, after)
@@ -182,12 +182,12 @@ class Series:
         hours = _hours(ordered, counts, time, value, batch.duration[order], before, after)
         sound = quantity == _SOUND
         if sound.any():
-            found |= _bit(sound & _even(hours), Flag.ATTENUATED)
-        after[:, _EMPTY], after[:, _HABIT] = 0, before[:, _HABIT]
+            found |= _bit(_even(hours, sound), Flag.ATTENUATED)
+        after[_EMPTY], after[_HABIT] = 0, before[_HABIT]
         if counts.any():
             empty = self._empty(ordered, counts, value, batch.duration[order], hours, before, after)
             found |= _bit(empty, Flag.ZERO_RUN)
-        self._memory.table[ordered.slots] = after
+        self._memory.remember(ordered.slots, after)
         flags[order] = found
         return flags
 
@@ -196,41 +196,48 @@ class Series:
     ) -> Bools:
         """Whether nobody has come for too long, in hours that are busy; learns whole hours on the way."""
         series_counts = counts[ordered.starts]
-        habit = before[:, _HABIT]
-        new = np.flatnonzero(series_counts & (habit < 0))
+        habit = before[_HABIT]
+        new = (series_counts & (habit < 0)).nonzero()[0]
         if len(new):
             habit = habit.copy()
             habit[new] = self._habits.add(len(new))
-            after[:, _HABIT] = habit
-        busy = self._learn_hours(ordered, series_counts, habit, hours, before)
-        nobody = counts & (value == 0)
-        if not nobody.any():
-            return np.zeros(len(nobody), bool)
+            after[_HABIT] = habit
+        nobody: Bools = counts & (value == 0)
+        opening = hours.period[hours.of[ordered.starts]]
+        closed = (series_counts & (before[_HOUR] >= 0) & (opening > before[_HOUR])).nonzero()[0]
+        anybody_missing = bool(nobody.any())
+        if not anybody_missing and not len(closed) and len(hours.begin) == len(ordered.starts):
+            return nobody  # no hour ends here, so there is nothing to learn either
+        busy = self._learn_hours(ordered, series_counts, habit, hours, before[:, closed], closed)
+        if not anybody_missing:
+            return nobody
         lasted = np.where(nobody & busy[hours.of], duration, 0)
         total = np.cumsum(lasted)
         begun = since(ordered.first | ~nobody)
         run = total - total[begun]
         carried = ordered.first[begun] & nobody[begun]
-        run += np.where(carried, lasted[begun] + before[ordered.series, _EMPTY], 0)
-        after[:, _EMPTY] = np.where(nobody[ordered.ends], run[ordered.ends], 0)
+        run += np.where(carried, lasted[begun] + before[_EMPTY, ordered.series], 0)
+        after[_EMPTY] = np.where(nobody[ordered.ends], run[ordered.ends], 0)
         empty: Bools = nobody & busy[hours.of] & (run >= EMPTY_MS)
         return empty
 
-    def _learn_hours(self, ordered: Ordered, series_counts: Bools, habit: Ints, hours: Periods, before: Ints) -> Bools:
-        """For each hour of `hours`, whether earlier weeks were busy then; an hour is learnt when the next begins."""
+    def _learn_hours(
+        self, ordered: Ordered, series_counts: Bools, habit: Ints, hours: Periods, ended: Ints, closed: Ints
+    ) -> Bools:
+        """For each hour of `hours`, whether earlier weeks were busy then; an hour is learnt when the next begins.
+
+        ended : columns of the series `closed`, whose open hour is over
+        """
         habits = self._habits
-        opening = hours.period[hours.of[ordered.starts]]
-        closed = np.flatnonzero(series_counts & (before[:, _HOUR] >= 0) & (opening > before[:, _HOUR]))
         if len(closed):
-            ended = before[closed]
-            habits.learn(habit[closed], ended[:, _HOUR], ended[:, _SUMS + 1], ended[:, _SUMS + 2])
+            habits.learn(habit[closed], ended[_HOUR], ended[_SUMS + 1], ended[_SUMS + 2])
         series = ordered.series[hours.begin]
-        mine = np.flatnonzero(series_counts[series])
+        mine = series_counts[series].nonzero()[0]
         row, hour = habit[series[mine]], hours.period[mine]
         over = np.ones(len(mine), bool)  # whether a later hour of the series has begun
         over[:-1] = series[mine][1:] == series[mine][:-1]
         over[-1:] = False
-        sums = hours.running[hours.end[mine]]
+        sums = hours.running[1:, hours.end[mine]]
         busy = np.zeros(len(series), bool)
         turn = _turns(row, hour)
         for number in range(int(turn.max(initial=0)) + 1):
@@ -238,7 +245,7 @@ class Series:
             busy[mine[now]] = habits.busy(row[now], hour[now])
             done = now[over[now]]
             if len(done):
-                habits.learn(row[done], hour[done], sums[done, 1], sums[done, 2])
+                habits.learn(row[done], hour[done], *sums[:, done])
         return busy
 
 
@@ -263,11 +270,11 @@ def _repeats(
     begun = since(ordered.first | ~same)
     carries = same[ordered.starts]
     count, start = np.zeros_like(time), time.copy()
-    count[ordered.starts] = np.where(carries, before[:, _RUN_COUNT], 0)
-    start[ordered.starts] = np.where(carries, before[:, _RUN_START], time[ordered.starts])
+    count[ordered.starts] = np.where(carries, before[_RUN_COUNT], 0)
+    start[ordered.starts] = np.where(carries, before[_RUN_START], time[ordered.starts])
     count = np.arange(1, len(time) + 1) - begun + count[begun]
     start = start[begun]
-    after[:, _RUN_COUNT], after[:, _RUN_START] = count[ordered.ends], start[ordered.ends]
+    after[_RUN_COUNT], after[_RUN_START] = count[ordered.ends], start[ordered.ends]
     long = same & (count >= _RUN_N[quantity]) & (time - start >= _RUN_MS[quantity])
     return _bit(long, Flag.REPEAT)
 
@@ -276,13 +283,13 @@ def _too_sudden(
     ordered: Ordered, quantity: Ints, last: Ints, change: Ints, passed: Ints, before: Ints, after: Ints
 ) -> Flags:
     sudden = np.zeros(len(quantity), bool)
-    after[:, _STEEP] = 0
+    after[_STEEP] = 0
     steep = np.abs(change) * 60 > int(STEEP_DB_PER_MIN) * np.maximum(passed, 60_000)
     steep &= (passed > 0) & (quantity == _SOUND)
     if steep.any():
         begun = since(ordered.first | ~steep)
-        count = np.arange(len(steep)) - begun + np.where(steep[begun], 1 + before[ordered.series, _STEEP], 0)
-        after[:, _STEEP] = np.where(steep[ordered.ends], count[ordered.ends], 0)
+        count = np.arange(len(steep)) - begun + np.where(steep[begun], 1 + before[_STEEP, ordered.series], 0)
+        after[_STEEP] = np.where(steep[ordered.ends], count[ordered.ends], 0)
         sudden |= steep & (count >= STEEP_STEPS)
     grown = change + last > CROWD_FACTOR * np.maximum(last, int(CROWD_FROM) * 1000)
     sudden |= grown & (passed > 0) & (passed <= CROWD_WITHIN_MS) & _IS_COUNT[quantity]
@@ -299,25 +306,26 @@ def _hours(
     ordered: Ordered, counts: Bools, time: Ints, value: Ints, duration: Ints, before: Ints, after: Ints
 ) -> Periods:
     """Of each clock hour: readings, and for sound the sum and sum of squares in 0.01 dB, for counts persons and ms."""
-    amounts = np.empty((len(time), 3), np.int64)
+    amounts = np.empty((3, len(time)), np.int64)
     hundredths = value // 10
-    amounts[:, 0] = 1
-    amounts[:, 1] = np.where(counts, value // 1000, hundredths)
-    amounts[:, 2] = np.where(counts, duration, hundredths * hundredths)
-    hours = periods(ordered, (time - 1) // HOUR_MS, amounts, before[:, _HOUR : _SUMS + 6])
+    amounts[0] = 1
+    amounts[1] = np.where(counts, value // 1000, hundredths)
+    amounts[2] = np.where(counts, duration, hundredths * hundredths)
+    hours = periods(ordered, (time - 1) // HOUR_MS, amounts, before[_HOUR : _SUMS + 6])
     last = hours.of[ordered.ends]
-    after[:, _HOUR] = hours.period[last]
-    after[:, _SUMS : _SUMS + 3] = hours.running[ordered.ends]
-    after[:, _SUMS + 3 : _SUMS + 6] = hours.previous[last]
+    after[_HOUR] = hours.period[last]
+    after[_SUMS : _SUMS + 3] = hours.running.take(ordered.ends, axis=1)
+    after[_SUMS + 3 : _SUMS + 6] = hours.previous.take(last, axis=1)
     return hours
 
 
-def _even(hours: Periods) -> Bools:
-    previous = hours.previous[hours.of]
-    n, total, squares = (previous + hours.running).T
-    even: Bools = (previous[:, 0] >= EVEN_READINGS) & (
-        n * squares - total * total < round((EVEN_DB * 100) ** 2) * n * n
-    )
+def _even(hours: Periods, sound: Bools) -> Bools:
+    """Whether the whole hour before, and this one so far, hardly vary."""
+    of = hours.of[sound]
+    previous = hours.previous.take(of, axis=1)
+    n, total, squares = previous + hours.running[:, sound]
+    even = np.zeros(len(sound), bool)
+    even[sound] = (previous[0] >= EVEN_READINGS) & (n * squares - total * total < round((EVEN_DB * 100) ** 2) * n * n)
     return even
 
 
