@@ -75,7 +75,7 @@ def broker(
 
 def doctor(
     context: typer.Context,
-    city: Annotated[Path | None, typer.Argument(metavar="[CITY]", help="The city folder.")] = None,
+    city: Annotated[Path | None, typer.Argument(metavar="CITY", help="The city folder.")] = None,
     broker: Annotated[str, typer.Option(metavar="URL", help="mqtt:// or mqtts://, instead of city.toml's.")] = "",
     as_json: AsJson = False,
 ) -> None:

@@ -21,13 +21,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
 from ingest.acl import PROBE
 from ingest.fast_receive import Raw
 from ingest.finding import Finding, Severity, worst_first
+from ingest.login import tls_of
 from ingest.machine import examine_machine
 from ingest.mqtt import MAXIMUM_PACKET, SESSION_EXPIRY_S, Filter, Publisher, Subscriber, Tls, parse_address
 from sensors.city import City
@@ -77,16 +77,6 @@ def examine_broker(city: City | None, url: str, password: str, watched_s: float 
     finally:
         visit.leave()
     return visit.findings
-
-
-def tls_of(city: City) -> Tls:
-    """Whom the city's clients believe, and who they are, as `[broker]` of city.toml says."""
-    broker = city.settings.broker
-
-    def file(name: str) -> Path | None:
-        return city.path / name if name else None
-
-    return Tls(file(broker.authority), file(broker.certificate), file(broker.key))
 
 
 # ------------------------------------------------------------------------------------------------------- the visit

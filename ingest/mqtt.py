@@ -162,6 +162,11 @@ class _Link:
         self._short_lives = 0
         self._retry_at = 0.0
 
+    @property
+    def session(self) -> str:
+        """The client id for people: what follows a point in it is secret (`ingest.login`)."""
+        return self.client_id.partition(".")[0]
+
     def step(self, timeout_s: float) -> None:
         """One turn of the connection: connect when it is time, or wait up to `timeout_s` for a packet."""
         if self.state == "stopped":
@@ -292,7 +297,7 @@ class _Link:
             self._client = None
             self.state = "stopped"
             self.sentence = (
-                f"another client took over the session '{self.client_id}' at {self.spoken}; stop the other ingest of "
+                f"another client took over the session '{self.session}' at {self.spoken}; stop the other ingest of "
                 "this city, then start this one again"
             )
             return
@@ -308,7 +313,7 @@ class _Link:
         elif self.state == "connected":
             self._short_lives += 1
             if self._short_lives >= _SHORT_LIVES:  # mosquitto 2.0 takes a session over without saying so
-                sentence += f"; does another client use the session '{self.client_id}'?"
+                sentence += f"; does another client use the session '{self.session}'?"
         self.state, self.sentence = "retrying", sentence
         if self._hang_ups >= _HANG_UPS:
             self.protocol = _OTHER[self.protocol]

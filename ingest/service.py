@@ -30,6 +30,7 @@ from ingest.health import write_health
 from ingest.intake import Intake, Row, as_records, kept_payload
 from ingest.lock import shelf_lock
 from ingest.log import DEAD, GOOD, Disk, Log, Message, Position, pack_frame, read_frames, segment_path, segments
+from ingest.login import session_name, tls_of
 from ingest.mqtt import Filter, Raw, Subscriber
 from ingest.screening import Screen
 from ingest.seen import REMEMBERED, Seen
@@ -145,9 +146,10 @@ class Service:
         self.intake = Intake(city)
         self.subscriber = Subscriber(
             url,
-            f"noctule-{city.id}-{shard}",
+            session_name(city, shard),
             broker.user or None,
             password or None,
+            tls_of(city),
             filters=(Filter(f"{broker.root}/{city.id}/+/+", 2), Filter(f"{broker.root}/{city.id}/+/{STATUS}", 0)),
         )
         self.counts = Counter(received=0, stored=0, refused=0, duplicates=0)
