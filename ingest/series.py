@@ -57,7 +57,10 @@ CROWD_FROM = 10.0  # persons an interval: eight times one person is no crowd
 CROWD_WITHIN_MS = 22 * 60_000  # a quarter of an hour and some jitter
 RESET_SHARE = 0.05  # of the last value: a counter that began again, or that was given another unit (Wh, kWh)
 FASTEST_W = 5_000.0  # of an energy counter, the limit of `power`
-EVEN_DB = 0.5
+EVEN_DB = 0.5  # of levels over a minute or less
+# Of longer means, which vary less: with 0.22 dB (0.5 over the root of five) 1.5 % of the five-minute means of healthy
+# simulated meters are suspect, all in two courtyards at their floor; with 0.15 dB 0.3 %.
+EVEN_MEANS_DB = 0.15
 EVEN_READINGS = 10  # in the whole hour: of a few long means little can be said, they are even by nature
 BUSY_PER_H = 20.0  # persons; by chance alone (Poisson) three hours of it are empty once in 10^26
 BUSY_WEEKS = 2  # in which the hour of the week was seen before anything is said of it
@@ -179,13 +182,14 @@ class Series:
         found = _repeats(ordered, quantity, time, value, change, passed, before, after)
         found |= _too_sudden(ordered, quantity, last_value, change, passed, before, after)
         counts = _IS_COUNT[quantity]
-        hours = _hours(ordered, counts, time, value, batch.duration[order], before, after)
+        duration = batch.duration[order]
+        hours = _hours(ordered, counts, time, value, duration, before, after)
         sound = quantity == _SOUND
         if sound.any():
-            found |= _bit(_even(hours, sound), Flag.ATTENUATED)
+            found |= _bit(_even(hours, sound, duration), Flag.ATTENUATED)
         after[_EMPTY], after[_HABIT] = 0, before[_HABIT]
         if counts.any():
-            empty = self._empty(ordered, counts, value, batch.duration[order], hours, before, after)
+            empty = self._empty(ordered, counts, value, duration, hours, before, after)
             found |= _bit(empty, Flag.ZERO_RUN)
         self._memory.remember(ordered.slots, after)
         flags[order] = found
@@ -319,13 +323,14 @@ def _hours(
     return hours
 
 
-def _even(hours: Periods, sound: Bools) -> Bools:
+def _even(hours: Periods, sound: Bools, duration: Ints) -> Bools:
     """Whether the whole hour before, and this one so far, hardly vary."""
     of = hours.of[sound]
     previous = hours.previous.take(of, axis=1)
     n, total, squares = previous + hours.running[:, sound]
+    limit = np.where(duration[sound] <= 60_000, round(EVEN_DB * 100), round(EVEN_MEANS_DB * 100))
     even = np.zeros(len(sound), bool)
-    even[sound] = (previous[0] >= EVEN_READINGS) & (n * squares - total * total < round((EVEN_DB * 100) ** 2) * n * n)
+    even[sound] = (previous[0] >= EVEN_READINGS) & (n * squares - total * total < limit * limit * n * n)
     return even
 
 

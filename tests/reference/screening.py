@@ -41,7 +41,7 @@ class PlainSeries:
         self.hours.setdefault(hour, []).append((value, duration))
         self.hours = {number: held for number, held in self.hours.items() if number >= hour - 1}
         if self.quantity == SOUND:
-            found |= self._even(hour)
+            found |= self._even(hour, duration)
         if self.quantity in COUNTS:
             found |= self._nobody(hour, value, duration)
         self.last = time, value
@@ -69,12 +69,12 @@ class PlainSeries:
             return RATE if back or change / 1000 > 5000 * passed / HOUR else 0
         return 0
 
-    def _even(self, hour: int) -> int:
+    def _even(self, hour: int, duration: int) -> int:
         whole = self.hours.get(hour - 1, [])
         values = [value // 10 for value, _ in [*whole, *self.hours[hour]]]
         mean = sum(values) / len(values)
         sd = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
-        return ATTENUATED if len(whole) >= 10 and sd < 50 - 1e-9 else 0
+        return ATTENUATED if len(whole) >= 10 and sd < (50 if duration <= 60_000 else 15) - 1e-9 else 0
 
     def _nobody(self, hour: int, value: int, duration: int) -> int:
         level, weeks = self.level.get(hour % 168, (0.0, 0))
