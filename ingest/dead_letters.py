@@ -1,0 +1,304 @@
+"""The refused messages that the log still holds: listed with their reasons, and read again after something was mended.
+
+A dead letter is stored with the same promise as a reading and lives as long as its segment. A replay reads letters
+again with today's dialects, settings and register. What is a reading now goes through the ordinary log, with the time
+at which it was received first, and from there the ordinary way: screened, shown, archived. A letter that brought
+readings is marked in the same append, in a frame of its own kind that every other reader passes over:
+
+    REPLAYED frame: one message a letter, its topic being 'segment:offset:index' of the letter
+
+A letter of which every reading is stored already adds nothing, so a replay that was killed between any two steps is
+simply run again. Nothing is kept of what could identify people, so such a letter cannot come back; a retained message
+is of unknown age, however well it is understood.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ingest.archive import night_records, read_manifest
+from ingest.intake import KEPT_OF_OVERSIZE, Intake, Row, as_records
+from ingest.lock import shelf_lock
+from ingest.log import DEAD, GOOD, Log, Message, pack_frame, read_frames, segment_path, segments
+from sensors.city import City
+from sensors.errors import ShelfLocked
+from sensors.night import nights_of, rfc3339
+from sensors.reading import Records, empty_records, unique_by_key
+
+REPLAYED = 3  # the kind of the frame that marks letters; GOOD and DEAD are those of `ingest.log`
+BATCH = 4_096  # letters that are stored by one append
+REASONS_SHOWN = 50
+NEVER = (
+    ("retained", "a retained message is of unknown age"),
+    ("not kept", "nothing of it was kept"),
+)
+
+
+class Letter(NamedTuple):
+    """A refused message and where the log holds it."""
+
+    shard: str
+    place: str  # 'segment:offset:index'
+    message: Message
+    replayed: bool
+
+    @property
+    def device(self) -> str:
+        """The topic's level that names the device where it is spoken our way."""
+        levels = self.message.topic.split("/")
+        return levels[-2] if len(levels) > 1 else self.message.topic
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `noctule health --dead --json` prints it."""
+        message = self.message
+        return {
+            "received": rfc3339(np.datetime64(message.received_ms, "ms")),
+            "topic": message.topic,
+            "device": self.device,
+            "reason": message.reason,
+            "bytes": len(message.payload),
+            "payload": message.payload.decode("utf-8", "backslashreplace"),
+            "shard": self.shard,
+            "place": self.place,
+            "replayed": self.replayed,
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which letters are meant; an empty member asks for nothing.
+
+    reason : text that the reason contains, in any case
+    device : a level of the topic
+    since : UTC; received then or later
+    """
+
+    reason: str = ""
+    device: str = ""
+    since: np.datetime64 | None = None
+
+    def matches(self, message: Message) -> bool:
+        """Whether this letter is meant."""
+        if self.reason.lower() not in message.reason.lower():
+            return False
+        if self.device and self.device not in message.topic.split("/"):
+            return False
+        return self.since is None or bool(np.datetime64(message.received_ms, "ms") >= self.since)
+
+
+@dataclass
+class Replayed:
+    """What a replay did: letters by what became of them, and readings that are new."""
+
+    letters: int = 0
+    stored: int = 0  # letters that brought at least one new reading
+    readings: int = 0
+    known: int = 0  # letters that are readable now and brought nothing that is not stored already
+    refused: int = 0
+    dry: bool = False
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a machine."""
+        return {
+            "letters": self.letters,
+            "stored": self.stored,
+            "readings": self.readings,
+            "known": self.known,
+            "refused": self.refused,
+            "refused_by_reason": dict(self.reasons.most_common(REASONS_SHOWN)),
+            "dry_run": self.dry,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        would = "would be " if self.dry else ""
+        lines = [
+            f"{self.letters} dead letters read again: {self.readings} readings of {self.stored} letters {would}stored, "
+            f"{self.known} letters brought nothing new, {self.refused} are still refused"
+        ]
+        lines += [f"  still refused {times} times: {reason}" for reason, times in self.reasons.most_common(20)]
+        return lines
+
+
+def letters(city: City, wanted: Wanted | None = None) -> Iterator[Letter]:
+    """Every refused message that the log holds, oldest first within a shard."""
+    for folder in shard_folders(city):
+        marked = _marked(folder)
+        for letter in _letters_of(folder, marked):
+            if wanted is None or wanted.matches(letter.message):
+                yield letter
+
+
+def replay(city: City, wanted: Wanted | None = None, *, dry: bool = False) -> Replayed:
+    """Read dead letters again and store what is a reading now, each once; ShelfLocked while an ingest runs.
+
+    dry : only say what would happen; works beside a running ingest
+    """
+    done = Replayed(dry=dry)
+    known = _Known(city)
+    intake = Intake(city)
+    for folder in shard_folders(city):
+        if dry:
+            _replay_shard(city, folder, wanted, intake, known, done)
+            continue
+        with shelf_lock(folder, f"noctule ingest {city.path} --replay-dead"):
+            _replay_shard(city, folder, wanted, intake, known, done)
+    if done.stored and not dry:
+        _show(city)
+    return done
+
+
+def shard_folders(city: City) -> list[Path]:
+    """The folders of the log, one a shard."""
+    return sorted(path for path in city.shelf("log").glob("*") if path.is_dir() and segments(path))
+
+
+def _replay_shard(
+    city: City, folder: Path, wanted: Wanted | None, intake: Intake, known: _Known, done: Replayed
+) -> None:
+    batch: list[tuple[Letter, list[Row]]] = []
+    log: Log | None = None
+    try:
+        # Listed before the log is opened: what the replay itself writes is not read again.
+        for letter in list(_unmarked(folder, wanted)):
+            done.letters += 1
+            rows, reasons = _read_again(intake, letter.message)
+            if not rows:
+                done.refused += 1
+                _count(done, reasons)
+                continue
+            batch.append((letter, rows))
+            if len(batch) >= BATCH:
+                log = _store(city, folder, batch, known, done, log)
+                batch = []
+        if batch:
+            log = _store(city, folder, batch, known, done, log)
+    finally:
+        if log is not None:
+            log.close()
+
+
+def _store(
+    city: City, folder: Path, batch: list[tuple[Letter, list[Row]]], known: _Known, done: Replayed, log: Log | None
+) -> Log | None:
+    """Append those letters of a batch that bring something new, and the marks of all."""
+    fresh: list[Message] = []
+    for letter, rows in batch:
+        added = known.add(as_records(rows))
+        done.readings += added
+        done.stored += added > 0
+        done.known += added == 0
+        if added:
+            fresh.append(letter.message._replace(reason=""))
+    if done.dry:
+        return None
+    marks = [Message(letter.place, b"", letter.message.received_ms) for letter, _ in batch]
+    if log is None:
+        archived = read_manifest(city).positions.get(folder.name, (0, 0))
+        log = Log.open(folder, after=archived[0])
+    # The readings first: torn between the two, they are stored and known, and the marks are written the next time.
+    log.append([*([pack_frame(GOOD, fresh)] if fresh else []), pack_frame(REPLAYED, marks)])
+    return log
+
+
+def _read_again(intake: Intake, message: Message) -> tuple[list[Row], list[str]]:
+    """Rows of a letter as it would be read today, or why there are none."""
+    for word, why in NEVER:
+        if word in message.reason:
+            return [], [why]
+    if not message.payload:
+        return [], ["nothing of it was kept"]
+    if len(message.payload) == KEPT_OF_OVERSIZE:
+        return [], ["only its beginning was kept"]  # it may look whole where a format needs no end
+    try:
+        taken = intake.take(message)
+    except Exception as error:  # a decoder's bug costs a letter its place, not everyone theirs
+        return [], [f"the decoder failed on it: {type(error).__name__}"]
+    return taken.rows, taken.reasons
+
+
+def _count(done: Replayed, reasons: list[str]) -> None:
+    for reason in reasons[:1]:
+        kind = re.sub(r"\d+", "#", re.sub(r"'[^']*'", "'…'", reason))
+        if kind in done.reasons or len(done.reasons) < REASONS_SHOWN:
+            done.reasons[kind] += 1
+
+
+class _Known:
+    """The readings of the nights concerned, to tell new ones from stored ones."""
+
+    def __init__(self, city: City) -> None:
+        self._city = city
+        self._nights: dict[str, Records] = {}
+
+    def add(self, records: Records) -> int:
+        """How many of these are not stored yet; from now on they are."""
+        new = 0
+        # A reading lies in the night of its time, or of its receipt where its clock cannot be right.
+        by_time = nights_of(records["time"], self._city.zone).astype(str)
+        by_receipt = nights_of(records["received"], self._city.zone).astype(str)
+        for name, other in sorted(set(zip(by_time.tolist(), by_receipt.tolist(), strict=True))):
+            part = records[(by_time == name) & (by_receipt == other)]
+            held = self._of(name) if name == other else np.concatenate([self._of(name), self._of(other)])
+            held = held[np.isin(held["site"], part["site"])]
+            before = unique_by_key(held)
+            # What is stored is older than what is read again, whatever their times of receipt.
+            after = unique_by_key(np.concatenate([before, part]))
+            if len(after) > len(before):
+                new += len(after) - len(before)
+                self._nights[name] = np.concatenate([self._of(name), part])
+        return new
+
+    def _of(self, night: str) -> Records:
+        if night not in self._nights:
+            try:
+                self._nights[night] = night_records(self._city, night)
+            except ValueError:  # a time so wrong that it has no night
+                self._nights[night] = empty_records()
+        return self._nights[night]
+
+
+def _unmarked(folder: Path, wanted: Wanted | None) -> Iterator[Letter]:
+    for letter in _letters_of(folder, _marked(folder)):
+        if not letter.replayed and (wanted is None or wanted.matches(letter.message)):
+            yield letter
+
+
+def _letters_of(folder: Path, marked: frozenset[str]) -> Iterator[Letter]:
+    for number in segments(folder):
+        for frame in read_frames(segment_path(folder, number)):
+            if frame.kind != DEAD:
+                continue
+            for index, message in enumerate(frame.messages()):
+                place = f"{number}:{frame.end.offset}:{index}"
+                yield Letter(folder.name, place, message, place in marked)
+
+
+def _marked(folder: Path) -> frozenset[str]:
+    """Places of the letters that were replayed."""
+    return frozenset(
+        message.topic
+        for number in segments(folder)
+        for frame in read_frames(segment_path(folder, number))
+        if frame.kind == REPLAYED
+        for message in frame.messages()
+    )
+
+
+def _show(city: City) -> None:
+    """Let each shard come up and go down: what its log holds is screened, shown and archived the ordinary way."""
+    from ingest.service import run
+
+    for folder in shard_folders(city):
+        try:
+            run(city, shard=folder.name, until=lambda: True)
+        except ShelfLocked:
+            continue  # an ingest was started meanwhile, and does the same
