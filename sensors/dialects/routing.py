@@ -82,8 +82,7 @@ def decode(
             return _read(dialect, Source(topic, _level(topic, dialect.device_level)), payload, received_ms)
     # Below our root the access list gives each device its own branch, so a level further down names nobody; in a topic
     # that begins with '/' any level may be the secret of an IoT Agent.
-    guess = not topic.startswith((f"{root}/", "/"))
-    found = _recognised(table, value, payload) if guess else None
+    found = None if topic.split("/")[0] in (root, "") else _recognised(table, value, payload)
     if found is None:
         return [Rejection(_tried(topic, table, root))]
     device, quantity = _named_by(topic)
