@@ -10,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     from datetime import date
 
+    from ingest.dead_letters import Wanted
+    from sensors.city import City
+
 CityFolder = Annotated[Path, typer.Argument(metavar="CITY", help="The city folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
@@ -135,47 +138,91 @@ def health(
     city: CityFolder,
     as_json: AsJson = False,
     dead: Annotated[bool, typer.Option("--dead", help="List the refused messages, with reasons.")] = False,
+    lamps: Annotated[bool, typer.Option("--lamps", help="The lamp work-list of a night.")] = False,
+    site: Annotated[int | None, typer.Option(min=0, help="Only this site.")] = None,
+    device: Annotated[str, typer.Option(help="Only this device.")] = "",
+    drift: Annotated[bool, typer.Option("--drift", help="Also which sensors seem to drift, over four weeks.")] = False,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="With --dead: what the reason contains.")] = "",
+    since: Annotated[str, typer.Option(metavar="TIME", help="With --dead: received since, RFC 3339.")] = "",
+    night: Annotated[str, typer.Option(metavar="NIGHT", help="With --lamps: the night; the last one if empty.")] = "",
+    format_: Annotated[
+        str, typer.Option("--format", metavar="table|csv|geojson|gpkg", help="With --lamps; else by OUT's ending.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(metavar="OUT", help="With --lamps: the file to write.")] = None,
+    tickets: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="With --lamps: asset_id,state,opened,ticket of the CMS.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="With --lamps: also ended ones and open tickets.")] = False,
 ) -> None:
-    """Is ingest running, which sites are silent, what was refused.
+    """Is ingest running; what is silent, late, refused, missing or adrift; which lamps need somebody.
 
-    Example: noctule health helsinki --dead
+    Example: noctule health helsinki --lamps --tickets cms.csv --out worklist.gpkg
     """
     import json
 
-    from ingest.health import dead_letters, read_health, site_health
     from sensors.city import City
-    from sensors.night import rfc3339
 
     opened = City.open(city)
     if dead:
-        import numpy as np
+        from ingest.dead_letters import letters
 
-        for letter in dead_letters(opened):
-            received = rfc3339(np.datetime64(letter.received_ms, "ms"))
-            payload = letter.payload.decode("utf-8", "backslashreplace")
-            if as_json:
-                row = {"received": received, "topic": letter.topic, "reason": letter.reason, "payload": payload}
-                print(json.dumps(row, ensure_ascii=False))
-            else:
-                print(f"{received}  {letter.topic}  {letter.reason}\n    {payload[:200]!r}")
+        for letter in letters(opened, _wanted(reason, device, since)):
+            print(json.dumps(letter.to_dict(), ensure_ascii=False) if as_json else letter.text())
         return
-    said, sites = read_health(opened), site_health(opened)
-    silent = sites[sites["silent"]]
-    if as_json:
-        said["sites"] = json.loads(sites.to_json(orient="records", date_format="iso"))
-        print(json.dumps(said, ensure_ascii=False))
+    if lamps:
+        _lamp_list(opened, night, format_, out, tickets, everything, as_json)
         return
-    counts = said["counts"]
-    print(f"{opened.name}: {said['state']}, {said['sentence']}")
-    print(
-        f"  since {said['since'] or 'never'}: {counts['received']} messages received, {counts['stored']} readings "
-        f"stored, {counts['duplicates']} came twice, {counts['refused']} refused"
-    )
-    for reason, times in said["refused_by_reason"].items():
-        print(f"  refused {times} times: {reason}")
-    print(f"  {len(sites)} sites in use, {len(silent)} silent, {int(sites['late'].sum())} late")
-    if len(silent):
-        print(silent[["site", "device", "quantity", "last"]].head(40).to_string(index=False))
+    from ingest.overview import overview
+
+    found = overview(opened, site=site, device=device, drifting=drift)
+    print(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else "\n".join(found.lines()))
+
+
+def _wanted(reason: str, device: str, since: str) -> Wanted:
+    """Which dead letters are meant."""
+    from ingest.dead_letters import Wanted
+    from sensors.night import parse_rfc3339
+
+    try:
+        return Wanted(reason, device, parse_rfc3339(since) if since else None)
+    except ValueError:
+        raise typer.BadParameter(f"'{since}' must be a time like 2026-11-20T18:00:00Z", param_hint="--since") from None
+
+
+def _lamp_list(
+    city: City, night: str, format_: str, out: Path | None, tickets: Path | None, everything: bool, as_json: bool
+) -> None:
+    """Print or write the lamp work-list."""
+    import json
+
+    from ingest.work_list import FORMATS, as_csv, as_geojson, as_text, latest_night, read_tickets, work_list, write_list
+    from sensors.clock import city_clock
+    from sensors.night import Night
+
+    kind = format_ or (out.suffix[1:].lower() if out is not None and out.suffix[1:] in FORMATS else "table")
+    if kind not in FORMATS:
+        raise typer.BadParameter(f"'{kind}' is none of {', '.join(FORMATS)}", param_hint="--format")
+    if (out is None and kind == "gpkg") or (out is not None and kind == "table"):
+        raise typer.BadParameter("a file is csv, geojson or gpkg, and a GeoPackage needs --out", param_hint="--format")
+    now = city_clock(city.path).now()
+    day = _day(night, "--night")
+    chosen = latest_night(city, now) if day is None else Night(day, city.zone)
+    until = now if chosen.start <= now < chosen.end else chosen.end
+    known = read_tickets(tickets) if tickets is not None else {}
+    table = work_list(city, chosen, until=until, tickets=known, everything=everything)
+    if out is not None:
+        write_list(table, kind, out)
+        typer.echo(f"{len(table)} rows of the night of {chosen.name} in {out}", err=True)
+    elif as_json:
+        print(json.dumps(json.loads(table.drop(columns="geometry").to_json(orient="records")), ensure_ascii=False))
+    elif kind == "csv":
+        print(as_csv(table), end="")
+    elif kind == "geojson":
+        print(as_geojson(table))
+    else:
+        simulated = " (SIMULATED)" if bool((table["origin"] == "simulated").any()) else ""
+        print(f"lamps of {city.name}, night of {chosen.name}{simulated}: {len(table)} to see to")
+        print(as_text(table))
 
 
 def decode(

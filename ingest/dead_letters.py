@@ -70,6 +70,13 @@ class Letter(NamedTuple):
             "replayed": self.replayed,
         }
 
+    def text(self) -> str:
+        """As a person reads it."""
+        received = rfc3339(np.datetime64(self.message.received_ms, "ms"))
+        payload = self.message.payload[:200].decode("utf-8", "backslashreplace")
+        replayed = "  (replayed)" if self.replayed else ""
+        return f"{received}  {self.message.topic}  {self.message.reason}{replayed}\n    {payload!r}"
+
 
 @dataclass(frozen=True)
 class Wanted:
