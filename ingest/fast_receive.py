@@ -41,6 +41,9 @@ _UNSENT = 1 << 20  # bytes that the broker may leave untaken before we stop read
 _BLOCKS_KNOWN = 1024  # property blocks; a city's devices send a handful of different ones
 _HOUSEKEEPING_S = 0.25  # how often keep-alive is looked at
 _PUBACK = [struct.pack("!BBH", 0x40, 2, number) for number in range(1 << 16)]
+_FRONT = struct.Struct("!BBBH").unpack_from
+_NUMBER = struct.Struct("!H").unpack_from
+_NUMBER_AND_BLOCK = struct.Struct("!HB").unpack_from
 _PUBCOMP = b"\x70\x02"
 _SELF_TEST_S = 5.0
 
@@ -227,51 +230,59 @@ class FastClient(paho.Client):
         messages: list[Raw] = []
         at = start
         while end - at > 4:  # no right PUBLISH is shorter than 5 bytes
-            header = buffer[at]
+            # One call instead of five subscripts, a third of the time: the header, and the length of the topic where
+            # the frame's own length took two bytes, as that of nearly every reading does.
+            header, low, high, size = _FRONT(buffer, at)
             if header & 0xF4 != 0x30:  # PUBLISH, QoS 0 or 1
                 break
-            length = buffer[at + 1]
-            if length < 128:
-                body = at + 2
+            if low < 128:
+                topic, after = at + 4, at + 2 + low
+                size = high << 8 | size >> 8
+            elif high < 128:
+                topic, after = at + 5, at + 3 + (low - 128) + (high << 7)
+            elif size < 128 << 8 and end - at > 5:
+                topic, after = at + 6, at + 4 + (low - 128) + (high - 128 << 7) + (size >> 8 << 14)
+                size = buffer[at + 4] << 8 | buffer[at + 5]
             else:
-                length += (buffer[at + 2] << 7) - 128
-                body = at + 3
-                if length > 16_383:
-                    length += (buffer[at + 3] << 14) - (1 << 14)
-                    body = at + 4
-                    if length > 2_097_151:
-                        break
-            after = body + length
+                break
             if after > end:
-                incomplete = length < _HELD
+                incomplete = after - at < _HELD
                 break
-            topic_end = body + 2 + (buffer[body] << 8) + buffer[body + 1]
-            content = topic_end + (header & 2)  # QoS 1 has a number of two bytes
-            if topic_end == body + 2 or content + version5 > after:  # no topic, or fields that do not fit
-                break
-            number = 0
+            topic_end = topic + size
+            number = block_length = 0
             if header & 2:
-                number = (buffer[topic_end] << 8) + buffer[topic_end + 1]
+                content = topic_end + 3 if version5 else topic_end + 2
+                if content > after:
+                    break
+                if version5:
+                    number, block_length = _NUMBER_AND_BLOCK(buffer, topic_end)
+                else:
+                    (number,) = _NUMBER(buffer, topic_end)
                 if not number:
                     break
-            if version5:
-                properties = buffer[content]
-                if properties:
-                    block = buffer[content : content + 1 + properties]
-                    if block not in blocks and not self._right_block(block, after - content):
-                        break
-                    content += properties
-                content += 1
-            messages.append((buffer[body + 2 : topic_end], number, header, buffer[content:after]))
+            else:
+                content = topic_end + 1 if version5 else topic_end
+                if content > after:
+                    break
+                if version5:
+                    block_length = buffer[topic_end]
+            if not size:  # an alias, or wrong
+                break
+            if block_length:
+                block = buffer[content - 1 : content + block_length]
+                content += block_length
+                if content > after or (block not in blocks and not self._right_block(block)):
+                    break
+            messages.append((buffer[topic:topic_end], number, header, buffer[content:after]))
             at = after
         if messages:
             buffered.position = at
             self.on_batch(messages, at - start)
         return incomplete
 
-    def _right_block(self, block: bytes, room: int) -> bool:
-        """Whether paho takes a property block as it stands, within what is left of its frame; remembered if so."""
-        if len(block) > room or block[0] > 127:
+    def _right_block(self, block: bytes) -> bool:
+        """Whether paho takes a property block as it stands; remembered if so."""
+        if block[0] > 127:  # its own length takes two bytes or more
             return False
         try:
             Properties(PacketTypes.PUBLISH).unpack(block)  # type: ignore[no-untyped-call]  # paho has no types here
