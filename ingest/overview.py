@@ -76,9 +76,11 @@ class Overview:
         lines.append(f"  night of {self.night.name}: {self.readings} readings, {int(sites['failed'].sum())} failed")
         lines += [f"    {count} {name}: {_text(name)}" for name, count in self.flagged.items()]
         if len(self.gaps):
-            missing = int(self.gaps["missing"].sum())
-            lines.append(f"  {missing} message numbers of {self.gaps['device'].nunique()} devices never came")
-            lines += _indented(self.gaps[["device", "missing", "since", "until"]])
+            parts = self.gaps.groupby("device", as_index=False).agg(
+                missing=("missing", "sum"), gaps=("missing", "size"), since=("since", "min"), until=("until", "max")
+            )
+            lines.append(f"  {int(parts['missing'].sum())} message numbers of {len(parts)} devices never came")
+            lines += _indented(parts.sort_values(["missing", "device"], ascending=[False, True]))
         if len(self.conflicts):
             lines.append(f"  {len(self.conflicts)} intervals were told twice, with different values")
             lines += _indented(self.conflicts[["site", "device", "quantity", "time", "lowest", "highest"]])

@@ -242,11 +242,25 @@ def _last_heard(city: City, night: Night, sites: pd.DataFrame, records: Records)
     return np.concatenate(parts)
 
 
-def _nights_standing(city: City, night: Night, sites: pd.DataFrame, faults: Sequence[LampFault]) -> dict[int, int]:
-    """Position of each fault -> nights in a row, this one included, in which it was found."""
-    standing = {index: _nights_between(city, fault, night) for index, fault in enumerate(faults)}
+@dataclass
+class _Standing:
+    """Since when a fault stands, and for how many nights in a row, this one included."""
+
+    since: np.datetime64
+    nights: int
+
+
+def _nights_standing(city: City, night: Night, sites: pd.DataFrame, faults: Sequence[LampFault]) -> list[_Standing]:
+    """Each fault followed back through the nights before."""
+    standing = [
+        _Standing(fault.since, max(1, (night.date - night_of(fault.since, city.zone).date).days + 1))
+        for fault in faults
+    ]
+    # Silence goes back to the last report by itself.
     following = {
-        index for index, fault in enumerate(faults) if fault.kind not in (OUTAGE, SILENT) and standing[index] == 1
+        index
+        for index, fault in enumerate(faults)
+        if fault.kind not in (OUTAGE, SILENT) and standing[index].nights == 1
     }
     held = set(nights(city))
     for back in range(1, NIGHTS_BACK):
@@ -258,18 +272,15 @@ def _nights_standing(city: City, night: Night, sites: pd.DataFrame, faults: Sequ
         wanted = _of_cabinets(city, sites, cabinets) | {site for index in following for site in faults[index].sites}
         records = night_records(city, date)
         records = records[np.isin(records["site"], sorted(wanted))]
-        earlier = Night(date, city.zone)
         part = sites[sites["site"].isin(wanted)]
-        found = find(records, part, city.places("lamps"), until=earlier.end, lonlat=city.centre_lonlat())
-        there = {(fault.kind, fault.device) for fault in found if fault.standing}
+        until = Night(date, city.zone).end
+        found = find(records, part, city.places("lamps"), until=until, lonlat=city.centre_lonlat())
+        there = {(fault.kind, fault.device): fault.since for fault in found if fault.standing}
         following = {index for index in following if (faults[index].kind, faults[index].device) in there}
         for index in following:
-            standing[index] += 1
+            standing[index].nights += 1
+            standing[index].since = there[faults[index].kind, faults[index].device]
     return standing
-
-
-def _nights_between(city: City, fault: LampFault, night: Night) -> int:
-    return max(1, (night.date - night_of(fault.since, city.zone).date).days + 1)
 
 
 def _of_cabinets(city: City, sites: pd.DataFrame, cabinets: set[str]) -> set[int]:
@@ -313,7 +324,7 @@ class _Rows:
             dict(zip(sites["site"].astype(int), sites["origin"], strict=True)),
         )
 
-    def table(self, standing: Mapping[int, int], tickets: Mapping[str, Ticket]) -> geopandas.GeoDataFrame:
+    def table(self, standing: Sequence[_Standing], tickets: Mapping[str, Ticket]) -> geopandas.GeoDataFrame:
         """One row a fault; outages first, then by kind and by who passes."""
         import geopandas
         import pandas as pd
@@ -333,7 +344,7 @@ class _Rows:
         framed["longitude"], framed["latitude"] = globe.x.round(7), globe.y.round(7)
         return framed[[*COLUMNS, "geometry"]].reset_index(drop=True)
 
-    def _row(self, fault: LampFault, nights_standing: int, tickets: Mapping[str, Ticket]) -> dict[str, Any]:
+    def _row(self, fault: LampFault, standing: _Standing, tickets: Mapping[str, Ticket]) -> dict[str, Any]:
         rows = [self.row_of[lamp] for lamp in fault.lamps if lamp in self.row_of]
         lamps = self.lamps.iloc[rows]
         assets = [text for text in lamps["asset_id"].astype(str) if text]
@@ -356,8 +367,8 @@ class _Rows:
             "cabinet": fault.cabinet,
             "circuit": fault.circuit,
             "street": ", ".join(streets[:3]) + (f" and {len(streets) - 3} more" if len(streets) > 3 else ""),
-            "since": rfc3339(fault.since),
-            "nights": nights_standing,
+            "since": rfc3339(standing.since),
+            "nights": standing.nights,
             "light_lost_lm": self._light_lost(lamps, fault.lost),
             "passages": busiest[0],
             "passages_from": busiest[1],
@@ -460,17 +471,19 @@ def _usual_nights(city: City, night: Night, sites: npt.NDArray[np.int64]) -> npt
 
 
 def _streets_of(city: City, places: pd.DataFrame) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:
-    """Name and kind of the street nearest to each place, '' where none is near."""
+    """Name of the nearest street that has one, and kind of the nearest street; '' where none is near."""
+    streets = city.places("streets")
+    named = streets[[isinstance(text, str) and bool(text) for text in streets["name"]]]
+    return _nearest(named, "name", places), _nearest(streets, "kind", places)
+
+
+def _nearest(streets: geopandas.GeoDataFrame, column: str, places: pd.DataFrame) -> npt.NDArray[np.object_]:
     import shapely
 
-    streets = city.places("streets")
-    name, kind = np.full(len(places), "", object), np.full(len(places), "", object)
-    if not len(streets) or not len(places):
-        return name, kind
-    tree = shapely.STRtree(streets.geometry.to_numpy())
-    (place, street), _ = tree.query_nearest(
-        places.geometry.to_numpy(), max_distance=STREET_M, return_distance=True, all_matches=False
-    )
-    name[place] = [text if isinstance(text, str) else "" for text in streets["name"].to_numpy(object)[street]]
-    kind[place] = streets["kind"].to_numpy(object)[street]
-    return name, kind
+    found = np.full(len(places), "", object)
+    if len(streets) and len(places):
+        (place, street), _ = shapely.STRtree(streets.geometry.to_numpy()).query_nearest(
+            places.geometry.to_numpy(), max_distance=STREET_M, return_distance=True, all_matches=False
+        )
+        found[place] = streets[column].to_numpy(object)[street]
+    return found
