@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from ingest.commands import register
 from ingest.decoding import outcomes, received_at
+from sensors.city import City, CitySettings, DialectRule, write_settings
+from tests.synthetic_city import make_city
 
 app = typer.Typer()
 register(app)
@@ -70,3 +72,39 @@ def test_a_time_needs_its_offset():
 def test_screening_is_that_of_the_service():
     (line,) = outcomes(TOPIC, b'[{"v":3,"t":1e9}]', received_at(RECEIVED))
     assert line["flags"] == ["clock"]
+
+
+@pytest.fixture
+def city(tmp_path):
+    town = make_city(tmp_path, simulated=False)
+    rule = DialectRule(topic="gateway/+/ngsi", dialect="ngsi", devices={"urn:mic": "meter-00", "urn:new": "meter-99"})
+    content = {name: getattr(town.settings, name) for name in CitySettings.__struct_fields__}
+    write_settings(tmp_path, CitySettings(**content | {"dialects": (rule,)}))
+    return City.open(tmp_path)
+
+
+def entity(name, **changes):
+    given = {"id": name, "type": "NoiseLevelObserved", "LAeq": 61.5, "dateObserved": "2026-11-20T22:00:00Z"}
+    return json.dumps(given | changes).encode()
+
+
+def test_a_city_brings_its_rules_and_its_register(city):
+    received = received_at(RECEIVED)
+    (known,) = outcomes("gateway/1/ngsi", entity("urn:mic"), received, city=city)
+    assert (known["device"], known["quantity"], "note" in known) == ("meter-00", "sound_laeq", False)
+    (unknown,) = outcomes("gateway/1/ngsi", entity("urn:new"), received, city=city)
+    assert "not in the site register" in unknown["note"]
+    (other,) = outcomes("gateway/1/ngsi", entity("urn:mic", LAeq=None, LAmax=80), received, city=city)[1:]
+    assert "the register has sound_laeq of it" in other["note"]
+
+
+def test_radio_devices_are_counted_only_on_a_legal_basis(city):
+    payload = b'[{"v":12,"t":1795212000}]'
+    (line,) = outcomes("noctule/smalltown/node-1/devices-seen", payload, received_at(RECEIVED), city=city)
+    assert line["rejected"]
+    assert "devices_seen_basis" in line["reason"]
+
+
+def test_a_decoder_that_nobody_knows_is_wrong_usage():
+    result = CliRunner().invoke(app, ["decode", "--topic", TOPIC, "--decoder", "morse", "-"], input=GOOD)
+    assert result.exit_code == 2
