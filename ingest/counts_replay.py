@@ -22,6 +22,7 @@ import pandas as pd
 
 from ingest.archive import night_records, nights
 from ingest.history import as_records, read_history
+from ingest.login import tls_of
 from ingest.mqtt import Publisher
 from sensors.city import City
 from sensors.clock import Clock, city_clock, clear_clock, set_clock
@@ -229,7 +230,7 @@ def _publish(
     say(f"{len(due):,} messages of {len(devices)} counters at {clock.speed:g}x to {url}")
     name = f"noctule-{city.id}-counts"
     topics = [status_topic(root, city.id, device) for device in devices]
-    with Publisher(url, name, settings.user or None, password or None) as publisher:
+    with Publisher(url, name, settings.user or None, password or None, tls_of(city)) as publisher:
         line = _Line(publisher, say, stopped)
         for topic in topics:
             line.send(topic, encode_status("online", _BOOT, begun_ms), retain=True)

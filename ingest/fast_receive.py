@@ -48,35 +48,80 @@ _PUBCOMP = b"\x70\x02"
 _SELF_TEST_S = 5.0
 
 
-class BufferedSocket:
-    """A connected socket, plain or TLS, that reads much at once and never blocks nor refuses what is to be sent."""
+class Encryption:
+    """TLS over bytes in memory, so that one read of the socket may bring a thousand records.
 
-    def __init__(self, connected: Any) -> None:
+    A broker makes a record of each message. Python's own TLS socket needs two system calls for every record and hides
+    what it has decrypted from `select`.
+    """
+
+    def __init__(self, context: ssl.SSLContext, host: str) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+
+    def shake_hands(self, plain: socket.socket, timeout_s: float) -> None:
+        """Agree with the other side, on a socket that may block for so long."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            plain.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                self._tls.do_handshake()
+                return
+            except ssl.SSLWantReadError:
+                pass
+            finally:  # also where it failed: the other side is told why
+                plain.sendall(self._outgoing.read())
+            data = plain.recv(_AT_ONCE)
+            if not data:
+                raise ConnectionResetError("it hung up while encryption was agreed on")
+            self._incoming.write(data)
+
+    def opened(self, data: bytes) -> bytes:
+        """What bytes from the socket say; empty as well while a record is not complete."""
+        self._incoming.write(data)
+        parts = []
+        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):  # the latter: goodbye, and the socket will close
+            while True:
+                parts.append(self._tls.read(_AT_ONCE))
+        return b"".join(parts)
+
+    def sealed(self, data: bytes | bytearray) -> bytes:
+        """The bytes for the socket that say so, and whatever else TLS has to say."""
+        at = memoryview(data)
+        while at:
+            at = at[self._tls.write(at) :]
+        return self._outgoing.read()
+
+
+class BufferedSocket:
+    """A connected socket that reads much at once and never blocks nor refuses what is to be sent."""
+
+    def __init__(self, plain: socket.socket, encryption: Encryption | None = None) -> None:
         self.buffer = b""
         self.position = 0
-        self.full = False  # whether the last read brought all that was asked for, so that there may be more
+        self.full = False  # whether the last read brought so much that there may be more
         self.unsent = bytearray()
-        self._socket = connected
-        self._pending: Callable[[], int] = getattr(connected, "pending", lambda: 0)
+        self._plain = plain
+        self._encryption = encryption
 
     def fill(self) -> bool:
         """Read what is there, up to 256 KiB, behind what is left; False when the other side has closed."""
+        self.full = False
         try:
-            data = self._socket.recv(_AT_ONCE)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            self.full = False
+            data = self._plain.recv(_AT_ONCE)
+        except (BlockingIOError, InterruptedError):
             return True
-        self.full = len(data) == _AT_ONCE
+        if not data:
+            return False
+        self.full = len(data) > _AT_ONCE // 2
+        if self._encryption is not None:
+            data = self._encryption.opened(data)
         self.buffer = self.buffer[self.position :] + data if self.position < len(self.buffer) else data
         self.position = 0
-        return bool(data)
-
-    def waiting(self) -> bool:
-        """Whether bytes wait where `select` does not see them: decrypted, and not read yet."""
-        return self._pending() > 0
+        return True
 
     def pending(self) -> int:
-        """How many bytes are read and not taken; paho asks sockets of TLS the same."""
+        """How many bytes are read and not taken."""
         return len(self.buffer) - self.position
 
     def recv(self, size: int) -> bytes:
@@ -90,27 +135,27 @@ class BufferedSocket:
 
     def send(self, data: bytes | bytearray) -> int:
         """Send what the socket takes and keep the rest for `flush`, so that packets of two senders never mix."""
-        self.unsent += data
+        self.unsent += data if self._encryption is None else self._encryption.sealed(data)
         self.flush()
         return len(data)
 
     def flush(self) -> None:
         """Send what was kept."""
-        with suppress(BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        with suppress(BlockingIOError, InterruptedError):
             while self.unsent:
-                del self.unsent[: self._socket.send(self.unsent)]
+                del self.unsent[: self._plain.send(self.unsent)]
 
     def close(self) -> None:
         """Close the connection."""
-        self._socket.close()
+        self._plain.close()
 
     def fileno(self) -> int:
         """The descriptor, for `select`; -1 when closed."""
-        return int(self._socket.fileno())
+        return self._plain.fileno()
 
     def setblocking(self, flag: bool) -> None:
         """As for every socket."""
-        self._socket.setblocking(flag)
+        self._plain.setblocking(flag)
 
 
 class FastClient(paho.Client):
@@ -128,28 +173,33 @@ class FastClient(paho.Client):
         self.trouble: OSError | None = None
         self.fault = ""
         self._buffered: BufferedSocket | None = None
+        self._context: ssl.SSLContext | None = None
         self._known_blocks: set[bytes] = set()
         self._housekeeping_at = 0.0
 
     @property
     def more(self) -> bool:
         """Whether there may be more to read at once."""
-        return self._buffered is not None and (self._buffered.full or self._buffered.waiting())
+        return self._buffered is not None and self._buffered.full
+
+    def tls_set_context(self, context: ssl.SSLContext | None = None) -> None:
+        """As paho's."""
+        super().tls_set_context(context)
+        self._context = context or ssl.create_default_context()
 
     def loop(self, timeout: float = 1.0) -> MQTTErrorCode:
         """One turn, like paho's: wait up to `timeout` seconds, read and send what can be, see to keep-alive."""
         buffered = self._connected_socket()
         if buffered is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
-        waiting = buffered.waiting()
         # A broker that takes no acknowledgements gets no further messages taken: neither side's memory may grow.
         reading = [buffered] if len(buffered.unsent) < _UNSENT else []
         writing = [buffered] if buffered.unsent else []
         try:
-            readable, writable, _ = select.select(reading, writing, [], 0.0 if waiting else timeout)
+            readable, writable, _ = select.select(reading, writing, [], timeout)
             if writable:
                 buffered.flush()
-            if readable or (waiting and reading):
+            if readable:
                 if not buffered.fill():
                     return MQTTErrorCode.MQTT_ERR_CONN_LOST
                 self._last_bytes_received = time.monotonic()
@@ -184,10 +234,17 @@ class FastClient(paho.Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _create_socket(self) -> BufferedSocket:
-        plain: Any = super()._create_socket()
-        with suppress(OSError):  # a socket pair has no such option
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or acknowledgements wait 40 ms for company
-        self._buffered = BufferedSocket(plain)
+        plain = self._create_socket_connection()
+        encryption = None if self._context is None else Encryption(self._context, self.host)
+        try:
+            with suppress(OSError):  # a socket pair has no such option
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or acknowledgements wait for company
+            if encryption is not None:
+                encryption.shake_hands(plain, self.connect_timeout)
+        except BaseException:
+            plain.close()
+            raise
+        self._buffered = BufferedSocket(plain, encryption)
         return self._buffered
 
     def _connected_socket(self) -> BufferedSocket | None:

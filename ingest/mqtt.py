@@ -13,6 +13,7 @@ maximum and without retain handling.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import ssl
 import time
@@ -32,7 +33,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.fast_receive import REFUSAL, FastClient, Raw, raw_of
-from sensors.errors import BrokerError
+from sensors.errors import BrokerError, CityError
 
 _log = logging.getLogger(__name__)
 if REFUSAL:
@@ -89,7 +90,8 @@ class Tls:
     """Whom we believe and who we are, on an mqtts:// connection.
 
     authority : PEM file of the authorities that are believed; the machine's own where there is none
-    certificate, key : PEM files of our client certificate and its private key, where the broker asks for one
+    certificate, key : PEM files of our client certificate and its private key, where the broker asks for one; the
+        certificate's file may hold the key as well
     """
 
     authority: Path | None = None
@@ -103,10 +105,36 @@ class Tls:
         if self.authority is None:
             context.load_default_certs()
         else:
-            context.load_verify_locations(self.authority)
+            _readable("authority", self.authority)
+            try:
+                context.load_verify_locations(self.authority)
+            except ssl.SSLError as error:
+                raise CityError(f"broker.authority: {self.authority} holds no certificate in PEM form") from error
         if self.certificate is not None:
-            context.load_cert_chain(self.certificate, self.key)
+            self._load_identity(context, self.certificate)
+        elif self.key is not None:
+            raise CityError("broker.key is set without broker.certificate; a private key alone says nothing of us")
         return context
+
+    def _load_identity(self, context: ssl.SSLContext, certificate: Path) -> None:
+        secret = self.key or certificate
+        _readable("certificate", certificate)
+        mode = _readable("key", secret)
+        if mode & 0o077:
+            raise CityError(
+                f"broker.key: {secret} can be read by others (mode {mode:04o}); keep it to yourself: chmod 600 {secret}"
+            )
+
+        def encrypted() -> str:  # or OpenSSL asks for the password on the terminal
+            raise CityError(f"broker.key: {secret} is encrypted, and nobody is there to type its password; decrypt it")
+
+        try:
+            context.load_cert_chain(certificate, self.key, encrypted)
+        except ssl.SSLError as error:
+            raise CityError(
+                f"broker.certificate: {certificate} and {secret} are no certificate and its private key in PEM form "
+                f"({_alert(error)})"
+            ) from error
 
 
 def parse_address(url: str) -> Address:
@@ -358,6 +386,11 @@ class Subscriber(_Link):
     _owed: int = field(default=0, init=False)  # messages of this connection that are not acknowledged
     _heard: float = field(default=0.0, init=False)  # when its last message came; 0 if none did
 
+    @property
+    def subscribed(self) -> bool:
+        """Whether the broker has accepted all that was asked of it on this connection."""
+        return self.state == "connected" and not self._asked
+
     def pop(self, limit: int) -> Batch | None:
         """Take the oldest messages out of the inbox, of one connection and up to `limit`; None when it is empty."""
         if not self.inbox:
@@ -582,6 +615,17 @@ def _acknowledge(client: paho.Client, messages: Sequence[Raw]) -> MQTTErrorCode:
 def _alert(error: ssl.SSLError) -> str:
     """What TLS says was wrong, without OpenSSL's numbers and file names."""
     return (error.reason or str(error)).lower().replace("_", " ")
+
+
+def _readable(setting: str, file: Path) -> int:
+    """The mode of a file that we can read; CityError otherwise."""
+    try:
+        with open(file, "rb") as opened:
+            return os.fstat(opened.fileno()).st_mode & 0o7777
+    except OSError as error:
+        raise CityError(
+            f"broker.{setting}: {file} cannot be read ({error.strerror}); paths begin at city.toml"
+        ) from error
 
 
 def _size(messages: Sequence[Raw]) -> int:

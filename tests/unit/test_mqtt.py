@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -12,8 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.mqtt import Address, Filter, Publisher, Raw, Subscriber, parse_address
-from sensors.errors import BrokerError
+from ingest.mqtt import Address, Filter, Publisher, Raw, Subscriber, Tls, parse_address
+from sensors.errors import BrokerError, CityError
 
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 12, 14
 FILTERS = (Filter("noctule/town/+/+", 2), Filter("noctule/town/+/status", 0))
@@ -22,25 +23,25 @@ FILTERS = (Filter("noctule/town/+/+", 2), Filter("noctule/town/+/status", 0))
 class ScriptedBroker:
     """Speaks just enough MQTT on a free port; `answer` decides what a CONNECT gets."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self.context = context
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"mqtt://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.url = f"mqtt{'s' if context else ''}://127.0.0.1:{self.listener.getsockname()[1]}"
         self.packets: list[tuple[int, bytes]] = []
         self.connections: list[socket.socket] = []
         self.answer = "accept"
         self.acknowledge = True
         self._stopped = False
+        self._one_at_a_time = threading.Lock()  # TLS breaks when two threads send
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def send(self, data: bytes) -> None:
-        self.connections[-1].sendall(data)
+        with self._one_at_a_time:
+            self.connections[-1].sendall(data)
 
     def deliver(self, topic: str, payload: bytes, mid: int, v5: bool = True) -> None:
-        body = (
-            struct.pack("!H", len(topic)) + topic.encode() + struct.pack("!H", mid) + (b"\0" if v5 else b"") + payload
-        )
-        self.send(bytes([0x32]) + _length(len(body)) + body)
+        self.send(publish(topic, payload, mid, v5))
 
     def of(self, kind: int) -> list[bytes]:
         return [body for found, body in self.packets if found == kind]
@@ -53,12 +54,15 @@ class ScriptedBroker:
 
     def _serve(self) -> None:
         while not self._stopped:
-            for ready in select.select([self.listener, *self.connections], [], [], 0.02)[0]:
+            # What TLS has decrypted already, select does not see.
+            waiting = [one for one in self.connections if isinstance(one, ssl.SSLSocket) and one.pending()]
+            for ready in waiting or select.select([self.listener, *self.connections], [], [], 0.02)[0]:
                 if ready is self.listener:
-                    self.connections.append(self.listener.accept()[0])
+                    self._accept()
                     continue
                 try:
-                    packet = _read(ready)
+                    with self._one_at_a_time:
+                        packet = _read(ready)
                 except OSError:
                     packet = None
                 if packet is None:
@@ -66,8 +70,18 @@ class ScriptedBroker:
                     ready.close()
                 else:
                     self.packets.append(packet)
-                    with contextlib.suppress(OSError):
+                    with contextlib.suppress(OSError), self._one_at_a_time:
                         self._respond(ready, *packet)
+
+    def _accept(self) -> None:
+        connection, _ = self.listener.accept()
+        try:
+            connection.settimeout(5.0)
+            self.connections.append(
+                self.context.wrap_socket(connection, server_side=True) if self.context else connection
+            )
+        except OSError:
+            connection.close()
 
     def _respond(self, connection: socket.socket, kind: int, body: bytes) -> None:
         if kind == CONNECT:
@@ -90,6 +104,11 @@ class ScriptedBroker:
             connection.sendall(b"\x40\x02" + body[2 + length : 4 + length])
         elif kind == PINGREQ:
             connection.sendall(b"\xd0\x00")
+
+
+def publish(topic: str, payload: bytes, mid: int, v5: bool = True) -> bytes:
+    body = struct.pack("!H", len(topic)) + topic.encode() + struct.pack("!H", mid) + (b"\0" if v5 else b"") + payload
+    return bytes([0x32]) + _length(len(body)) + body
 
 
 def _read(connection: socket.socket) -> tuple[int, bytes] | None:
@@ -132,7 +151,7 @@ def subscriber(broker) -> Iterator[Subscriber]:
     client.close()
 
 
-def until(condition, step, limit_s: float = 5.0) -> None:
+def until(condition, step, limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "nothing happened in time"
@@ -148,10 +167,11 @@ def connected(broker: ScriptedBroker, subscriber: Subscriber, subscriptions: int
 
 def taken(subscriber: Subscriber) -> tuple[int, list[Raw]]:
     """All that is in the inbox, of one connection."""
-    batch = subscriber.pop(1000)
-    assert batch is not None
-    assert not subscriber.inbox
-    return batch.connection, batch.messages
+    messages: list[Raw] = []
+    while batch := subscriber.pop(1000):
+        assert batch.connection == subscriber.connection
+        messages += batch.messages
+    return subscriber.connection, messages
 
 
 def test_the_connection_says_what_protects_us(broker, subscriber):
@@ -307,3 +327,147 @@ def test_a_password_in_an_address_is_refused_and_not_repeated():
     with pytest.raises(BrokerError) as refusal:
         parse_address("http://me:secret@broker")
     assert "secret" not in str(refusal.value)
+
+
+# ---------------------------------------------------------------------------------------------------------------- TLS
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return pytest.importorskip("trustme", reason="trustme makes the certificates").CA()
+
+
+@pytest.fixture
+def folder(authority, tmp_path):
+    """Certificates as a city has them: its authority's, and that of its client `ingest`."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    client = authority.issue_cert(common_name="ingest")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "ingest.pem")
+    client.private_key_pem.write_to_path(tmp_path / "ingest.key")
+    (tmp_path / "ingest.key").chmod(0o600)
+    return tmp_path
+
+
+def serving(certificate, authority=None) -> ssl.SSLContext:
+    """A broker's side; with an authority it asks for a client's certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    if authority is not None:
+        authority.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@contextlib.contextmanager
+def meeting(context: ssl.SSLContext, tls: Tls | None) -> Iterator[tuple[ScriptedBroker, Subscriber]]:
+    broker = ScriptedBroker(context)
+    client = Subscriber(broker.url, "noctule-town-0", filters=FILTERS, tls=tls)
+    try:
+        yield broker, client
+    finally:
+        client.close()
+        broker.close()
+
+
+def test_messages_come_and_are_acknowledged_over_tls(authority, folder):
+    with meeting(serving(authority.issue_cert("127.0.0.1")), Tls(folder / "ca.pem")) as (broker, subscriber):
+        connected(broker, subscriber)
+        assert subscriber.receiver == "fast"
+        total = b"".join(
+            publish("noctule/town/a/power", bytes(900), mid) for mid in range(1, 501)
+        )  # one write is dozens of records, of which one read takes one
+        broker.send(total)
+        until(lambda: subscriber.inbox_messages == 500, lambda: subscriber.receive(0.01, 1000))
+        connection, messages = taken(subscriber)
+        assert [mid for _, mid, _, _ in messages] == list(range(1, 501))
+        assert subscriber.acknowledge(connection, messages) == 500
+        until(lambda: len(broker.of(PUBACK)) == 500, lambda: subscriber.step(0.01))
+
+
+def test_a_broker_that_asks_for_a_certificate_gets_ours(authority, folder):
+    tls = Tls(folder / "ca.pem", folder / "ingest.pem", folder / "ingest.key")
+    with meeting(serving(authority.issue_cert("127.0.0.1"), authority), tls) as (broker, subscriber):
+        connected(broker, subscriber)
+        seen = broker.connections[-1].getpeercert()
+        assert ((("commonName", "ingest"),)) in seen["subject"]
+
+
+def test_a_broker_that_asks_for_a_certificate_refuses_who_has_none(authority, folder):
+    context = serving(authority.issue_cert("127.0.0.1"), authority)
+    with meeting(context, Tls(folder / "ca.pem")) as (_broker, subscriber):
+        until(lambda: "certificate required" in subscriber.sentence, lambda: subscriber.step(0.01))
+        assert subscriber.state == "retrying"
+        assert "ended the encrypted connection" in subscriber.sentence
+
+
+def test_an_authority_that_is_not_ours_is_not_believed(authority, folder):
+    import trustme
+
+    stranger = trustme.CA().issue_cert("127.0.0.1")
+    with meeting(serving(stranger), Tls(folder / "ca.pem")) as (broker, subscriber):
+        until(lambda: "not believed" in subscriber.sentence, lambda: subscriber.step(0.01))
+        assert broker.of(CONNECT) == []  # so no password either
+
+
+def test_a_certificate_of_another_host_is_not_believed(authority, folder):
+    context = serving(authority.issue_cert("broker.elsewhere"))
+    with meeting(context, Tls(folder / "ca.pem")) as (broker, subscriber):
+        until(lambda: "not valid for '127.0.0.1'" in subscriber.sentence, lambda: subscriber.step(0.01))
+        assert broker.of(CONNECT) == []
+
+
+def test_an_expired_certificate_is_not_believed(authority, folder):
+    import datetime
+
+    expired = authority.issue_cert("127.0.0.1", not_after=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+    with meeting(serving(expired), Tls(folder / "ca.pem")) as (broker, subscriber):
+        until(lambda: "certificate has expired" in subscriber.sentence, lambda: subscriber.step(0.01))
+        assert broker.of(CONNECT) == []
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_nothing_below_tls_1_2_is_spoken(authority, folder):
+    context = serving(authority.issue_cert("127.0.0.1"))
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with meeting(context, Tls(folder / "ca.pem")) as (broker, subscriber):
+        until(lambda: "no encryption in common" in subscriber.sentence, lambda: subscriber.step(0.01))
+        assert broker.of(CONNECT) == []
+
+
+def test_a_publisher_speaks_tls_as_well(authority, folder):
+    broker = ScriptedBroker(serving(authority.issue_cert("127.0.0.1")))
+    with Publisher(broker.url, "replay", tls=Tls(folder / "ca.pem")) as publisher:
+        publisher.publish("noctule/town/a/power", b"x", token=1)
+        assert publisher.flush(60)
+    broker.close()
+
+
+def test_a_key_that_others_can_read_is_refused(folder):
+    (folder / "ingest.key").chmod(0o640)
+    with pytest.raises(CityError, match=r"ingest\.key can be read by others \(mode 0640\).*chmod 600"):
+        Subscriber("mqtts://broker", "x", tls=Tls(None, folder / "ingest.pem", folder / "ingest.key"))
+
+
+def test_files_that_are_not_what_they_should_be_are_named(folder):
+    for tls, sentence in (
+        (Tls(folder / "none.pem"), r"broker\.authority: .*none\.pem cannot be read \(No such file"),
+        (Tls(folder / "ingest.key"), r"broker\.authority: .*ingest\.key holds no certificate"),
+        (Tls(None, folder / "none.pem"), r"broker\.certificate: .*none\.pem cannot be read"),
+        (Tls(None, folder / "ingest.pem", folder / "none"), r"broker\.key: .*none cannot be read"),
+        (Tls(None, folder / "ca.pem", folder / "ingest.key"), r"no certificate and its private key"),
+        (Tls(None, None, folder / "ingest.key"), r"broker\.key is set without broker\.certificate"),
+    ):
+        with pytest.raises(CityError, match=sentence):
+            tls.context()
+
+
+def test_an_encrypted_key_is_refused_not_asked_about(folder, authority):
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key((folder / "ingest.key").read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"hush")
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "ingest.key").write_bytes(key.private_bytes(pem, form, locked))
+    with pytest.raises(CityError, match="is encrypted"):
+        Tls(None, folder / "ingest.pem", folder / "ingest.key").context()
