@@ -1,20 +1,19 @@
 """The archive: every reading once, by night; and whoever follows it reads nothing else.
 
-    store/readings/manifest.json                     what belongs to the archive, and how far of the log it holds
-    store/readings/night=YYYY-MM-DD/NNNNNNNN.parquet RECORD columns and device, sorted by time, zstd
+    store/readings/manifest.json      what belongs to the archive, and how far of the log it holds
+    store/readings/night=YYYY-MM-DD/  its readings, and what was learnt about them later (`night_files`)
+    store/readings/gaps-*.parquet     what never came, and what contradicts itself (`ledger`)
 
-A compaction writes new files beside, syncs and renames them, and then replaces the manifest: that is the commit. A
-process killed before it leaves files that nobody lists, which the next one removes; killed after it, it has nothing
-left to do. What the log holds beyond the manifest's positions is read from the log's tail, so a reading is visible
-from the moment its group is on disk.
+A compaction writes new files beside, syncs and renames them, and then replaces the manifest: that is the commit. What
+the log holds beyond the manifest's positions is read from the log's tail, so a reading is visible from the moment its
+group is on disk. Nothing that is stored is ever changed: what is learnt later is a dated re-flag row, which pages that
+close after its date know of and earlier ones do not.
 
 A reading belongs to the night of its `time`, or of `received` where its clock cannot be right.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,69 +24,72 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ingest.ledger import Ledger, Senders, read_ledger, write_ledger
 from ingest.lock import shelf_lock
 from ingest.log import Position
+from ingest.manifest import Manifest, StoredFile, commit, tidied
+from ingest.manifest import manifest_path as manifest_path
+from ingest.manifest import read_manifest as read_manifest
+from ingest.manifest import verify as verify
+from ingest.night_files import (
+    NightWriter,
+    Reflags,
+    apply_reflags,
+    read_committed,
+    read_records,
+    read_reflags,
+)
 from ingest.seen import Seen
 from ingest.tail import TailReader, read_upto, tail_path
 from sensors.city import City
 from sensors.errors import StoreError
-from sensors.flags import Flag
+from sensors.flags import FAIL, Flag
 from sensors.night import Night, nights_of
 from sensors.reading import NO_SEQ, RECORD, Records, empty_records, unique_by_key
-from sensors.register import SiteRegister
 
 if TYPE_CHECKING:
     import geopandas
-    import pyarrow
 
-FORMAT = 1
 FILES_A_NIGHT = 8  # more small files of one night than this are made one
 _LOCK_WAIT_S = 30.0
 _RESCAN_POLLS = 20  # polls between looks for a new shard, which appears only when an ingest is added
 
 
-class StoredFile(msgspec.Struct, frozen=True):
-    """One Parquet file of the archive."""
-
-    path: str  # below store/readings
-    night: str
-    rows: int
-    sha256: str
-    number: int  # of the commit that brought its newest reading
-    upto: dict[str, tuple[int, int]]  # for readings from the log: shard -> end of what it holds; else empty
-    source: str
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What belongs to the archive."""
-
-    format: int = FORMAT
-    number: int = 0  # of the last commit
-    positions: dict[str, tuple[int, int]] = {}  # shard -> (segment, offset) up to which the log is archived
-    files: tuple[StoredFile, ...] = ()
-
-
-def night_records(city: City, night: Night | date | str, *, received_until: np.datetime64 | None = None) -> Records:
+def night_records(
+    city: City,
+    night: Night | date | str,
+    *,
+    received_until: np.datetime64 | None = None,
+    reflagged: bool = True,
+) -> Records:
     """Every reading of a night once, in the order of `sort_by_key`, from the archive and the log.
 
-    received_until : UTC; only readings received by then, as a page that closed then saw them
+    received_until : UTC; only readings received by then, and only what had been learnt about them by then, as a page
+        that closed then saw them
+    reflagged : whether flags hold what was learnt later; False gives those that each reading came with
     """
     name = _night_name(night)
     while True:
         manifest = read_manifest(city)
         files = [file for file in manifest.files if file.night == name]
+        learnt = [file for file in manifest.reflags if file.night == name] if reflagged else []
         try:
-            parts = [_read_file(city, file) for file in files]
+            parts = [read_records(city, file) for file in files]
+            rows = [read_reflags(city, file) for file in sorted(learnt, key=lambda file: file.number)]
         except FileNotFoundError:
             if read_manifest(city).number == manifest.number:
-                raise StoreError(_missing(city, files)) from None
+                raise StoreError(_missing(city, [*files, *learnt])) from None
             continue  # merged away between the manifest and here
         break
     parts += [_of_night(records, name, city) for records in _beyond(city, manifest)]
     records = np.concatenate([empty_records(), *parts])
     if received_until is not None:
         records = records[records["received"] <= received_until]
-    return unique_by_key(records)
+    records = unique_by_key(records)
+    if rows:
+        known = np.concatenate(rows)
+        apply_reflags(records, known if received_until is None else known[known["dated"] <= received_until])
+    return records
 
 
 def nights(city: City) -> list[date]:
@@ -109,16 +111,18 @@ def append_records(city: City, records: Records, source: str) -> int:
     if records.dtype != RECORD:
         raise StoreError("only records of the archived form (sensors.reading.RECORD) can be appended")
     with _writing(city, "history import"):
-        manifest = _tidied(city)
+        manifest = tidied(city)
         by_night = _by_night(unique_by_key(records), city)
         fresh = {name: _not_in_archive(city, manifest, name, part) for name, part in by_night.items()}
         fresh = {name: part for name, part in fresh.items() if len(part)}
         if not fresh:
             return 0
         number = manifest.number + 1
-        writer = _Writer(city, number)
+        writer = NightWriter(city, number)
         added = [writer.write(name, part, {}, source) for name, part in fresh.items()]
-        _commit(city, manifest, manifest.positions, (*manifest.files, *added), number)
+        imports = (*manifest.imports, number)
+        files = (*manifest.files, *added)
+        commit(city, manifest, msgspec.structs.replace(manifest, number=number, files=files, imports=imports))
         return sum(len(part) for part in fresh.values())
 
 
@@ -128,12 +132,7 @@ def compact(city: City, upto: Mapping[str, Position]) -> int:
     upto : shard -> end of the last block to take; every block up to there must be in the tail
     """
     with _writing(city, "ingest"):
-        manifest = _tidied(city)
-        parts = []
-        for shard, end in upto.items():
-            start = Position(*manifest.positions.get(shard, (0, 0)))
-            parts += [records for position, records in _tail(city, shard, start) if position <= end]
-        records = unique_by_key(np.concatenate([empty_records(), *parts]))
+        manifest = tidied(city)
         positions = dict(manifest.positions) | {
             shard: (end.segment, end.offset)
             for shard, end in upto.items()
@@ -141,13 +140,52 @@ def compact(city: City, upto: Mapping[str, Position]) -> int:
         }
         if positions == manifest.positions:
             return 0
+        parts = []
+        for shard, end in upto.items():
+            start = Position(*manifest.positions.get(shard, (0, 0)))
+            parts += [records for position, records in _tail(city, shard, start) if position <= end]
+        received = np.concatenate([empty_records(), *parts])
+        records = unique_by_key(received)
         number = manifest.number + 1
+        senders, was = Senders(city), read_ledger(city, manifest)
+        ledger = Ledger(was.gaps, was.heard, was.conflicts)
+        refused = ledger.note_conflicts(received) if len(records) < len(received) else 0
+        ledger.note_messages(records, senders)
         by_night = _by_night(records, city)
-        writer = _Writer(city, number)
+        writer = NightWriter(city, number)
         added = [writer.write(name, part, positions, "log") for name, part in by_night.items()]
-        merged = _merge(city, (*manifest.files, *added), by_night, writer)
-        _commit(city, manifest, positions, merged, number)
+        merged, refused_later = _merge(city, (*manifest.files, *added), by_night, writer, ledger)
+        done = msgspec.structs.replace(
+            manifest,
+            number=number,
+            positions=positions,
+            files=tuple(merged),
+            ledger=write_ledger(city, number, manifest, was, ledger, senders),
+            # Archives of format 1 did not say which commits were imports: files that hold nothing of the log are.
+            imports=tuple(sorted({*manifest.imports, *(file.number for file in manifest.files if not file.upto)})),
+            conflicts=manifest.conflicts + refused + refused_later,
+        )
+        commit(city, manifest, done)
         return len(records)
+
+
+def add_reflags(city: City, night: Night | date | str, rows: Reflags, reasons: list[str]) -> None:
+    """Keep what was learnt about readings of a night (REFLAG rows, and a reason in words for each).
+
+    Physics has spoken when a reading was stored: a bit that fails a reading is neither added nor taken away later, so
+    pages that are closed replay to the same bytes.
+    """
+    touched = int(np.bitwise_or.reduce(rows["flags_added"] | rows["flags_removed"], initial=0))
+    if touched & int(FAIL):
+        raise StoreError(f"a re-flag may not touch {Flag(touched & int(FAIL))!r}: only physics fails a reading")
+    if not len(rows):
+        return
+    with _writing(city, "reflag"):
+        manifest = tidied(city)
+        number = manifest.number + 1
+        written = NightWriter(city, number).reflag(_night_name(night), rows, reasons)
+        done = msgspec.structs.replace(manifest, number=number, reflags=(*manifest.reflags, written))
+        commit(city, manifest, done)
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -180,8 +218,9 @@ class Follower:
     def poll(self) -> Records:
         """What was stored since the last call, in order of storing; empty at once when there is nothing.
 
-        Nothing is left out. A reading may come twice where an archive file was merged or a device's message was
-        delivered again, so a follower keeps what it knows by key.
+        Nothing is left out, and nothing comes twice but what a device sent twice, and, to a follower that comes back
+        when the log has been removed (a week later), the last minute before it stopped; so it keeps what it knows by
+        key. Flags are those that a reading came with: what is learnt later is for `night_records` to tell.
         """
         manifest = self._changed_manifest()
         jumped = {} if manifest is None else self._jump(manifest)
@@ -233,16 +272,24 @@ class Follower:
         return left
 
     def _from_archive(self, manifest: Manifest, known: Mapping[str, tuple[int, int]]) -> list[Records]:
-        """Files of commits after the cursor's, but for those that were read from the log before."""
+        """Readings of commits after the cursor's, but for those that were read from the log before."""
         parts = []
         for file in manifest.files:
-            read = bool(file.upto) and all(known.get(shard, (0, 0)) >= end for shard, end in file.upto.items())
-            if read or file.number <= self.cursor.number or file.night < self.since:
+            if file.number <= self.cursor.number or file.night < self.since:
+                continue
+            from_log = bool(file.upto) and all(known.get(shard, (0, 0)) >= end for shard, end in file.upto.items())
+            imports = [number for number in manifest.imports if number > self.cursor.number]
+            if from_log and not imports:
                 continue
             try:
-                parts.append(_read_file(self.city, file))
+                records = read_committed(self.city, file)
             except FileNotFoundError:
                 self._stamp = None  # merged meanwhile: the next call reads what took its place
+                continue
+            new = records["commit"] > self.cursor.number
+            if from_log:
+                new &= np.isin(records["commit"], imports)
+            parts.append(_without_commit(records[new]))
         return parts
 
     def _open(self, shard: str, position: Position) -> None:
@@ -314,156 +361,63 @@ def answers_summary(city: City) -> dict[str, Any]:
     }
 
 
-def manifest_path(city: City) -> Path:
-    """The file whose replacement commits a change of the archive."""
-    return city.shelf("readings", "manifest.json")
-
-
-def read_manifest(city: City) -> Manifest:
-    """What belongs to the archive now."""
-    path = manifest_path(city)
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except FileNotFoundError:
-        return Manifest()
-    except msgspec.DecodeError as error:
-        raise StoreError(f"{path} cannot be read ({error}); restore it from a backup") from error
-    if manifest.format != FORMAT:
-        raise StoreError(f"{path} has format {manifest.format}, this version reads {FORMAT}; try 'noctule migrate'")
-    return manifest
-
-
 def _writing(city: City, who: str) -> Any:
     return shelf_lock(city.shelf("readings"), who, wait_s=_LOCK_WAIT_S)
 
 
-def _tidied(city: City) -> Manifest:
-    """The manifest, after removing files that a killed process left behind."""
-    manifest = read_manifest(city)
-    listed = {file.path for file in manifest.files}
-    shelf = city.shelf("readings")
-    for path in shelf.glob("night=*/*"):
-        if str(path.relative_to(shelf)) not in listed:
-            path.unlink(missing_ok=True)
-    return manifest
-
-
-def _commit(
-    city: City,
-    manifest: Manifest,
-    positions: dict[str, tuple[int, int]],
-    files: Sequence[StoredFile],
-    number: int,
-) -> None:
-    ordered = tuple(sorted(files, key=lambda file: file.path))
-    path = manifest_path(city)
-    beside = path.with_suffix(".json.new")
-    with beside.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, number, positions, ordered)), indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    _sync_folder(path.parent)
-    kept = {file.path for file in files}
-    for old in manifest.files:
-        if old.path not in kept:
-            path.parent.joinpath(old.path).unlink(missing_ok=True)
-
-
-def _merge(city: City, files: Sequence[StoredFile], touched: Iterable[str], writer: _Writer) -> list[StoredFile]:
-    """Of each touched night that is in too many pieces, one file."""
+def _merge(
+    city: City, files: Sequence[StoredFile], touched: Iterable[str], writer: NightWriter, ledger: Ledger
+) -> tuple[list[StoredFile], int]:
+    """Of each touched night that is in too many pieces, fewer; and how many readings contradicted earlier ones."""
     kept = list(files)
+    refused = 0
     for name in touched:
-        pieces = [file for file in kept if file.night == name]
-        if len(pieces) <= FILES_A_NIGHT:
+        pieces = _to_merge([file for file in kept if file.night == name])
+        if not pieces:
             continue
-        records = unique_by_key(np.concatenate([_read_file(city, piece) for piece in pieces]))
-        logged = all(piece.upto for piece in pieces)
+        everything = np.concatenate([read_committed(city, piece) for piece in pieces])
+        records = unique_by_key(everything)
+        if len(records) < len(everything):
+            refused += ledger.note_conflicts(everything)
         upto: dict[str, tuple[int, int]] = {}
         for piece in pieces:
             for shard, end in piece.upto.items():
                 upto[shard] = max(upto.get(shard, (0, 0)), end)
         source = ", ".join(sorted({part for piece in pieces for part in piece.source.split(", ")}))
-        merged = writer.write(name, records, upto if logged else {}, source, suffix="-merged")
+        merged = writer.merge(name, records, upto, source)
         # A follower that is past all pieces has nothing new to read in their sum.
         merged = msgspec.structs.replace(merged, number=max(piece.number for piece in pieces))
-        kept = [file for file in kept if file.night != name] + [merged]
+        gone = {piece.path for piece in pieces}
+        kept = [file for file in kept if file.path not in gone] + [merged]
         for piece in pieces:
             if piece.number == writer.number:  # written by this very commit and never listed
                 city.shelf("readings").joinpath(piece.path).unlink(missing_ok=True)
-    return kept
+    return kept, refused
 
 
-class _Writer:
-    """Writes the Parquet files of one commit."""
+def _to_merge(pieces: list[StoredFile]) -> list[StoredFile]:
+    """The smaller pieces of a night that is in too many: each reading is then written anew a few times, not each time.
 
-    def __init__(self, city: City, number: int) -> None:
-        self.number = number
-        self._shelf = city.shelf("readings")
-        table = SiteRegister.load(city).table
-        self._devices = dict(zip(table["site"].astype(int), table["device"], strict=True))
-
-    def write(
-        self, night: str, records: Records, upto: dict[str, tuple[int, int]], source: str, suffix: str = ""
-    ) -> StoredFile:
-        """One file, on disk under its own name when this returns."""
-        import pyarrow.parquet as parquet
-
-        name = f"night={night}/{self.number:08d}{suffix}.parquet"
-        path = self._shelf / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".parquet.new")
-        # Times and sequence numbers grow, so their differences are small; bytes of floats compress better apart.
-        parquet.write_table(
-            self._table(records),
-            beside,
-            compression="zstd",
-            use_dictionary=["device", "site", "quantity", "flags", "duration_s", "boot", "part"],
-            column_encoding={
-                "time": "DELTA_BINARY_PACKED",
-                "received": "DELTA_BINARY_PACKED",
-                "seq": "DELTA_BINARY_PACKED",
-                "value": "BYTE_STREAM_SPLIT",
-            },
-            row_group_size=65_536,
-        )
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        beside.replace(path)
-        _sync_folder(path.parent)
-        return StoredFile(name, night, len(records), digest, self.number, dict(upto), source)
-
-    def _table(self, records: Records) -> pyarrow.Table:
-        import pyarrow
-
-        columns: dict[str, Any] = {
-            name: pyarrow.array(np.ascontiguousarray(records[name])) for name in RECORD.names or ()
-        }
-        for name in ("time", "received"):
-            columns[name] = columns[name].cast(pyarrow.timestamp("ms", tz="UTC"))
-        sites, codes = np.unique(records["site"], return_inverse=True)
-        devices = [self._devices.get(int(site), "") for site in sites]
-        columns["device"] = pyarrow.DictionaryArray.from_arrays(pyarrow.array(codes.astype(np.int32)), devices)
-        return pyarrow.table(columns)
+    A piece at least twice as large as all smaller ones together stays as it is.
+    """
+    if len(pieces) <= FILES_A_NIGHT:
+        return []
+    ordered = sorted(pieces, key=lambda piece: (piece.rows, piece.path))
+    while len(ordered) > 2 and ordered[-1].rows >= 2 * sum(piece.rows for piece in ordered[:-1]):
+        ordered.pop()
+    return ordered
 
 
-def _read_file(city: City, file: StoredFile) -> Records:
-    import pyarrow.parquet as parquet
-
-    columns = list(RECORD.names or ())
-    # One file is small; a pool of threads would only fight with the mapper's own.
-    with city.shelf("readings").joinpath(file.path).open("rb") as source:
-        table = parquet.ParquetFile(source).read(columns=columns, use_threads=False)
-    records = np.empty(table.num_rows, RECORD)
-    for name in columns:
-        records[name] = table[name].to_numpy()
-    return records
+def _without_commit(records: Records) -> Records:
+    plain = np.empty(len(records), RECORD)
+    for name in RECORD.names or ():
+        plain[name] = records[name]
+    return plain
 
 
 def _not_in_archive(city: City, manifest: Manifest, night: str, records: Records) -> Records:
     """Those of some unique records of a night that are not stored yet."""
-    held = [_read_file(city, file) for file in manifest.files if file.night == night]
+    held = [read_records(city, file) for file in manifest.files if file.night == night]
     held += [_of_night(part, night, city) for part in _beyond(city, manifest)]
     seen = Seen(len(records) + sum(len(part) for part in held))
     for part in held:
@@ -563,14 +517,6 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_mtime_ns, status.st_ino, status.st_size
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _missing(city: City, files: Sequence[StoredFile]) -> str:

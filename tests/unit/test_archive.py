@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import time
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as parquet
 import pytest
 
 from ingest import archive
 from ingest.archive import (
     Cursor,
+    add_reflags,
     answers,
     answers_summary,
     append_records,
@@ -23,14 +30,18 @@ from ingest.archive import (
     nights,
     read_manifest,
     stored_until,
+    verify,
 )
+from ingest.ledger import read_ledger
 from ingest.log import Position
+from ingest.night_files import REFLAG
 from ingest.tail import TailWriter, Upto
 from sensors.answer import ANSWER_COLUMNS
 from sensors.city import City
 from sensors.errors import StoreError
 from sensors.flags import Flag
 from sensors.reading import NO_SEQ, RECORD, Records, sort_by_key
+from tests.shared_data import ROOT
 from tests.synthetic_city import make_city
 
 DUSK = np.datetime64("2026-11-20T18:00:00", "ms")
@@ -119,23 +130,133 @@ def test_compacting_again_changes_nothing(city):
     assert manifest_path(city).read_bytes() == before
 
 
-@pytest.mark.parametrize("killed_in", ["_sync_folder", "_commit"])
-def test_a_compaction_killed_before_its_commit_leaves_no_trace_and_is_repeated(city, monkeypatch, killed_in):
+class Killed(BaseException):
+    """What a signal does: nobody catches it."""
+
+
+class FileOperations:
+    """Counts the calls that change the disk, and dies at one of them: before it is made, or after."""
+
+    CALLS = ((os, "fsync"), (os, "replace"), (os, "rename"), (os, "unlink"), (os, "mkdir"), (parquet, "write_table"))
+
+    def __init__(self, patch: pytest.MonkeyPatch, die_at: int = -1, after: bool = False) -> None:
+        self.made = 0
+        for module, name in self.CALLS:
+            patch.setattr(module, name, self._counted(getattr(module, name), die_at, after))
+
+    def _counted(self, call, die_at, after):
+        def counted(*args, **kwargs):
+            self.made += 1
+            if self.made == die_at and not after:
+                raise Killed
+            fatal = self.made == die_at
+            try:
+                return call(*args, **kwargs)
+            finally:
+                if fatal:
+                    raise Killed
+
+        return counted
+
+
+def eventful(city: City) -> Shard:
+    """An archive that is about to merge a night of log, history, gaps and a conflict, and to begin another night."""
     shard = Shard(city)
-    shard.store(readings(0, 10))
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(archive, killed_in, killed)
+    append_records(city, readings(200, 5, site=5), "history")
+    for number in range(archive.FILES_A_NIGHT - 1):
+        shard.store(readings(number * 5, 4))
         shard.compact()
-    np.testing.assert_array_equal(night_records(city, NIGHT), sort_by_key(readings(0, 10)))
-    assert shard.compact() == 10
-    np.testing.assert_array_equal(night_records(city, NIGHT), sort_by_key(readings(0, 10)))
-    listed = {file.path for file in read_manifest(city).files}
-    shelf = city.shelf("readings")
-    assert {str(path.relative_to(shelf)) for path in shelf.glob("night=*/*")} == listed
+    contradicting = readings(2, 1)
+    contradicting["value"], contradicting["received"] = 99, contradicting["received"] + np.timedelta64(1, "h")
+    shard.store(np.concatenate([readings(90, 4), readings(2000, 2), contradicting]))
+    return shard
+
+
+def contents(city: City) -> tuple[list[bytes], dict[str, int], int, int]:
+    manifest = read_manifest(city)
+    ledger = read_ledger(city, manifest)
+    found = [night_records(city, night).tobytes() for night in nights(city)]
+    return found, dict(manifest.positions), len(ledger.gaps), manifest.conflicts
+
+
+@pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_compaction_killed_at_any_file_operation_leaves_the_old_or_the_new_and_is_repeated(
+    tmp_path, monkeypatch, after
+):
+    whole = eventful(make_city(tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        operations = FileOperations(patch)
+        whole.compact()
+    assert operations.made > 20
+    expected = contents(whole.city)
+    ready = eventful(make_city(tmp_path / "ready"))
+    before = contents(ready.city)
+    for die_at in range(1, operations.made + 1):
+        city = City.open(shutil.copytree(ready.city.path, tmp_path / f"killed-{die_at}"))
+        shard = Shard(city)
+        shard.end = ready.end
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            FileOperations(patch, die_at, after)
+            shard.compact()
+        assert contents(city)[0] == expected[0]  # the readings are there all the time, in the log or in the archive
+        assert contents(city)[1:] in (before[1:], expected[1:])
+        assert verify(city) == []
+        shard.compact()
+        assert contents(city) == expected
+        append_records(city, readings(300, 1, site=5), "history")  # whoever writes next tidies up
+        listed = {file.path for file in read_manifest(city).all_files()}
+        shelf = city.shelf("readings")
+        assert {str(path.relative_to(shelf)) for path in shelf.rglob("*.parquet*")} == listed
+
+
+_COMPACTING = """
+import sys
+from pathlib import Path
+from ingest.archive import compact
+from ingest.log import Position
+from sensors.city import City
+city = City.open(Path(sys.argv[1]))
+print("begun", flush=True)
+compact(city, {"0": Position(1, int(sys.argv[2]))})
+"""
+
+
+@pytest.mark.slow
+def test_a_compaction_killed_by_a_signal_is_repeated(tmp_path):
+    expected = None
+    ready = eventful(make_city(tmp_path / "ready"))
+    for delay_ms in (None, 0, 5, 20):
+        city = City.open(shutil.copytree(ready.city.path, tmp_path / f"killed-{delay_ms}"))
+        shard = Shard(city)
+        shard.end = ready.end
+        command = [sys.executable, "-c", _COMPACTING, str(city.path), str(shard.end.offset)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"begun\n"
+            if delay_ms is not None:
+                time.sleep(delay_ms / 1000)
+                process.kill()
+            process.wait(timeout=120)
+        assert verify(city) == []
+        shard.compact()
+        expected = expected or contents(city)
+        assert contents(city) == expected
+
+
+def test_a_file_that_has_changed_or_gone_is_told(city):
+    shard = Shard(city)
+    for number in range(3):
+        shard.store(readings(number * 10, 3))
+        shard.compact()
+    assert verify(city) == []
+    first, second, *_ = [file.path for file in read_manifest(city).files]
+    path = city.shelf("readings", first)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    city.shelf("readings", second).unlink()
+    changed, gone = verify(city)
+    assert first in changed and "SHA-256" in changed
+    assert second in gone and "not there" in gone
 
 
 def test_many_small_files_of_a_night_become_one_and_nothing_is_lost(city):
@@ -224,6 +345,104 @@ def test_a_cursor_goes_on_where_the_last_follower_stopped(city):
     missed = follow(city, cursor).poll()
     assert set(keys(missed)) >= {(3, seq) for seq in range(10, 30)}
     assert len(follow(city, cursor=None).poll()) == 30
+
+
+def test_a_follower_repeats_nothing_when_log_and_history_are_merged(city):
+    """Followers that stopped at any commit, and one that never did, get each reading once."""
+    shard = Shard(city)
+    always, got = follow(city), []
+    cursors = [Cursor()]
+    known: list[set[tuple[int, int]]] = [set()]
+    for number in range(25):
+        if number % 4 == 2:
+            append_records(city, readings(number * 3, 3, site=5), "history")
+        shard.store(readings(number * 4, 4))
+        if number % 3:
+            got.append(always.poll())  # some from the tail, before the compaction, some after it
+        shard.compact()
+        got.append(always.poll())
+        cursors.append(Cursor.from_json(always.cursor.to_json()))
+        known.append(set(keys(np.concatenate(got))))
+    everything = keys(night_records(city, NIGHT))
+    assert len(read_manifest(city).files) <= archive.FILES_A_NIGHT
+    assert keys(np.concatenate(got)) == everything
+    for cursor, before in zip(cursors, known, strict=True):
+        late = keys(follow(city, cursor).poll())
+        assert len(late) == len(set(late))
+        assert sorted([*before, *late]) == everything
+    fresh = follow(city, cursors[5])
+    for path in city.shelf("log", "0", "tail").glob("*.rec"):
+        path.unlink()  # as after a week: now all of it comes from the archive
+    assert sorted([*known[5], *keys(fresh.poll())]) == everything
+
+
+def test_an_archive_of_the_first_format_is_read_and_written_on(city):
+    """Before re-flags, ledger and commits of readings."""
+    shard = Shard(city)
+    append_records(city, readings(500, 5, site=5), "history")
+    shard.store(readings(0, 5))
+    shard.compact()
+    manifest = msgspec.json.decode(manifest_path(city).read_bytes())
+    for later in ("reflags", "ledger", "imports", "conflicts"):
+        del manifest[later]
+    manifest_path(city).write_bytes(msgspec.json.encode(manifest | {"format": 1}))
+    cursor = Cursor(number=1, positions={"0": (1, 1000)})
+    for number in range(1, 10):
+        shard.store(readings(number * 5, 5))
+        shard.compact()
+    assert len(night_records(city, NIGHT)) == 55
+    assert keys(follow(city, cursor).poll()) == [(3, seq) for seq in range(5, 50)]
+    manifest_path(city).write_bytes(msgspec.json.encode(manifest | {"format": 99}))
+    with pytest.raises(StoreError, match="migrate"):
+        nights(city)
+
+
+def reflag(records: Records, added: int, dated: np.datetime64, removed: int = 0) -> np.ndarray:
+    rows = np.zeros(len(records), REFLAG)
+    for name in ("site", "quantity", "boot", "seq", "part", "time", "duration_s"):
+        rows[name] = records[name]
+    rows["flags_added"], rows["flags_removed"], rows["dated"] = added, removed, dated
+    return rows
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_what_is_learnt_later_is_known_from_its_date_on(city, numbered):
+    shard = Shard(city)
+    records = readings(0, 10)
+    if not numbered:
+        records["seq"] = NO_SEQ
+    shard.store(records)
+    shard.compact()
+    monday, tuesday = DUSK + np.timedelta64(3, "D"), DUSK + np.timedelta64(4, "D")
+    before = night_records(city, NIGHT, received_until=monday)
+    add_reflags(city, NIGHT, reflag(records[3:5], Flag.SPIKE, monday), ["spike"] * 2)
+    add_reflags(city, NIGHT, reflag(records[4:5], Flag.LAMP, tuesday, Flag.SPIKE), ["lamp"])
+    learnt = [0, 0, 0, Flag.SPIKE, Flag.LAMP, 0, 0, 0, 0, 0]
+    assert night_records(city, NIGHT)["flags"].tolist() == learnt
+    on_monday = [0, 0, 0, Flag.SPIKE, Flag.SPIKE, 0, 0, 0, 0, 0]
+    assert night_records(city, NIGHT, received_until=monday)["flags"].tolist() == on_monday
+    earlier = night_records(city, NIGHT, received_until=monday - np.timedelta64(1, "ms"))
+    assert earlier.tobytes() == before.tobytes()
+    assert not night_records(city, NIGHT, reflagged=False)["flags"].any()
+    assert not follow(city).poll()["flags"].any()
+    assert verify(city) == []
+
+
+def test_re_flags_outlive_merges(city):
+    shard = Shard(city)
+    for number in range(20):
+        shard.store(readings(number * 5, 5))
+        shard.compact()
+        add_reflags(city, NIGHT, reflag(readings(number * 5, 1), Flag.SPIKE, DUSK + np.timedelta64(number, "D")), ["x"])
+    flagged = night_records(city, NIGHT)["flags"]
+    assert np.flatnonzero(flagged == Flag.SPIKE).tolist() == list(range(0, 100, 5))
+
+
+@pytest.mark.parametrize("bit", [Flag.RANGE, Flag.CLOCK, Flag.ORDER])
+def test_nothing_is_failed_or_forgiven_later(city, bit):
+    for added, removed in ((bit, 0), (0, bit)):
+        with pytest.raises(StoreError, match="only physics"):
+            add_reflags(city, NIGHT, reflag(readings(0, 1), added, DUSK, removed), ["no"])
 
 
 def test_a_follower_sees_imported_history(city):
