@@ -103,6 +103,21 @@ class BufferedSocket:
         self.unsent = bytearray()
         self._plain = plain
         self._encryption = encryption
+        self._poll = select.poll()  # `select` knows no descriptor above 1,023
+        self._wanted = select.POLLIN
+        self._poll.register(plain, self._wanted)
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait until there is something to read or, if something is unsent, room to send; what, as `poll` says."""
+        # A broker that takes no acknowledgements gets no further messages taken: nobody's memory may grow.
+        wanted = select.POLLIN if len(self.unsent) < _UNSENT else 0
+        if self.unsent:
+            wanted |= select.POLLOUT
+        if wanted != self._wanted:
+            self._poll.modify(self._plain, wanted)
+            self._wanted = wanted
+        found = self._poll.poll(timeout_s * 1000)
+        return found[0][1] if found else 0
 
     def fill(self) -> bool:
         """Read what is there, up to 256 KiB, behind what is left; False when the other side has closed."""
@@ -192,19 +207,16 @@ class FastClient(paho.Client):
         buffered = self._connected_socket()
         if buffered is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
-        # A broker that takes no acknowledgements gets no further messages taken: neither side's memory may grow.
-        reading = [buffered] if len(buffered.unsent) < _UNSENT else []
-        writing = [buffered] if buffered.unsent else []
         try:
-            readable, writable, _ = select.select(reading, writing, [], timeout)
-            if writable:
+            events = buffered.wait(timeout)
+            if events & select.POLLOUT:
                 buffered.flush()
-            if readable:
+            if events & ~select.POLLOUT:
                 if not buffered.fill():
                     return MQTTErrorCode.MQTT_ERR_CONN_LOST
                 self._last_bytes_received = time.monotonic()
-        except (OSError, ValueError) as error:  # ValueError: closed under our hands, its descriptor is -1
-            self.trouble = error if isinstance(error, OSError) else None
+        except OSError as error:
+            self.trouble = error
             return MQTTErrorCode.MQTT_ERR_CONN_LOST
         if buffered.pending():
             code = self._drain(buffered)

@@ -433,22 +433,29 @@ class Subscriber(_Link):
         self.inbox.append(Batch(connection, messages, size))
 
     def acknowledge(self, connection: int, messages: Sequence[Raw]) -> int:
-        """Send PUBACKs in the order given; those of an earlier connection are forgotten. How many were sent."""
+        """Send PUBACKs in the order given, in one write; those of an earlier connection are forgotten.
+
+        How many messages the broker may now forget. Give those of QoS 0 as well: they cost nothing, and `stall_s`
+        counts what is still open.
+        """
         if connection != self.connection or self.state != "connected":
             return 0
         self._owed -= len(messages)
         return len(messages) if self._guarded(lambda client: _acknowledge(client, messages)) else 0
 
     def set_filters(self, filters: Sequence[Filter]) -> None:
-        """Subscribe to what is new or otherwise wanted than before, and unsubscribe from what no longer is wanted."""
-        wanted = {one.topic for one in filters}
-        new = [one for one in filters if one not in set(self.filters)]
+        """Subscribe to what is new or otherwise wanted than before, then unsubscribe from what no longer is wanted.
+
+        In this order nothing falls between an old filter and a new one.
+        """
+        wanted, before = {one.topic for one in filters}, set(self.filters)
+        new = [one for one in filters if one not in before]
         self._unwanted |= {one.topic for one in self.filters} - wanted
         self._unwanted -= wanted
         self.filters = tuple(filters)
         if self.state == "connected":
-            self._unsubscribe()
             self._subscribe(new)
+            self._unsubscribe()
 
     def _kind(self) -> type[paho.Client]:
         return FastClient if self.receiver == "fast" else paho.Client
@@ -490,8 +497,8 @@ class Subscriber(_Link):
         self._owed, self._heard = 0, 0.0
 
     def _connected(self) -> None:
-        self._unsubscribe()
         self._subscribe(self.filters)
+        self._unsubscribe()
 
     def _subscribe(self, filters: Sequence[Filter]) -> None:
         client = self._client

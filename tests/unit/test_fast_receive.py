@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import struct
 
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from ingest.fast_receive import FastClient, exchange
+from ingest import fast_receive as module
+from ingest.fast_receive import BufferedSocket, FastClient, exchange
 
 V5, V3 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 STREAMS = 6_000 if os.environ.get("NOCTULE_SLOW") else 300
@@ -115,3 +117,139 @@ def test_a_spoilt_stream_ends_where_stock_paho_ends_it(version):
         assert fast == stock, f"seed {seed}"
         ended += not fast.alive
     assert ended > STREAMS // 40
+
+
+@pytest.mark.parametrize("version", [V5, V3])
+def test_a_message_cut_at_any_byte_comes_once(version):
+    properties = b"\x01\x01" if version == V5 else None
+    stream = frame(0x32, b"noctule/town/a/power", 5, b"[]", properties) + frame(0x30, b"t", 0, b"x", properties)
+    for cut in range(1, len(stream)):
+        got = exchange(FastClient, [stream[:cut], stream[cut:]], version)
+        assert [(mid, payload) for _, mid, _, payload in got.messages] == [(5, b"[]"), (0, b"x")]
+        assert got.sent == b"\x40\x02\x00\x05"
+        assert got.alive
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"\x32\xff\xff\xff\xff\x7f",  # a length of five bytes
+        b"\x32\x07\x00\x09topic",  # a topic longer than its frame
+        b"\x32\x03\x00\x01t",  # no room for the number
+        b"\x32\x05\x00\x01t\x00\x05",  # no room for the properties
+        b"\x32\x06\x00\x01t\x00\x05\x02",  # properties longer than the frame
+        b"\x32\x08\x00\x01t\x00\x05\x02\x7f\x7f",  # a property that there is not
+        b"\x36\x08\x00\x01t\x00\x05\x00[]",  # QoS 3
+        b"\x32\x00",
+        b"\xf0\x00",
+    ],
+    ids=bytes.hex,
+)
+def test_a_frame_that_breaks_the_rules_ends_the_connection(bad):
+    good = frame(0x32, b"t", 5, b"before", b"")
+    got = exchange(FastClient, [good + bad + good], V5)
+    assert not got.alive
+    assert [payload for _, _, _, payload in got.messages] == [b"before"]
+
+
+def test_properties_that_were_right_once_are_wrong_when_they_reach_over_the_end_of_their_frame():
+    block = pair(random.Random(1), b"site", 4)
+    right = frame(0x32, b"t", 5, b"[]", block)
+    short = bytes([0x32, 6 + 3]) + b"\x00\x01t\x00\x05" + bytes([len(block)]) + block  # all but 3 is the next frame's
+    for kind in (FastClient, paho.Client):
+        got = exchange(kind, [right, short + right], V5)
+        assert [payload for _, _, _, payload in got.messages] == [b"[]"]
+        assert not got.alive
+
+
+def test_a_batch_is_acknowledged_in_one_write_and_in_order():
+    client, plain = connected_client()
+    client.acknowledge(
+        [(b"t", mid, 0x32, b"") for mid in (7, 7, 9, 65_535)] + [(b"t", 0, 0x30, b""), (b"t", 4, 0x34, b"")]
+    )
+    assert plain.writes == [b"\x40\x02\x00\x07" * 2 + b"\x40\x02\x00\x09\x40\x02\xff\xff" + b"\x70\x02\x00\x04"]
+
+
+def test_acknowledgements_that_the_socket_does_not_take_follow_in_order_and_nothing_is_read_meanwhile(monkeypatch):
+    monkeypatch.setattr(module, "_UNSENT", 1_000)
+    client, plain = connected_client()
+    theirs = plain.theirs
+    got: list[int] = []
+    client.on_batch = lambda messages, _size: got.extend(mid for _, mid, _, _ in messages)
+    plain.room = 10
+    client.acknowledge([(b"t", mid, 0x32, b"") for mid in range(1, 501)])
+    theirs.sendall(frame(0x32, b"t", 5, b"x", b""))
+    plain.room = 0
+    for _ in range(3):
+        assert client.loop(0.0) == MQTTErrorCode.MQTT_ERR_SUCCESS
+    assert got == []
+    plain.room = 1 << 20
+    for _ in range(3):
+        assert client.loop(0.0) == MQTTErrorCode.MQTT_ERR_SUCCESS
+    assert got == [5]
+    sent = b"".join(plain.writes)
+    assert [mid for (mid,) in struct.iter_unpack("!2xH", sent)] == list(range(1, 501))
+
+
+def test_another_paho_is_refused(monkeypatch):
+    assert module.REFUSAL == ""
+    monkeypatch.setattr(module, "version", "2.3.0")
+    assert module._refusal() == "paho-mqtt is 2.3.0, the fast receiver knows 2.2"
+
+
+def test_a_paho_without_a_name_that_we_use_is_refused(monkeypatch):
+    monkeypatch.setattr(module, "PRIVATE", (*module.PRIVATE, "_moved_away"))
+    assert module._refusal().endswith("has no _moved_away")
+
+
+def test_a_parser_that_reads_otherwise_than_paho_is_refused(monkeypatch):
+    right = FastClient._take_publishes
+
+    def forgetful(client: FastClient, buffered: BufferedSocket) -> bool:
+        client.on_batch, whole = (lambda batch, size: whole(batch[1:], size)), client.on_batch
+        incomplete = right(client, buffered)
+        client.on_batch = whole
+        return incomplete
+
+    monkeypatch.setattr(FastClient, "_take_publishes", forgetful)
+    assert "read known frames differently" in module._refusal()
+
+
+class NarrowSocket(socket.socket):
+    """Takes no more than there is room for, and remembers each write."""
+
+    theirs: socket.socket
+    room = 1 << 20
+    writes: list[bytes]
+
+    def send(self, data: bytes) -> int:
+        if not self.room:
+            raise BlockingIOError
+        taken = bytes(data[: self.room])
+        self.writes.append(taken)
+        self.room -= len(taken)
+        return len(taken)
+
+
+@pytest.fixture(autouse=True)
+def _closing():
+    yield
+    while _OPEN:
+        _OPEN.pop().close()
+
+
+_OPEN: list[socket.socket] = []
+
+
+def connected_client() -> tuple[FastClient, NarrowSocket]:
+    ours, theirs = socket.socketpair()
+    plain = NarrowSocket(fileno=ours.detach())
+    plain.theirs, plain.writes = theirs, []
+    _OPEN.extend((plain, theirs))
+    client = FastClient(CallbackAPIVersion.VERSION2, client_id="x", protocol=V5, manual_ack=True)
+    client._create_socket_connection = lambda: plain
+    client.connect("127.0.0.1", 1, 60)
+    theirs.sendall(b"\x20\x03\0\0\0")
+    client.loop(1.0)
+    plain.writes.clear()
+    return client, plain

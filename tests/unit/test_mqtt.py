@@ -13,10 +13,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from ingest import mqtt as module
+from ingest.fast_receive import FastClient
 from ingest.mqtt import Address, Filter, Publisher, Raw, Subscriber, Tls, parse_address
 from sensors.errors import BrokerError, CityError
 
-CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 12, 14
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE, UNSUBSCRIBE, PINGREQ = 1, 3, 4, 8, 10, 12
 FILTERS = (Filter("noctule/town/+/+", 2), Filter("noctule/town/+/status", 0))
 
 
@@ -99,10 +101,12 @@ class ScriptedBroker:
             granted = b"\x01\x01" if self.answer != "refuse subscription" else b"\x87\x01"
             properties = b"\0" if self.v5 else b""
             connection.sendall(b"\x90" + _length(2 + len(properties) + 2) + body[:2] + properties + granted)
+        elif kind == UNSUBSCRIBE:
+            connection.sendall(b"\xb0\x04" + body[:2] + b"\0\0")
         elif kind == PUBLISH and self.acknowledge:
             (length,) = struct.unpack_from("!H", body)
             connection.sendall(b"\x40\x02" + body[2 + length : 4 + length])
-        elif kind == PINGREQ:
+        elif kind == PINGREQ and self.answer != "no pings":
             connection.sendall(b"\xd0\x00")
 
 
@@ -144,9 +148,11 @@ def broker() -> Iterator[ScriptedBroker]:
     scripted.close()
 
 
-@pytest.fixture
-def subscriber(broker) -> Iterator[Subscriber]:
+@pytest.fixture(params=["fast", "stock: a test asked for it"])
+def subscriber(broker, request) -> Iterator[Subscriber]:
     client = Subscriber(broker.url, "noctule-town-0", filters=FILTERS)
+    assert client.receiver == "fast"
+    client.receiver = request.param
     yield client
     client.close()
 
@@ -279,6 +285,110 @@ def test_garbage_from_the_broker_costs_a_connection_not_the_loop(broker, subscri
     broker.send(b"\xf0\xff\xff\xff\xff\xff")
     until(lambda: subscriber.connection > 1, lambda: subscriber.step(0.01))
     connected(broker, subscriber, subscriptions=2)
+
+
+def test_a_message_without_its_number_ends_the_connection(broker, subscriber):
+    connected(broker, subscriber)
+    broker.deliver("noctule/town/a/power", b"x", 0)
+    until(lambda: "without its packet number" in subscriber.sentence, lambda: subscriber.receive(0.01, 100))
+    assert subscriber.inbox_messages == 0
+
+
+def test_a_topic_that_is_no_text_comes_as_it_is(broker, subscriber):
+    connected(broker, subscriber)
+    broker.send(b"\x32\x08\x00\x02\xff\xfe\x00\x07\x00x")
+    until(lambda: subscriber.inbox_messages == 1, lambda: subscriber.receive(0.01, 100))
+    assert taken(subscriber)[1] == [(b"\xff\xfe", 7, 0x32, b"x")]
+
+
+def test_the_inbox_is_taken_out_in_order_and_never_more_than_asked_for(broker, subscriber):
+    connected(broker, subscriber)
+    broker.send(b"".join(publish("noctule/town/a/power", bytes(mid), mid) for mid in range(1, 31)))
+    until(lambda: subscriber.inbox_messages == 30, lambda: subscriber.receive(0.01, 100))
+    mids, sizes = [], []
+    while batch := subscriber.pop(7):
+        mids += [mid for _, mid, _, _ in batch.messages]
+        sizes.append(len(batch.messages))
+    assert mids == list(range(1, 31))
+    assert max(sizes) == 7
+    assert subscriber.inbox_messages == subscriber.inbox_bytes == 0
+    assert subscriber.pop(7) is None
+
+
+def test_filters_change_on_the_living_connection_and_new_ones_come_first(broker, subscriber):
+    connected(broker, subscriber)
+    live = Filter("noctule/#", 2, qos=0)
+    subscriber.set_filters([FILTERS[1], live])
+    until(lambda: bool(broker.of(UNSUBSCRIBE)), lambda: subscriber.step(0.01))
+    assert [kind for kind, _ in broker.packets] == [CONNECT, SUBSCRIBE, SUBSCRIBE, UNSUBSCRIBE]
+    (_, added), (removed,) = broker.of(SUBSCRIBE), broker.of(UNSUBSCRIBE)
+    assert added.endswith(b"\0\x09noctule/#" + bytes([2 << 4 | 0]))
+    assert b"status" not in added
+    assert removed.endswith(b"noctule/town/+/+")
+    assert len(broker.connections) == 1
+
+
+def test_filters_that_changed_meanwhile_are_dropped_from_the_session_on_the_next_connection(broker, subscriber):
+    connected(broker, subscriber)
+    broker.connections[-1].shutdown(socket.SHUT_RDWR)
+    until(lambda: subscriber.state == "retrying", lambda: subscriber.step(0.01))
+    subscriber.set_filters(FILTERS[1:])
+    connected(broker, subscriber, subscriptions=2)
+    until(lambda: bool(broker.of(UNSUBSCRIBE)), lambda: subscriber.step(0.01))
+    assert broker.of(UNSUBSCRIBE)[0].endswith(b"noctule/town/+/+")
+    assert b"noctule/town/+/+" not in broker.of(SUBSCRIBE)[1]
+
+
+def test_thousands_of_filters_go_out_in_parts_that_a_broker_takes(broker, subscriber):
+    subscriber.filters = [Filter(f"noctule/town/counter-{number:05d}/+", 2) for number in range(1_200)]
+    connected(broker, subscriber, subscriptions=3)
+    parts = broker.of(SUBSCRIBE)
+    assert sum(part.count(b"noctule/town/counter-") for part in parts) == 1_200
+    assert max(map(len, parts)) < 65_536
+
+
+def test_a_silent_connection_is_kept_alive_with_pings_and_left_when_none_is_answered(broker, subscriber, monkeypatch):
+    monkeypatch.setattr(module, "KEEPALIVE_S", 1)
+    connected(broker, subscriber)
+    until(lambda: len(broker.of(PINGREQ)) >= 1, lambda: subscriber.step(0.05))
+    assert subscriber.connection == 1
+    broker.answer = "no pings"
+    until(lambda: "stopped answering; no PINGRESP in 1 s" in subscriber.sentence, lambda: subscriber.step(0.05))
+    connected(broker, subscriber, subscriptions=2)
+
+
+def test_a_stalled_broker_is_connected_to_anew_once_nothing_is_open(broker, subscriber):
+    subscriber.stall_s = 0.2
+    connected(broker, subscriber)
+    time.sleep(0.3)
+    subscriber.receive(0.0, 100)
+    assert subscriber.connection == 1  # nothing has ever come: a quiet city, not a stalled broker
+    broker.deliver("noctule/town/a/power", b"x", 5)
+    until(lambda: subscriber.inbox_messages == 1, lambda: subscriber.receive(0.01, 100))
+    time.sleep(0.3)
+    subscriber.receive(0.0, 100)
+    assert subscriber.connection == 1  # not acknowledged: the silence may be ours
+    subscriber.acknowledge(*taken(subscriber))
+    until(lambda: "nothing has come" in subscriber.sentence, lambda: subscriber.receive(0.01, 100))
+    connected(broker, subscriber, subscriptions=2)
+
+
+def test_a_fault_of_the_fast_receiver_costs_a_connection_and_stock_paho_goes_on(broker, monkeypatch):
+    subscriber = Subscriber(broker.url, "noctule-town-0", filters=FILTERS)
+
+    def broken(client: FastClient, buffered: object) -> bool:
+        raise RuntimeError("a bug")
+
+    connected(broker, subscriber)
+    monkeypatch.setattr(FastClient, "_take_publishes", broken)
+    broker.deliver("noctule/town/a/power", b"x", 5)
+    until(lambda: subscriber.state == "retrying", lambda: subscriber.receive(0.01, 100))
+    assert subscriber.receiver == "stock: the fast receiver failed: RuntimeError: a bug"
+    connected(broker, subscriber, subscriptions=2)
+    broker.deliver("noctule/town/a/power", b"x", 5)
+    until(lambda: subscriber.inbox_messages == 1, lambda: subscriber.receive(0.01, 100))
+    assert subscriber.acknowledge(*taken(subscriber)) == 1
+    subscriber.close()
 
 
 def test_what_is_published_is_sent_again_until_it_is_acknowledged(broker):
