@@ -20,10 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.manifest import Manifest, StoredFile, settled
-from ingest.night_files import record_keys
+from ingest.night_files import device_names, record_keys
 from sensors.city import City
 from sensors.reading import NO_SEQ, Records
-from sensors.register import SiteRegister
 
 GAP = np.dtype(
     [
@@ -192,12 +191,12 @@ class Senders:
     """Which device a site's messages come from."""
 
     def __init__(self, city: City) -> None:
-        table = SiteRegister.load(city).table
-        site = table["site"].to_numpy(np.int64)
-        lowest = table.groupby("device")["site"].transform("min").to_numpy(np.int64)
-        order = np.argsort(site)
-        self._site, self._sender = site[order], lowest[order]
-        self._name = dict(zip(site.tolist(), table["device"].tolist(), strict=True))
+        self._name = device_names(city)
+        lowest: dict[str, int] = {}
+        for site in sorted(self._name):
+            lowest.setdefault(self._name[site], site)
+        self._site = np.array(sorted(self._name), np.int64)
+        self._sender = np.array([lowest[self._name[site]] for site in sorted(self._name)], np.int64)
 
     def of(self, sites: npt.NDArray[np.uint32]) -> Ints:
         """The number of each site's device; a site that nobody knows is a device of its own."""

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from ingest.manifest import StoredFile, settled
 from sensors.city import City
+from sensors.errors import StoreError
 from sensors.reading import NO_SEQ, RECORD, Records
-from sensors.register import SiteRegister
 
 if TYPE_CHECKING:
     import pyarrow
@@ -54,8 +54,7 @@ class NightWriter:
     def __init__(self, city: City, number: int) -> None:
         self.number = number
         self._shelf = city.shelf("readings")
-        table = SiteRegister.load(city).table
-        self._devices = dict(zip(table["site"].astype(int), table["device"], strict=True))
+        self._devices = device_names(city)
 
     def write(self, night: str, records: Records, upto: dict[str, tuple[int, int]], source: str) -> StoredFile:
         """One file of new readings, on disk under its own name when this returns."""
@@ -115,6 +114,18 @@ class NightWriter:
         distinct, codes = np.unique(sites, return_inverse=True)
         devices = [self._devices.get(int(site), "") for site in distinct]
         return pyarrow.DictionaryArray.from_arrays(pyarrow.array(codes.astype(np.int32)), devices)
+
+
+def device_names(city: City) -> dict[int, str]:
+    """Site -> device, of every site that was ever registered; without its geometry, which takes a while to load."""
+    import pyarrow.parquet as parquet
+
+    path = city.path / "places" / "sites.parquet"
+    try:
+        table = parquet.read_table(path, columns=["site", "device"])
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); restore it from a backup") from error
+    return dict(zip(table["site"].to_pylist(), table["device"].to_pylist(), strict=True))
 
 
 def read_records(city: City, file: StoredFile) -> Records:

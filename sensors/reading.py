@@ -6,6 +6,8 @@ A reading covers the half-open interval (time - duration_s, time]: `time` is its
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -47,19 +49,17 @@ def sort_by_key(records: Records) -> Records:
     Ordered by time, site, quantity, boot, seq, part, duration, and then by receipt, so that the order does not
     depend on how they arrived.
     """
-    order = np.lexsort(
-        (
-            records["value"],
-            records["received"],
-            records["duration_s"],
-            records["part"],
-            records["seq"],
-            records["boot"],
-            records["quantity"],
-            records["site"],
-            records["time"],
-        )
-    )
+    # The first six decide nearly always, and packed into four columns they sort in a third of the time.
+    origin = (records["boot"].astype(np.uint64) << np.uint64(32)) | records["seq"]
+    place = (records["site"].astype(np.int64) << 8) | records["quantity"]
+    time = records["time"].astype(np.int64)
+    order = np.lexsort((records["part"], origin, place, time))
+    equal = np.ones(max(0, len(order) - 1), bool)
+    for column in (time, place, origin, records["part"]):
+        equal &= column[order[1:]] == column[order[:-1]]
+    if equal.any():
+        columns = ("value", "received", "duration_s", "part")
+        order = np.lexsort((*(records[name] for name in columns), origin, place, time))
     return records[order]
 
 
@@ -71,21 +71,30 @@ def unique_by_key(records: Records) -> Records:
     """
     if len(records) < 2:
         return records.copy()
+    first = np.zeros(len(records), bool)
     numbered = records["seq"] != NO_SEQ
-    kept = [
-        _first_received(records[numbered], _SEQUENCE_KEY),
-        _first_received(records[~numbered], _CONTENT_KEY),
-    ]
-    return sort_by_key(np.concatenate(kept))
+    for rows, key in ((np.flatnonzero(numbered), _SEQUENCE_KEY), (np.flatnonzero(~numbered), _CONTENT_KEY)):
+        if len(rows):
+            first[rows[_first_received(records if len(rows) == len(records) else records[rows], key)]] = True
+    return sort_by_key(records if first.all() else records[first])
 
 
-def _first_received(records: Records, key: tuple[str, ...]) -> Records:
-    if not len(records):
-        return records
-    order = np.lexsort((records["received"], *(records[name] for name in reversed(key))))
-    ordered = records[order]
-    new = np.ones(len(ordered), bool)
-    new[1:] = False
-    for name in key:
-        new[1:] |= ordered[name][1:] != ordered[name][:-1]
-    return ordered[new]
+def _first_received(records: Records, key: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """Of each key, the index of the record that was received first."""
+    columns = _packed(records, key)
+    order = np.lexsort((records["received"], *columns))
+    new = np.zeros(len(order), bool)
+    new[0] = True
+    for column in columns:
+        ordered = column[order]
+        new[1:] |= ordered[1:] != ordered[:-1]
+    return order[new]
+
+
+def _packed(records: Records, key: tuple[str, ...]) -> list[npt.NDArray[Any]]:
+    """A key's columns for `lexsort`, the last one deciding first; two to a column where whole numbers allow."""
+    if key != _SEQUENCE_KEY:
+        return [records[name] for name in reversed(key)]
+    message = (records["seq"].astype(np.int64) << 16) | records["part"]
+    origin = (records["site"].astype(np.uint64) << np.uint64(32)) | records["boot"]
+    return [message, origin]
