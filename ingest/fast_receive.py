@@ -101,6 +101,7 @@ class BufferedSocket:
         self.position = 0
         self.full = False  # whether the last read brought so much that there may be more
         self.unsent = bytearray()
+        self.trouble: OSError | None = None  # what the system or TLS said when it refused
         self._plain = plain
         self._encryption = encryption
         self._poll = select.poll()  # `select` knows no descriptor above 1,023
@@ -124,13 +125,16 @@ class BufferedSocket:
         self.full = False
         try:
             data = self._plain.recv(_AT_ONCE)
+            if not data:
+                return False
+            self.full = len(data) > _AT_ONCE // 2
+            if self._encryption is not None:
+                data = self._encryption.opened(data)
         except (BlockingIOError, InterruptedError):
             return True
-        if not data:
+        except OSError as error:
+            self.trouble = error
             return False
-        self.full = len(data) > _AT_ONCE // 2
-        if self._encryption is not None:
-            data = self._encryption.opened(data)
         self.buffer = self.buffer[self.position :] + data if self.position < len(self.buffer) else data
         self.position = 0
         return True
@@ -156,9 +160,14 @@ class BufferedSocket:
 
     def flush(self) -> None:
         """Send what was kept."""
-        with suppress(BlockingIOError, InterruptedError):
+        try:
             while self.unsent:
                 del self.unsent[: self._plain.send(self.unsent)]
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self.trouble = error
+            raise
 
     def close(self) -> None:
         """Close the connection."""
@@ -178,14 +187,12 @@ class FastClient(paho.Client):
 
     on_batch : is given the messages of QoS 0 and 1 that came together, and the bytes of their frames; those that paho
         parses itself come by `on_message`, in order with the others
-    trouble : what the socket said when the connection ended, if it said anything
     fault : what went wrong in this file, where it should not have; then a stock client must go on
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.on_batch: Callable[[list[Raw], int], None] = lambda _messages, _size: None
-        self.trouble: OSError | None = None
         self.fault = ""
         self._buffered: BufferedSocket | None = None
         self._context: ssl.SSLContext | None = None
@@ -196,6 +203,11 @@ class FastClient(paho.Client):
     def more(self) -> bool:
         """Whether there may be more to read at once."""
         return self._buffered is not None and self._buffered.full
+
+    @property
+    def trouble(self) -> OSError | None:
+        """What the socket said when the connection ended, if it said anything."""
+        return None if self._buffered is None else self._buffered.trouble
 
     def tls_set_context(self, context: ssl.SSLContext | None = None) -> None:
         """As paho's."""
@@ -215,8 +227,7 @@ class FastClient(paho.Client):
                 if not buffered.fill():
                     return MQTTErrorCode.MQTT_ERR_CONN_LOST
                 self._last_bytes_received = time.monotonic()
-        except OSError as error:
-            self.trouble = error
+        except OSError:
             return MQTTErrorCode.MQTT_ERR_CONN_LOST
         if buffered.pending():
             code = self._drain(buffered)
@@ -239,8 +250,7 @@ class FastClient(paho.Client):
             buffered.send(
                 b"".join([_PUBACK[mid] if header & 2 else _rarer(mid, header) for _, mid, header, _ in messages])
             )
-        except OSError as error:
-            self.trouble = error
+        except OSError:
             return MQTTErrorCode.MQTT_ERR_CONN_LOST
         self._last_msg_out = time.monotonic()
         return MQTTErrorCode.MQTT_ERR_SUCCESS

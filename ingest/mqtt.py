@@ -245,7 +245,10 @@ class _Link:
         if isinstance(trouble, ssl.SSLError):
             self._hang_ups = 0  # says nothing about the protocol
             return f"the broker at {self.spoken} ended the encrypted connection: {_alert(trouble)}"
-        return f"the connection to {self.spoken} was lost ({trouble or otherwise})"
+        sentence = f"the connection to {self.spoken} was lost ({trouble or otherwise})"
+        if self._context is not None and self.state != "connected" and (self.tls is None or not self.tls.certificate):
+            sentence += "; does the broker ask for a client certificate? broker.certificate and broker.key name ours"
+        return sentence
 
     def _connect(self) -> None:
         self.connection += 1

@@ -510,6 +510,13 @@ def test_a_broker_that_asks_for_a_certificate_refuses_who_has_none(authority, fo
         assert "ended the encrypted connection" in subscriber.sentence
 
 
+def test_a_broker_that_hangs_up_without_a_word_may_want_a_certificate(authority, folder):
+    with meeting(serving(authority.issue_cert("127.0.0.1")), Tls(folder / "ca.pem")) as (broker, subscriber):
+        broker.answer = "hang up on 5"  # as mosquitto 2.0.11 does
+        until(lambda: "does the broker ask for a client certificate?" in subscriber.sentence,
+              lambda: subscriber.step(0.01))  # fmt: skip
+
+
 def test_an_authority_that_is_not_ours_is_not_believed(authority, folder):
     import trustme
 
