@@ -14,7 +14,7 @@ A reading belongs to the night of its `time`, or of `received` where its clock c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -61,12 +61,14 @@ def night_records(
     *,
     received_until: np.datetime64 | None = None,
     reflagged: bool = True,
+    quantities: Collection[int] | None = None,
 ) -> Records:
     """Every reading of a night once, in the order of `sort_by_key`, from the archive and the log.
 
     received_until : UTC; only readings received by then, and only what had been learnt about them by then, as a page
         that closed then saw them
     reflagged : whether flags hold what was learnt later; False gives those that each reading came with
+    quantities : codes, where only some are wanted: lamps are most of a night
     """
     name = _night_name(night)
     while True:
@@ -74,7 +76,7 @@ def night_records(
         files = [file for file in manifest.files if file.night == name]
         learnt = [file for file in manifest.reflags if file.night == name] if reflagged else []
         try:
-            parts = [read_records(city, file) for file in files]
+            parts = [read_records(city, file, quantities) for file in files]
             rows = [read_reflags(city, file) for file in sorted(learnt, key=lambda file: file.number)]
         except FileNotFoundError:
             if read_manifest(city).number == manifest.number:
@@ -83,12 +85,14 @@ def night_records(
         break
     parts += [_of_night(records, name, city) for records in _beyond(city, manifest)]
     records = np.concatenate([empty_records(), *parts])
+    if quantities is not None:
+        records = records[np.isin(records["quantity"], list(quantities))]
     if received_until is not None:
         records = records[records["received"] <= received_until]
     records = unique_by_key(records)
-    if rows:
-        known = np.concatenate(rows)
-        apply_reflags(records, known if received_until is None else known[known["dated"] <= received_until])
+    for learnt_then in rows:  # in the order in which it was learnt
+        dated = learnt_then["dated"]
+        apply_reflags(records, learnt_then if received_until is None else learnt_then[dated <= received_until])
     return records
 
 

@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(history_app, name="history")
     app.add_typer(talq_app, name="talq")
     app.command("replay-counts")(replay_counts)
+    app.command("reflag")(reflag)
 
 
 def ingest(
@@ -362,6 +363,39 @@ def replay_counts(
     else:
         how = "stopped" if done.stopped else "done"
         print(f"{how}: {done.published:,} messages published, {done.acknowledged:,} acknowledged")
+
+
+def reflag(
+    city: CityFolder,
+    night: Annotated[str, typer.Option(metavar="NIGHT", help="Like 2026-11-20; all that are due if empty.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look at a night once it is whole: spikes, stuck runs, lamps at fault, what is unlike other weeks and neighbours.
+
+    What is found is kept as dated rows: readings stay as they are, and pages that are closed replay unchanged. The
+    same night twice changes nothing. A running ingest does this by itself for nights that are over.
+
+    Example: noctule reflag helsinki --night 2026-11-20 --dry-run
+    """
+    import json
+
+    from ingest.reflag import due
+    from ingest.reflag import reflag as look_back
+    from sensors.city import City
+    from sensors.clock import city_clock
+
+    day = _day(night, "--night")
+    opened = City.open(city)
+    names = [day.isoformat()] if day else due(opened, city_clock(opened.path).now())
+    found = [look_back(opened, name, dry_run=dry_run) for name in names]
+    if as_json:
+        print(json.dumps([one.to_dict() for one in found], ensure_ascii=False))
+        return
+    for one in found:
+        print(one.sentence())
+    if not found:
+        print("no night is due; name one with --night to look at it again")
 
 
 def _day(text: str, option: str) -> date | None:

@@ -9,6 +9,7 @@ Times and sequence numbers grow, so their differences are small; bytes of floats
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,9 +129,9 @@ def device_names(city: City) -> dict[int, str]:
     return dict(zip(table["site"].to_pylist(), table["device"].to_pylist(), strict=True))
 
 
-def read_records(city: City, file: StoredFile) -> Records:
-    """The readings of a night file."""
-    return _read(city, file, RECORD)
+def read_records(city: City, file: StoredFile, quantities: Collection[int] | None = None) -> Records:
+    """The readings of a night file, of some quantities (codes) where they are given."""
+    return _read(city, file, RECORD, quantities)
 
 
 def read_committed(city: City, file: StoredFile) -> Records:
@@ -162,21 +163,19 @@ def record_keys(rows: npt.NDArray[np.void]) -> Keys:
 
 
 def apply_reflags(records: Records, rows: Reflags) -> None:
-    """Give readings the flags that were learnt later, in place; `rows` in the order in which they were learnt."""
+    """Give readings the flags that one re-flag file says, in place; it has one row a reading."""
     about = np.flatnonzero(np.isin(records["site"], np.unique(rows["site"])))
-    if not len(about):
+    if not len(about) or not len(rows):
         return
+    learnt = record_keys(rows)
+    order = np.argsort(learnt)
+    learnt = learnt[order]
     keys = record_keys(records[about])
-    flags = records["flags"][about]
-    for moment in np.unique(rows["dated"]):  # of one moment each reading has one row
-        learnt = rows[rows["dated"] == moment]
-        names = record_keys(learnt)
-        order = np.argsort(names)
-        at = np.minimum(np.searchsorted(names[order], keys), len(learnt) - 1)
-        found = np.flatnonzero(names[order][at] == keys)
-        row = learnt[order[at[found]]]
-        flags[found] = (flags[found] | row["flags_added"]) & ~row["flags_removed"]
-    records["flags"][about] = flags
+    at = np.minimum(np.searchsorted(learnt, keys), len(learnt) - 1)
+    found = np.flatnonzero(learnt[at] == keys)
+    row = rows[order[at[found]]]
+    about = about[found]
+    records["flags"][about] = (records["flags"][about] | row["flags_added"]) & ~row["flags_removed"]
 
 
 def _columns(rows: npt.NDArray[np.void]) -> dict[str, Any]:
@@ -189,7 +188,10 @@ def _columns(rows: npt.NDArray[np.void]) -> dict[str, Any]:
     return columns
 
 
-def _read(city: City, file: StoredFile, dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
+def _read(
+    city: City, file: StoredFile, dtype: np.dtype[np.void], quantities: Collection[int] | None = None
+) -> npt.NDArray[np.void]:
+    import pyarrow
     import pyarrow.parquet as parquet
 
     # One file is small; a pool of threads would only fight with the mapper's own.
@@ -197,6 +199,8 @@ def _read(city: City, file: StoredFile, dtype: np.dtype[np.void]) -> npt.NDArray
         opened = parquet.ParquetFile(source)
         held = set(opened.schema_arrow.names)
         table = opened.read(columns=[name for name in dtype.names or () if name in held], use_threads=False)
+    if quantities is not None:
+        table = table.filter(pyarrow.array(np.isin(table["quantity"].to_numpy(), list(quantities))))
     rows = np.empty(table.num_rows, dtype)
     for name in dtype.names or ():
         # Only a merged file says of each reading which commit brought it; of others all came with the file's own.

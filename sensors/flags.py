@@ -74,3 +74,30 @@ def names(flags: int) -> list[str]:
     ['range', 'repeat']
     """
     return [str(flag.name).lower() for flag in Flag if flags & flag]
+
+
+GOOD, NOT_EVALUATED, SUSPECTED, FAILED, MISSING = 1, 2, 3, 4, 9  # the words of QARTOD
+
+
+def roll_up(
+    flags: npt.NDArray[np.uint16],
+    *,
+    evaluated: npt.NDArray[np.bool_] | None = None,
+    missing: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """QARTOD's one word for all tests of a reading: fail 4 before suspect 3, good 1, not evaluated 2, missing 9.
+
+    evaluated : which readings any test has looked at; all where it is left out
+    missing : where there is no reading, only a place for one
+
+    >>> roll_up(np.array([0, 4, 5, 8, 0], np.uint16), evaluated=np.array([1, 1, 1, 1, 0], bool)).tolist()
+    [1, 3, 4, 1, 2]
+    """
+    words = np.full(flags.shape, GOOD, np.uint8)
+    if evaluated is not None:
+        words[~evaluated] = NOT_EVALUATED
+    if missing is not None:
+        words[missing] = MISSING
+    words[(flags & np.uint16(int(SUSPECT))) != 0] = SUSPECTED
+    words[(flags & np.uint16(int(FAIL))) != 0] = FAILED
+    return words
