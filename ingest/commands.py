@@ -140,6 +140,7 @@ def health(
     as_json: AsJson = False,
     dead: Annotated[bool, typer.Option("--dead", help="List the refused messages, with reasons.")] = False,
     lamps: Annotated[bool, typer.Option("--lamps", help="The lamp work-list of a night.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Hold each file of the archive to its SHA-256.")] = False,
     site: Annotated[int | None, typer.Option(min=0, help="Only this site.")] = None,
     device: Annotated[str, typer.Option(help="Only this device.")] = "",
     drift: Annotated[bool, typer.Option("--drift", help="Also which sensors seem to drift, over four weeks.")] = False,
@@ -164,6 +165,14 @@ def health(
     from sensors.city import City
 
     opened = City.open(city)
+    if verify:
+        from ingest.archive import verify as verify_archive
+
+        wrong = verify_archive(opened)
+        print(json.dumps(wrong) if as_json else "\n".join(wrong or ["every file of the archive is as it was written"]))
+        if wrong:
+            raise typer.Exit(1)
+        return
     if dead:
         from ingest.dead_letters import letters
 

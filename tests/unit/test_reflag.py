@@ -178,3 +178,15 @@ def test_the_command_says_what_it_found(city):
     assert told.output == "night of 2026-11-20: 8 readings, 1 spike\n"
     assert "no night is due" in runner.invoke(noctule.app, ["reflag", str(city.path)]).output
     assert runner.invoke(noctule.app, ["reflag", str(city.path), "--night", "tonight"]).exit_code == 2
+
+
+def test_the_archive_is_held_to_its_hashes_by_a_command(city):
+    stored(city, levels(city, WITH_A_SCREAM))
+    reflag(city, NIGHT)
+    runner = CliRunner()
+    command = ["health", str(city.path), "--verify"]
+    assert runner.invoke(noctule.app, command).exit_code == 0
+    path = city.shelf("readings", read_manifest(city).reflags[0].path)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    told = runner.invoke(noctule.app, command)
+    assert told.exit_code == 1 and "SHA-256 differs" in told.output
