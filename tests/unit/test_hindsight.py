@@ -100,10 +100,10 @@ def test_what_arrived_in_any_order_is_judged_as_if_it_had_come_in_order(records,
     records = records[np.sort(first)]
     records["received"] = records["time"] + np.timedelta64(1, "s")
     bits = np.uint16(Flag.REPEAT | Flag.RATE | Flag.ATTENUATED)
-    expected = Screen().flags(records) & bits
     order = np.array(random.sample(range(len(records)), len(records)))
     late = records.copy()
     late["received"][order] = np.sort(records["received"])  # the n-th to arrive is any of them
+    expected = Screen().flags(late) & bits  # one after the other by time, whenever each came
     arrived = np.argsort(late["received"], kind="stable")
     late["flags"][arrived] = Screen().flags(late[arrived])
     night = Night.of_records(late)
