@@ -87,7 +87,7 @@ class PretendPublisher:
     sent: list[tuple[str, bytes, bool]]
     away = False
 
-    def __init__(self, url, client_id, user=None, password=None):
+    def __init__(self, url, client_id, user=None, password=None, tls=None):
         type(self).sent = []
         self.acknowledged = deque()
         self.window, self.unacknowledged = 20, 0
