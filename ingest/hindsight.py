@@ -55,6 +55,10 @@ SPIKES = {
 }
 
 
+# Codes of the quantities that any rule here is about; lamps' levels, most of a night, are not among them.
+RULED = tuple(sorted({*np.flatnonzero(SERIES).tolist(), *(QUANTITIES[name].code for name in SPIKES)}))
+
+
 def spike_words(values: Floats, suspect: float, fail: float) -> npt.NDArray[np.uint8]:
     """QARTOD words of the differential spike test on one series; first and last cannot be evaluated.
 

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from ingest import lamp_faults
 from ingest.archive import add_reflags, night_records, nights, read_manifest
+from ingest.hindsight import RULED, found, in_order_bits, judged_in_order
 from ingest.hindsight import Night as Whole
-from ingest.hindsight import found, in_order_bits, judged_in_order
 from ingest.night_files import REFLAG, Reflags
 from ingest.usual_nights import CODES, WEEKS, WEEKS_LEAST, hours, unusual
 from sensors.city import City
@@ -157,16 +157,18 @@ def _wanted(city: City, night: Night, came: Records) -> Flags:
     """The flags that readings of a night should have."""
     if not len(came):
         return np.zeros(0, np.uint16)
-    before = night_records(city, night.previous(), reflagged=False)
-    after = night_records(city, night.next(), reflagged=False)
+    ruled = np.flatnonzero(np.isin(came["quantity"], RULED))
+    before = night_records(city, night.previous(), reflagged=False, quantities=RULED)
+    after = night_records(city, night.next(), reflagged=False, quantities=RULED)
     after = after[after["time"] <= night.end + AFTER]
-    whole = Whole.of_records(np.concatenate([came, before, after]))
-    mine = whole.of < len(came)
+    whole = Whole.of_records(np.concatenate([came[ruled], before, after]))
+    mine = whole.of < len(ruled)
+    own = ruled[whole.of[mine]]
     bits = np.zeros(len(came), np.uint16)
-    bits[whole.of[mine]] = found(whole, city.centre_lonlat())[mine]
+    bits[own] = found(whole, city.centre_lonlat())[mine]
     wanted: Flags = came["flags"].copy()
     again, in_order = judged_in_order(whole)
-    judged = whole.of[mine & again]
+    judged = ruled[whole.of[mine & again]]
     wanted[judged] = (wanted[judged] & ~in_order_bits()) | in_order[mine & again]
     return wanted | bits | _unusual(city, night, came) | _lamps(city, night, came)
 
