@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.archive import FILES_A_NIGHT
 from ingest.ledger import CLOSED_KEPT, Ledger, Senders, read_ledger
 from ingest.manifest import read_manifest
 from sensors.reading import NO_SEQ, RECORD, Records
@@ -107,7 +108,7 @@ def test_a_second_value_for_one_key_is_counted_and_listed_once(city):  # noqa: F
     again["received"] += np.timedelta64(1, "m")
     again["value"][2] += 1
     shard.store(np.concatenate([readings(0, 4), again]))
-    for number in range(12):  # with merges in between
+    for number in range(FILES_A_NIGHT + 2):  # with a merge in between
         shard.compact()
         shard.store(readings(10 + number, 1))
     manifest = read_manifest(city)
@@ -121,7 +122,7 @@ def test_a_contradiction_that_comes_in_a_later_commit_is_found_when_they_are_mer
     shard = Shard(city)
     other = readings(0, 1)
     other["value"], other["received"] = 5, other["received"] + np.timedelta64(1, "m")
-    for number in range(12):
+    for number in range(FILES_A_NIGHT + 2):
         shard.store(readings(number, 1) if number != 3 else other)
         shard.compact()
     assert read_manifest(city).conflicts == 1
