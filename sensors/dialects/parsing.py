@@ -14,6 +14,7 @@ from typing import Any
 
 from sensors.errors import DecodeError
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_DEPTH = 32  # NGSI-LD, the deepest of our dialects, needs 8
 _LONGEST_INTEGER = 30  # digits; a 64-bit number has 20
 # A string is passed over as a whole; a quote that never closes ends the count, and the parser then refuses it.
@@ -28,19 +29,11 @@ def parse_json(payload: bytes) -> Any:
     if _depth_beyond(payload, MAX_DEPTH):
         raise DecodeError(f"the payload is nested more than {MAX_DEPTH} deep")
     try:
-        return _DECODER.decode(payload.decode("utf-8-sig"))
+        return _DECODER.decode(payload.removeprefix(BYTE_ORDER_MARK).decode())
     except UnicodeDecodeError:
         raise DecodeError("the payload is not JSON (it is not UTF-8 text)") from None
     except json.JSONDecodeError as error:
         raise DecodeError(f"the payload is not JSON ({error.msg}, byte {error.pos})") from None
-
-
-def json_or_none(payload: bytes) -> Any:
-    """The JSON value of a payload, or None when it holds none that we read."""
-    try:
-        return parse_json(payload)
-    except DecodeError:
-        return None
 
 
 def shown(value: object) -> str:
@@ -86,7 +79,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _real(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise DecodeError(f"number {shown(text)} is larger than any number can be")
+        raise DecodeError(f"number {shown(text)} is not a finite number")
     return value
 
 
@@ -97,7 +90,7 @@ def _integer(text: str) -> int:
 
 
 def _no_number(text: str) -> Any:
-    raise DecodeError(f"{text} is no JSON number")
+    raise DecodeError(f"the payload is not JSON ({text} is no number of it)")
 
 
 _DECODER = json.JSONDecoder(

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 from sensors.city import DialectRule
 from sensors.dialects import fiware, iot_agent, senml_packs, sensorthings
-from sensors.dialects.parsing import json_or_none, shown
+from sensors.dialects.parsing import BYTE_ORDER_MARK, parse_json, shown
 from sensors.dialects.table import Dialect, Outcome, Source, device_name
 from sensors.errors import DecodeError
 from sensors.exposure import exposed
 from sensors.quantities import quantity_named
-from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, Rejection, parse_topic
+from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, Rejection, Topic, parse_topic
 
 # One line a dialect; the first that recognises a content reads it, so the stricter ones stand first.
 DIALECTS: tuple[Dialect, ...] = (
@@ -30,6 +30,8 @@ DIALECTS: tuple[Dialect, ...] = (
 
 # How the bytes of a LoRaWAN frame can be read: the names that a rule's `decoder` may have.
 DECODERS: tuple[str, ...] = ()
+
+FAULT = "the reader of"  # begins the reason for a message on which a reader itself failed: ours to mend
 
 # Topic levels that say what a message is and not who sent it.
 _GENERIC = re.compile(
@@ -65,28 +67,35 @@ def decode(
     """
     if len(payload) > MAX_PAYLOAD:
         return [Rejection(f"the payload has {len(payload)} bytes; at most {MAX_PAYLOAD} are read")]
+    payload = payload.removeprefix(BYTE_ORDER_MARK)
     table = DIALECTS if dialects is None else tuple(dialects)
-    value = json_or_none(payload)
+    value, problem = None, ""
+    try:
+        value = parse_json(payload)
+    except DecodeError as error:
+        problem = str(error)
     if reason := exposed(payload, value):
         return [Rejection(reason, exposing=True)]
     own = parse_topic(topic)
-    if own is not None and own.root == root and own.leaf == STATUS:
+    if own is not None and own.root != root:
+        own = None
+    if own is not None and own.leaf == STATUS:
         return [Rejection("a status message holds no readings")]
+    message = _Message(topic, payload, received_ms, value, own, guess=topic.split("/")[0] not in (root, ""))
     for rule in rules:
         if matches(rule.topic, topic):
-            return _by_rule(rule, topic, payload, received_ms, value, table)
-    if own is not None and own.root == root:
-        return _at_our_topic(Source(topic, own.device, quantity=own.leaf), payload, received_ms, value, table)
-    for dialect in table:
-        if any(matches(wanted, topic) for wanted in dialect.filters):
-            return _read(dialect, Source(topic, _level(topic, dialect.device_level)), payload, received_ms)
-    # Below our root the access list gives each device its own branch, so a level further down names nobody; in a topic
-    # that begins with '/' any level may be the secret of an IoT Agent.
-    found = None if topic.split("/")[0] in (root, "") else _recognised(table, value, payload)
+            return _by_rule(rule, message, table)
+    if own is not None:
+        if problem and payload.lstrip()[:1] in (b"[", b"{"):
+            return [Rejection(problem)]  # what is meant to be JSON is read as strictly as that of strangers
+        return _at_our_topic(message, _recognised(table, value, payload) or senml_packs.DIALECT, own)
+    if (spoken := _spoken_at(topic, table)) is not None:
+        return _read(spoken, Source(topic, _level(topic, spoken.device_level)), message)
+    found = _recognised(table, value, payload) if message.guess else None
     if found is None:
         return [Rejection(_tried(topic, table, root))]
     device, quantity = _named_by(topic)
-    return _read(found, Source(topic, device, quantity=quantity), payload, received_ms)
+    return _read(found, Source(topic, device, quantity=quantity), message)
 
 
 def matches(topic_filter: str, topic: str) -> bool:
@@ -108,44 +117,66 @@ def matches(topic_filter: str, topic: str) -> bool:
     return len(wanted) == len(levels)
 
 
-def _by_rule(
-    rule: DialectRule, topic: str, payload: bytes, received_ms: int, value: object, table: Sequence[Dialect]
-) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Message:
+    topic: str
+    payload: bytes
+    received_ms: int
+    value: object  # the parsed JSON, None when it is none
+    own: Topic | None  # the topic taken apart, where it is one of ours
+    # Whether a level of the topic may be taken for the device's name when nothing says which. Below our root the access
+    # list gives each device its own branch, so a level further down names nobody; in a topic that begins with '/' any
+    # level may be the secret of an IoT Agent.
+    guess: bool
+
+
+def _by_rule(rule: DialectRule, message: _Message, table: Sequence[Dialect]) -> Outcome:
+    topic = message.topic
+    spoken = _spoken_at(topic, table)
     if rule.dialect:
         dialect = next((dialect for dialect in table if dialect.name == rule.dialect), None)
     else:
-        dialect = _spoken_at(topic, table) or _recognised(table, value, payload)
+        dialect = spoken or _recognised(table, message.value, message.payload)
     if dialect is None:
         return [Rejection(f"the rule for {_without_key(rule.topic)} finds none of {_names(table)} in the message")]
     device = rule.device or _level(topic, rule.device_level, rule)
-    if not device and dialect is _spoken_at(topic, table):
+    if not device and dialect is spoken:
         device = _level(topic, dialect.device_level, rule)
-    if not device and not rule.devices and not rule.datastreams:
+    if not device and message.own is not None and not rule.devices:
+        return _at_our_topic(message, dialect, message.own)
+    if not device and message.guess and not rule.devices and not rule.datastreams:
         device = _named_by(topic)[0]
     source = Source(topic, device, rule.devices, rule.quantity, rule.decoder, rule.datastreams)
-    return _read(dialect, source, payload, received_ms)
+    return _read(dialect, source, message)
 
 
-def _at_our_topic(source: Source, payload: bytes, received_ms: int, value: object, table: Sequence[Dialect]) -> Outcome:
-    """Any dialect under our topic; what nobody recognises is judged as our own wire."""
-    named = quantity_named(source.quantity)
+def _at_our_topic(message: _Message, dialect: Dialect, own: Topic) -> Outcome:
+    """Any dialect under our topic, which names device and quantity."""
+    named = quantity_named(own.leaf)
     if named is None:
-        return _read(senml_packs.DIALECT, source, payload, received_ms)  # says which quantities there are
-    dialect = _recognised(table, value, payload) or senml_packs.DIALECT
-    outcome = _read(dialect, replace(source, quantity=named.name), payload, received_ms)
+        dialect = senml_packs.DIALECT  # says which quantities there are
+    source = Source(message.topic, own.device, quantity=named.name if named else own.leaf)
     return [
-        Rejection(f"message says '{one.quantity}' under the topic of '{named.name}'", one.part)
-        if isinstance(one, Measurement) and one.quantity != named.name
+        Rejection(f"message says '{one.quantity}' under the topic of '{source.quantity}'", one.part)
+        if isinstance(one, Measurement) and one.quantity != source.quantity
         else one
-        for one in outcome
+        for one in _read(dialect, source, message)
     ]
 
 
-def _read(dialect: Dialect, source: Source, payload: bytes, received_ms: int) -> Outcome:
+def _read(dialect: Dialect, source: Source, message: _Message) -> Outcome:
     try:
-        return dialect.read(source, payload, received_ms) or [Rejection("the message holds no records")]
+        outcome = dialect.read(source, message.payload, message.received_ms)
     except DecodeError as error:
         return [Rejection(str(error))]
+    except Exception as error:  # a reader's fault costs one message, which is kept, and never the city's night
+        return [Rejection(f"{FAULT} '{dialect.name}' failed on this message ({type(error).__name__})")]
+    return [
+        Rejection("nothing names the device: give 'device', 'device_level' or 'devices' in [[dialects]]", one.part)
+        if isinstance(one, Measurement) and not one.device
+        else one
+        for one in outcome
+    ] or [Rejection("the message holds no records")]
 
 
 def _spoken_at(topic: str, table: Sequence[Dialect]) -> Dialect | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensors.dialects.parsing import MAX_DEPTH, json_or_none, number, parse_json, shown
+from sensors.dialects.parsing import MAX_DEPTH, number, parse_json, shown
 from sensors.dialects.times import between, instant, interval
 from sensors.dialects.units import factor
 from sensors.errors import DecodeError
@@ -35,9 +35,9 @@ def test_what_is_json_is_read(value):
         (b"  ", "empty"),
         (b'{"v":1,"v":2}', "'v' stands twice"),
         (b'{"a":{"v":1,"x":2,"v":2}}', "'v' stands twice"),
-        (b"[NaN]", "NaN is no JSON number"),
-        (b"[-Infinity]", "-Infinity is no JSON number"),
-        (b"[1e999]", "larger than any number"),
+        (b"[NaN]", "NaN is no number"),
+        (b"[-Infinity]", "-Infinity is no number"),
+        (b"[1e999]", "not a finite number"),
         (b"[" + b"9" * 31 + b"]", "31 digits"),
         (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested more than 32 deep"),
         (b'{"a":' * 40 + b"1" + b"}" * 40, "nested more than 32 deep"),
@@ -50,7 +50,6 @@ def test_what_is_json_is_read(value):
 def test_what_is_not_is_refused_with_a_sentence(payload, reason):
     with pytest.raises(DecodeError, match=reason):
         parse_json(payload)
-    assert json_or_none(payload) is None
 
 
 def test_as_deep_as_allowed_is_read():

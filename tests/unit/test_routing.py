@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sensors.city import DialectRule
 from sensors.dialects import DIALECTS, Dialect, decode, matches
+from sensors.dialects.routing import FAULT
 from sensors.dialects.table import measured
 from sensors.wire import Measurement, Rejection
 
@@ -49,12 +50,14 @@ def read(topic, content, *rules_, **options):
 def test_any_json_at_any_topic_has_an_outcome(topic, value, rules):
     outcome = read(topic, value, *rules)
     assert outcome
-    assert all(isinstance(one, Measurement | Rejection) for one in outcome)
+    assert all(one.device if isinstance(one, Measurement) else FAULT not in one.reason for one in outcome)
 
 
 @given(topics, st.binary(max_size=200), st.lists(rules, max_size=1))
 def test_any_bytes_at_any_topic_have_an_outcome(topic, payload, rules):
-    assert read(topic, payload, *rules)
+    outcome = read(topic, payload, *rules)
+    assert outcome
+    assert all(one.device if isinstance(one, Measurement) else FAULT not in one.reason for one in outcome)
 
 
 def test_a_rule_comes_before_everything():
@@ -94,6 +97,26 @@ def test_by_content_alone_the_last_telling_level_is_the_device(topic, device):
 def test_nobody_speaks_for_another_below_our_root(topic):
     (one,) = read(topic, NOISE)
     assert isinstance(one, Rejection)
+
+
+@pytest.mark.parametrize("wanted", ["#", "noctule/#"])
+def test_a_wide_rule_opens_no_way_to_speak_for_another(wanted):
+    rule = DialectRule(topic=wanted)
+    (one,) = read("noctule/h/hostile/victim/sound-laeq", NOISE, rule)
+    assert isinstance(one, Rejection)
+    (one,) = read("noctule/h/mic-1/dimming", [{"v": 0.5}], rule)
+    assert (one.device, one.quantity) == ("mic-1", "dimming")
+
+
+def test_json_of_our_own_wire_is_read_as_strictly():
+    assert "stands twice" in read("noctule/h/a/dimming", b'[{"v":1,"v":0}]')[0].reason
+    assert read("noctule/h/a/dimming", b'\xef\xbb\xbf[{"v":1}]')[0].value == 1.0
+
+
+def test_a_reader_that_fails_costs_one_message():
+    mine = Dialect("mine", "Mine", ("mine/+",), 2, lambda value, payload: False, lambda *_: 1 // 0)
+    (one,) = read("mine/a", b"1", dialects=[mine])
+    assert one.reason == "the reader of 'mine' failed on this message (ZeroDivisionError)"
 
 
 def test_senml_under_a_foreign_topic_names_its_quantity():
