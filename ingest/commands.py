@@ -42,19 +42,50 @@ def ingest(
     context: typer.Context,
     city: CityFolder,
     broker: Annotated[str, typer.Option(metavar="URL", help="mqtt:// or mqtts://, instead of city.toml's.")] = "",
+    shard: Annotated[str, typer.Option(metavar="i/n", help="Take in part i of n, counted from 0; see docs.")] = "0/1",
+    metrics: Annotated[
+        str, typer.Option(metavar="[HOST:]PORT", help="Serve /metrics and /healthz there; on 127.0.0.1 if no host.")
+    ] = "",
+    replay_dead: Annotated[
+        bool, typer.Option("--replay-dead", help="Read refused messages again, store what is a reading now, and stop.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --replay-dead: only say what would happen.")] = False,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="With --replay-dead: what the reason contains.")] = "",
+    device: Annotated[str, typer.Option(help="With --replay-dead: only this device.")] = "",
+    since: Annotated[str, typer.Option(metavar="TIME", help="With --replay-dead: received since, RFC 3339.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Receive readings from the broker and keep each one, until stopped.
 
-    Example: noctule ingest helsinki --broker mqtt://127.0.0.1:1883
+    A large city is taken in by several processes, one for each shard; shard 0 also writes the archive.
+
+    Example: noctule ingest helsinki --broker mqtt://127.0.0.1:1883 --metrics 9464
     """
+    import json
+
     from sensors.city import City
 
     opened = City.open(city)  # before what takes seconds to load: a refusal should come at once
     opened.require_places()
-    from ingest.service import run
+    if not replay_dead:
+        from ingest.service import run
 
-    password = _broker_password(context, city)
-    run(opened, url=broker, password=password, say=lambda sentence: typer.echo(sentence, err=True))
+        if dry_run or reason or device or since:
+            raise typer.BadParameter("goes with --replay-dead", param_hint="--dry-run, --reason, --device or --since")
+        password = _broker_password(context, city)
+        run(
+            opened,
+            shard=shard,
+            url=broker,
+            password=password,
+            metrics=metrics,
+            say=lambda sentence: typer.echo(sentence, err=True),
+        )
+        return
+    from ingest.dead_letters import replay
+
+    done = replay(opened, _wanted(reason, device, since), dry=dry_run)
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else "\n".join(done.lines()))
 
 
 def _broker_password(context: typer.Context, city: Path) -> str:

@@ -16,29 +16,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ingest.archive import night_records, read_manifest
+from ingest.archive import compact, night_records
 from ingest.intake import KEPT_OF_OVERSIZE, Intake, Row, as_records
 from ingest.lock import shelf_lock
-from ingest.log import DEAD, GOOD, Log, Message, pack_frame, read_frames, segment_path, segments
+from ingest.log import DEAD, GOOD, Message, Position, pack_frame, read_frames, segment_path, segments
+from ingest.shard_log import ShardLog
 from sensors.city import City
-from sensors.errors import ShelfLocked
 from sensors.night import nights_of, rfc3339
 from sensors.reading import Records, empty_records, unique_by_key
 
 REPLAYED = 3  # the kind of the frame that marks letters; GOOD and DEAD are those of `ingest.log`
 BATCH = 4_096  # letters that are stored by one append
 REASONS_SHOWN = 50
-NEVER = (
-    ("retained", "a retained message is of unknown age"),
-    ("not kept", "nothing of it was kept"),
-)
+RATE = "messages a second"  # what the reason of a letter says whose sender sent too much
 
 
 class Letter(NamedTuple):
@@ -152,14 +150,17 @@ def replay(city: City, wanted: Wanted | None = None, *, dry: bool = False) -> Re
     done = Replayed(dry=dry)
     known = _Known(city)
     intake = Intake(city)
-    for folder in shard_folders(city):
-        if dry:
-            _replay_shard(city, folder, wanted, intake, known, done)
-            continue
-        with shelf_lock(folder, f"noctule ingest {city.path} --replay-dead"):
-            _replay_shard(city, folder, wanted, intake, known, done)
-    if done.stored and not dry:
-        _show(city)
+    folders = shard_folders(city)
+    if dry:
+        for folder in folders:
+            for batch in _batches(_readable(folder, wanted or Wanted(), intake, done)):
+                _fresh(batch, known, done)
+        return done
+    with ExitStack() as locks:
+        for folder in folders:  # all of them before anything is written
+            locks.enter_context(shelf_lock(folder, f"noctule ingest {city.path} --replay-dead"))
+        for folder in folders:
+            _replay_shard(city, folder, wanted or Wanted(), intake, known, done)
     return done
 
 
@@ -168,67 +169,86 @@ def shard_folders(city: City) -> list[Path]:
     return sorted(path for path in city.shelf("log").glob("*") if path.is_dir() and segments(path))
 
 
-def _replay_shard(
-    city: City, folder: Path, wanted: Wanted | None, intake: Intake, known: _Known, done: Replayed
-) -> None:
-    batch: list[tuple[Letter, list[Row]]] = []
-    log: Log | None = None
+def _replay_shard(city: City, folder: Path, wanted: Wanted, intake: Intake, known: _Known, done: Replayed) -> None:
+    # Listed before anything is appended: what the replay itself writes is not read again.
+    batches = list(_batches(_readable(folder, wanted, intake, done)))
+    if not batches:
+        return
+    kept = ShardLog(city, folder.name, intake)
     try:
-        # Listed before the log is opened: what the replay itself writes is not read again.
-        for letter in list(_unmarked(folder, wanted)):
-            done.letters += 1
-            rows, reasons = _read_again(intake, letter.message)
-            if not rows:
-                done.refused += 1
-                _count(done, reasons)
-                continue
-            batch.append((letter, rows))
-            if len(batch) >= BATCH:
-                log = _store(city, folder, batch, known, done, log)
-                batch = []
-        if batch:
-            log = _store(city, folder, batch, known, done, log)
+        kept.recover()
+        for batch in batches:
+            fresh, rows = _fresh(batch, known, done)
+            marks = [Message(letter.place, b"", letter.message.received_ms) for letter, _ in batch]
+            frames = [pack_frame(REPLAYED, marks)]
+            records = empty_records()
+            if fresh:
+                # First: torn between the two, readings are stored and known, and their marks are written next time.
+                frames.insert(0, pack_frame(GOOD, fresh))
+                records, _ = kept.screened(as_records(rows))
+            kept.append(frames, records)
+        if kept.written > Position(0, 0):
+            compact(city, {folder.name: kept.written})
+        if (saved := kept.state()) is not None:
+            kept.save(saved)
     finally:
-        if log is not None:
-            log.close()
+        kept.close()
 
 
-def _store(
-    city: City, folder: Path, batch: list[tuple[Letter, list[Row]]], known: _Known, done: Replayed, log: Log | None
-) -> Log | None:
-    """Append those letters of a batch that bring something new, and the marks of all."""
+_Batch = list[tuple[Letter, list[Row]]]
+
+
+def _readable(folder: Path, wanted: Wanted, intake: Intake, done: Replayed) -> Iterator[tuple[Letter, list[Row]]]:
+    """The letters that are meant, were not replayed and hold readings today, with their rows."""
+    for letter in _letters_of(folder, _marked(folder)):
+        if letter.replayed or not wanted.matches(letter.message):
+            continue
+        done.letters += 1
+        rows, reasons = _read_again(intake, letter.message, wanted)
+        if rows:
+            yield letter, rows
+        else:
+            done.refused += 1
+            _count(done, reasons)
+
+
+def _batches(letters: Iterable[tuple[Letter, list[Row]]]) -> Iterator[_Batch]:
+    batch: _Batch = []
+    for entry in letters:
+        batch.append(entry)
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _fresh(batch: _Batch, known: _Known, done: Replayed) -> tuple[list[Message], list[Row]]:
+    """Those letters of a batch that bring something new, as messages, and their rows."""
     fresh: list[Message] = []
+    added: list[Row] = []
     for letter, rows in batch:
-        added = known.add(as_records(rows))
-        done.readings += added
-        done.stored += added > 0
-        done.known += added == 0
-        if added:
+        new = known.add(as_records(rows))
+        done.readings += new
+        done.stored += new > 0
+        done.known += new == 0
+        if new:
             fresh.append(letter.message._replace(reason=""))
-    if done.dry:
-        return None
-    marks = [Message(letter.place, b"", letter.message.received_ms) for letter, _ in batch]
-    if log is None:
-        archived = read_manifest(city).positions.get(folder.name, (0, 0))
-        log = Log.open(folder, after=archived[0])
-    # The readings first: torn between the two, they are stored and known, and the marks are written the next time.
-    log.append([*([pack_frame(GOOD, fresh)] if fresh else []), pack_frame(REPLAYED, marks)])
-    return log
+            added += rows
+    return fresh, added
 
 
-def _read_again(intake: Intake, message: Message) -> tuple[list[Row], list[str]]:
+def _read_again(intake: Intake, message: Message, wanted: Wanted) -> tuple[list[Row], list[str]]:
     """Rows of a letter as it would be read today, or why there are none."""
-    for word, why in NEVER:
-        if word in message.reason:
-            return [], [why]
+    if "retained" in message.reason:
+        return [], ["a retained message is of unknown age"]
     if not message.payload:
         return [], ["nothing of it was kept"]
     if len(message.payload) == KEPT_OF_OVERSIZE:
         return [], ["only its beginning was kept"]  # it may look whole where a format needs no end
-    try:
-        taken = intake.take(message)
-    except Exception as error:  # a decoder's bug costs a letter its place, not everyone theirs
-        return [], [f"the decoder failed on it: {type(error).__name__}"]
+    if RATE in message.reason and not wanted.reason:
+        return [], [f"its sender was above its rate; ask for it with --reason '{RATE}'"]
+    taken = intake.take_safely(message)
     return taken.rows, taken.reasons
 
 
@@ -273,12 +293,6 @@ class _Known:
         return self._nights[night]
 
 
-def _unmarked(folder: Path, wanted: Wanted | None) -> Iterator[Letter]:
-    for letter in _letters_of(folder, _marked(folder)):
-        if not letter.replayed and (wanted is None or wanted.matches(letter.message)):
-            yield letter
-
-
 def _letters_of(folder: Path, marked: frozenset[str]) -> Iterator[Letter]:
     for number in segments(folder):
         for frame in read_frames(segment_path(folder, number)):
@@ -298,14 +312,3 @@ def _marked(folder: Path) -> frozenset[str]:
         if frame.kind == REPLAYED
         for message in frame.messages()
     )
-
-
-def _show(city: City) -> None:
-    """Let each shard come up and go down: what its log holds is screened, shown and archived the ordinary way."""
-    from ingest.service import run
-
-    for folder in shard_folders(city):
-        try:
-            run(city, shard=folder.name, until=lambda: True)
-        except ShelfLocked:
-            continue  # an ingest was started meanwhile, and does the same

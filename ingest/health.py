@@ -49,15 +49,27 @@ _NEVER: dict[str, Any] = {
 def read_health(city: City) -> dict[str, Any]:
     """What ingest says about itself: state ('connected', 'retrying' or 'stopped'), counts, reasons, one sentence.
 
-    Of several shards the counts are summed, the state is the worst one, and `shards` lists what each says.
+    Of several shards (`shards`) the counts are summed, the state is the worst one, and `each` lists what each says. A
+    shard that stopped and that the city has no more, since it is divided otherwise now, is left out.
     """
-    said = [_read_one(path) for path in _health_files(city)]
-    if not said:
-        return dict(_NEVER)
+    first = _read_one(health_path(city))
+    shards = first.get("shards", 1)
+    said = [first]
+    for path in city.shelf("health").glob("ingest-*.json"):
+        other = _read_one(path)
+        number = path.stem.partition("-")[2]
+        if number.isdigit() and (int(number) < shards or other["state"] != "stopped"):
+            said.append(other)
+    said += [_never(number) for number in range(1, shards) if not health_path(city, number).is_file()]
+    said[1:] = sorted(said[1:], key=lambda health: int(health.get("shard", 0)))
     return said[0] if len(said) == 1 else _merged(said)
 
 
-def write_health(city: City, health: dict[str, Any], shard: str = "0") -> None:
+def _never(shard: int) -> dict[str, Any]:
+    return _NEVER | {"shard": str(shard), "sentence": f"shard {shard} has never run; start it"}
+
+
+def write_health(city: City, health: dict[str, Any], shard: int = 0) -> None:
     """Replace what a shard of ingest says about itself; a disk without room for that is no reason to stop."""
     path = health_path(city, shard)
     content = msgspec.json.encode(health)
@@ -80,16 +92,9 @@ def write_health(city: City, health: dict[str, Any], shard: str = "0") -> None:
             os.close(descriptor)
 
 
-def health_path(city: City, shard: str = "0") -> Path:
+def health_path(city: City, shard: int = 0) -> Path:
     """The file in which a shard of ingest says how it is doing; that of shard 0 is `ingest.json`."""
-    return city.shelf("health", "ingest.json" if shard in ("", "0") else f"ingest-{shard}.json")
-
-
-def _health_files(city: City) -> list[Path]:
-    """What shards said, shard 0 first."""
-    folder = city.shelf("health")
-    others = sorted(folder.glob("ingest-*.json"), key=lambda path: (len(path.name), path.name))
-    return [path for path in (folder / "ingest.json", *others) if path.is_file()]
+    return city.shelf("health", f"ingest-{shard}.json" if shard else "ingest.json")
 
 
 def _read_one(path: Path) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def _merged(said: list[dict[str, Any]]) -> dict[str, Any]:
         "devices_online": sum(health.get("devices_online", 0) for health in said),
         "holding": any(health.get("holding", False) for health in said),
         "sentence": said[0]["sentence"] if len(sentences) == 1 else "; ".join(parts),
-        "shards": said,
+        "each": said,
     }
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import zstandard
 
 from sensors.errors import StoreError
@@ -36,7 +37,8 @@ from sensors.errors import StoreError
 GOOD, DEAD = 1, 2
 SEGMENT_BYTES = 64 << 20
 ALLOCATE_BYTES = 8 << 20
-COMPRESS_FROM = 64  # messages in a frame; below it zstd saves nothing worth its call (ingest.md 4)
+COMPRESS_FROM = 64  # messages in a frame; below it zstd saves nothing worth its call (ingest.md 4),
+_COMPRESS_BYTES = 8 << 10  # unless they are packs
 
 _MAGIC = b"NLG1"
 _HEADER = struct.Struct("<4sBBxxII")
@@ -170,6 +172,11 @@ class Log:
             ends.append(Position(self.segment, self._size))
         return ends
 
+    def end_segment(self) -> None:
+        """What is appended from now on goes into a new segment."""
+        if self._descriptor is not None:
+            self._finish()
+
     def close(self) -> None:
         """Give back the space that was reserved and not used."""
         if self._descriptor is not None:
@@ -236,12 +243,25 @@ def segment_path(folder: Path, number: int) -> Path:
 
 def pack_frame(kind: int, messages: Sequence[Message]) -> bytes:
     """The bytes of one frame."""
-    body = _pack(messages)
-    codec = _RAW
-    if len(messages) >= COMPRESS_FROM:
-        body, codec = zstandard.ZstdCompressor(level=1).compress(body), _ZSTD
-    header = _HEADER.pack(_MAGIC, kind, codec, len(body), len(messages))
-    return b"".join((header, _CRC.pack(zlib.crc32(body, zlib.crc32(header))), body))
+    index: dict[str, int] = {}
+    topics = [index.setdefault(message.topic, len(index)) for message in messages]
+    reasons = [index.setdefault(message.reason, len(index)) for message in messages]
+    received = [message.received_ms for message in messages]
+    payloads = [message.payload for message in messages]
+    return _frame(kind, [text.encode() for text in index], topics, reasons, received, payloads)
+
+
+def pack_columns(
+    texts: Sequence[bytes], topics: npt.NDArray[np.int64], received_ms: npt.NDArray[np.int64], payloads: Sequence[bytes]
+) -> bytes:
+    """The bytes of one frame of good messages, from columns with an entry for each.
+
+    texts : the topics that occur, each once, UTF-8
+    topics : (n_messages,) array, indexes into `texts`
+    received_ms : (n_messages,) array, ms since 1970, UTC
+    """
+    no_reason = np.full(len(payloads), len(texts))
+    return _frame(GOOD, [*texts, b""], topics, no_reason, received_ms, payloads)
 
 
 def read_frames(path: Path, after: int = 0) -> Iterator[Frame]:
@@ -282,25 +302,33 @@ def _cut_torn(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _pack(messages: Sequence[Message]) -> bytes:
-    index: dict[str, int] = {}
-    topics = [index.setdefault(message.topic, len(index)) for message in messages]
-    reasons = [index.setdefault(message.reason, len(index)) for message in messages]
-    texts = [text.encode() for text in index]
+def _frame(
+    kind: int,
+    texts: Sequence[bytes],
+    topics: npt.ArrayLike,
+    reasons: npt.ArrayLike,
+    received_ms: npt.ArrayLike,
+    payloads: Sequence[bytes],
+) -> bytes:
     if any(len(text) > 0xFFFF for text in texts):
         raise StoreError("a topic or reason is longer than 65,535 bytes, which MQTT does not allow (log)")
-    return b"".join(
+    body = b"".join(
         (
-            np.fromiter((message.received_ms for message in messages), "<i8", len(messages)).tobytes(),
-            np.fromiter((len(message.payload) for message in messages), "<u4", len(messages)).tobytes(),
-            np.array(topics, "<u4").tobytes(),
-            np.array(reasons, "<u4").tobytes(),
+            np.asarray(received_ms, "<i8").tobytes(),
+            np.fromiter(map(len, payloads), "<u4", len(payloads)).tobytes(),
+            np.asarray(topics, "<u4").tobytes(),
+            np.asarray(reasons, "<u4").tobytes(),
             len(texts).to_bytes(4, "little"),
-            np.fromiter((len(text) for text in texts), "<u2", len(texts)).tobytes(),
+            np.fromiter(map(len, texts), "<u2", len(texts)).tobytes(),
             *texts,
-            *(message.payload for message in messages),
+            *payloads,
         )
     )
+    codec = _RAW
+    if len(payloads) >= COMPRESS_FROM or len(body) >= _COMPRESS_BYTES:
+        body, codec = zstandard.ZstdCompressor(level=1).compress(body), _ZSTD
+    header = _HEADER.pack(_MAGIC, kind, codec, len(body), len(payloads))
+    return b"".join((header, _CRC.pack(zlib.crc32(body, zlib.crc32(header))), body))
 
 
 def _unpack(body: bytes, count: int) -> list[Message]:

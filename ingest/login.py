@@ -20,16 +20,20 @@ from sensors.city import City
 _NAME = re.compile(r"[0-9a-f]{16}")
 
 
-def session_name(city: City, shard: str) -> str:
+def session_name(city: City, shard: str, open_part: str = "") -> str:
     """The name under which the broker keeps a shard's queue, such as `noctule-helsinki-0.9f2c41d07be85a63`.
+
+    shard : the shard's folder under `store/log/`
+    open_part : what the name begins with, where it says more than city and shard
 
     Its secret part lies in `store/log/<shard>/session`, readable by its owner alone, and is made where it is missing;
     after that the queue of the old name is out of reach.
     """
+    open_part = open_part or f"noctule-{city.id}-{shard}"
     file = city.shelf("log", shard, "session")
     with suppress(FileNotFoundError):
         if _NAME.fullmatch(secret := file.read_text("ascii", "replace").strip()):
-            return f"noctule-{city.id}-{shard}.{secret}"
+            return f"{open_part}.{secret}"
     secret = secrets.token_hex(8)
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name("session.new")
@@ -40,7 +44,7 @@ def session_name(city: City, shard: str) -> str:
         out.flush()
         os.fsync(descriptor)
     beside.replace(file)
-    return f"noctule-{city.id}-{shard}.{secret}"
+    return f"{open_part}.{secret}"
 
 
 def tls_of(city: City) -> Tls:

@@ -5,42 +5,49 @@ by the receive maximum. A group closes at 8,192 messages, 1 MiB or 5 ms after it
 a few microseconds a reading, and the rate adapts to the disk by itself. Compaction runs beside, in a second thread.
 
 What cannot be stored is not acknowledged: the group waits in memory and is tried again, the broker's window closes,
-and the broker keeps the rest.
+and the broker keeps the rest. What is above an identity's rate is refused before anybody reads it.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
+import gc
+import shutil
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ingest.archive import compact, read_manifest
+from ingest.fast_receive import Raw
 from ingest.health import write_health
-from ingest.intake import Intake, Row, as_records, kept_payload
+from ingest.intake import STATUS_KIND, STRANGER, Intake, Reading, Route, keepable
 from ingest.lock import shelf_lock
-from ingest.log import DEAD, GOOD, Disk, Log, Message, Position, pack_frame, read_frames, segment_path, segments
+from ingest.log import DEAD, Disk, Message, Position, pack_columns, pack_frame
 from ingest.login import session_name, tls_of
-from ingest.mqtt import Filter, Raw, Subscriber
-from ingest.screening import Screen
-from ingest.seen import REMEMBERED, Seen
-from ingest.tail import TailReader, TailWriter, Upto, tail_path
+from ingest.mqtt import SESSION_EXPIRY_S, Subscriber
+from ingest.rates import Rates
+from ingest.redivision import Redivision
+from ingest.refusals import IDENTITIES, LETTERS_A_MINUTE, OTHERS, Refusals, Tally
+from ingest.shard_log import Saved, ShardLog
+from ingest.shards import Shard
+from ingest.tail import reached, upto_path
 from sensors.city import City
 from sensors.clock import Clock, city_clock
 from sensors.errors import BrokerError, NoctuleError, StoreError
 from sensors.night import rfc3339
-from sensors.reading import Records
-from sensors.wire import STATUS
+from sensors.reading import Records, empty_records
+
+if TYPE_CHECKING:
+    from ingest.metrics import Metrics
 
 GROUP_MESSAGES = 8_192
 GROUP_BYTES = 1 << 20
@@ -49,10 +56,13 @@ INBOX_BYTES = 64 << 20  # received and not yet decoded; beyond it the socket is 
 IDLE_S = 0.05  # how long one turn waits for a message
 HEALTH_S = 1.0
 COMPACT_S = 60.0
-LOG_KEPT_S = 7 * 86_400.0  # of what is archived; the raw bytes are the truth while a decoder may still be mended
+STALL_S = 600.0  # silence after which the same session is connected anew (mosquitto 2362)
+# Devices that nobody registered share this many identities' rate beside their own, so that made-up names fill no disk.
+STRANGERS_RATE = 10
+STRANGER_S = 3600.0  # in which a device that shard 0 of several has discovered is told once
 _HOLD_FIRST_S, _HOLD_LONGEST_S = 0.25, 5.0
-_REASONS_KEPT = 50
 _RETAINED = "a retained message is of unknown age, so it is no reading"
+_ALLOCATIONS = 50_000  # between two looks of the garbage collector: a group's records are no garbage
 
 
 class _Status(msgspec.Struct):
@@ -61,24 +71,44 @@ class _Status(msgspec.Struct):
     state: str
 
 
+class _Delivered(NamedTuple):
+    """Messages that came by one connection of one session, in order."""
+
+    source: Subscriber
+    connection: int
+    messages: list[Raw]
+
+
 @dataclass
 class _Group:
     """Messages that are stored, and acknowledged, together."""
 
     began: float
-    deliveries: list[tuple[int, Raw]] = field(default_factory=list)  # and the connection that each came by
-    good: list[tuple[Message, int]] = field(default_factory=list)  # and how many rows it has
-    dead: list[Message] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    delivered: list[_Delivered] = field(default_factory=list)
+    moments: list[int] = field(default_factory=list)  # when each part of it was taken in, city time, ms
+    lengths: list[int] = field(default_factory=list)
+    count: int = 0
     size: int = 0
+
+    def add(self, source: Subscriber, connection: int, messages: list[Raw], size: int, moment_ms: int) -> None:
+        """Take in messages; the list is the group's from now on."""
+        last = self.delivered[-1] if self.delivered else None
+        if last is not None and last.source is source and last.connection == connection:
+            last.messages.extend(messages)
+        else:
+            self.delivered.append(_Delivered(source, connection, messages))
+        self.moments.append(moment_ms)
+        self.lengths.append(len(messages))
+        self.count += len(messages)
+        self.size += size
 
     def full(self) -> bool:
         """Whether it takes no more."""
-        return len(self.deliveries) >= GROUP_MESSAGES or self.size >= GROUP_BYTES
+        return self.count >= GROUP_MESSAGES or self.size >= GROUP_BYTES
 
-    def due(self) -> bool:
-        """Whether it is full, or has waited long enough."""
-        return self.full() or time.monotonic() - self.began >= LINGER_S
+    def left_s(self) -> float:
+        """Seconds until it is to be stored."""
+        return 0.0 if self.full() else self.began + LINGER_S - time.monotonic()
 
 
 class _Sealed(NamedTuple):
@@ -86,44 +116,58 @@ class _Sealed(NamedTuple):
 
     frames: list[bytes]
     records: Records
-    deliveries: list[tuple[int, Raw]]
-
-
-class _Saved(msgspec.Struct, frozen=True):
-    """The state of screening at a place in the log, so that a restart need not read all of it."""
-
-    position: tuple[int, int]
-    screen: bytes
+    letters: list[Message]
+    delivered: list[_Delivered]
 
 
 def run(
     city: City,
     *,
-    shard: str = "0",
+    shard: str = "0/1",
     url: str = "",
     password: str = "",
+    metrics: str = "",
     until: Callable[[], bool] | None = None,
     disk: Disk | None = None,
     say: Callable[[str], None] | None = None,
 ) -> None:
     """Ingest for a city until SIGTERM, SIGINT or `until()`; BrokerError when another client takes our session.
 
-    shard : name of the log this process writes, and part of its session's name
+    shard : which part of the city, i/n
     url : broker, instead of the one in city.toml
     password : of the account `broker.user` of city.toml
+    metrics : where /metrics and /healthz are served, PORT or HOST:PORT; nowhere if empty
     say : is told each change of the connection, and each trouble that comes or goes, in a sentence
     """
     stopped = threading.Event()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopped.set())
-    folder = city.shelf("log", shard)
+    folder = city.shelf("log", Shard.parse(shard).name)
     try:
         with shelf_lock(folder, f"noctule ingest {city.path}"):
             service = Service(city, shard, url or city.settings.broker.url, password, disk, say)
-            service.run(lambda: stopped.is_set() or (until is not None and until()))
+            with _served(metrics) as service.metrics:
+                gc.freeze()  # what was imported stays
+                gc.set_threshold(_ALLOCATIONS)
+                service.run(lambda: stopped.is_set() or (until is not None and until()))
     except OSError as error:
         raise StoreError(f"{folder} cannot be used ({error}); make it writable, or make room") from error
+
+
+@contextmanager
+def _served(address: str) -> Iterator[Metrics | None]:
+    """Metrics at an address, while somebody wants them."""
+    if not address:
+        yield None
+        return
+    from ingest.metrics import Metrics  # a tenth of a second to load, which most starts do not need
+
+    served = Metrics(address)
+    try:
+        yield served
+    finally:
+        served.close()
 
 
 class Service:
@@ -138,55 +182,72 @@ class Service:
         disk: Disk | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        broker = city.settings.broker
+        broker, limits = city.settings.broker, city.settings.ingest
         self.city = city
-        self.shard = shard
-        self.folder: Path = city.shelf("log", shard)
+        self.shard = Shard.parse(shard)
         self.clock: Clock = city_clock(city.path)
         self.intake = Intake(city)
+        self.kept = ShardLog(city, self.shard.name, self.intake, disk)
+        filters = self.shard.filters(city, self.intake.register)
+        account = (broker.user or None, password or None, tls_of(city))
         self.subscriber = Subscriber(
             url,
-            session_name(city, shard),
-            broker.user or None,
-            password or None,
-            tls_of(city),
-            filters=(Filter(f"{broker.root}/{city.id}/+/+", 2), Filter(f"{broker.root}/{city.id}/+/{STATUS}", 0)),
+            session_name(city, self.shard.name, self.shard.session(city.id)),
+            *account,
+            filters=filters,
+            stall_s=STALL_S,
+        )
+        self.discovery = Subscriber(
+            url, f"{self.subscriber.client_id}-discovery", *account, clean=True, filters=self.shard.discovery(city)
+        )
+        self.redivision = Redivision(
+            city, self.shard, self.intake, lambda name, clean: Subscriber(url, name, *account, clean=clean)
         )
         self.counts = Counter(received=0, stored=0, refused=0, duplicates=0)
-        self.reasons: Counter[str] = Counter()
+        self.metrics: Metrics | None = None
+        self.refusals = Refusals()
         self.online: set[str] = set()
         self.last_received: int | None = None
         self.troubles: dict[str, str] = {}  # what is wrong now, by the part that it is wrong with
-        self._disk = disk
+        now_s = time.monotonic()
         self._since = self.clock.now()
-        self._seen = Seen()
-        self._screen = Screen()
-        self._tail = TailWriter(self.folder)
-        self._upto = Upto(self.folder)
-        self._log: Log | None = None
+        self._rates = Rates(limits.messages_per_second, limits.burst, now_s)
+        self._strangers = Rates(
+            limits.messages_per_second * STRANGERS_RATE, float(limits.burst * STRANGERS_RATE), now_s
+        )
+        self._strangers.number(OTHERS)
+        self._too_much = Tally(LETTERS_A_MINUTE, 60.0)
+        self._discovered = Tally(1, STRANGER_S)
+        self._letters: list[Message] = []  # that no message of the next group stands for
         self._group: _Group | None = None
         self._sealed: _Sealed | None = None
         self._hold_s = _HOLD_FIRST_S
+        self._held_since: float | None = None
         self._retry_at = 0.0
         self._compactor: threading.Thread | None = None
-        self._compacted = time.monotonic()
+        self._compacted = now_s
         self._health_at = 0.0
+        self._connection = 0  # the last one of which we know that it was made
+        self._cut_at = now_s - self._away_s()
         self._said: tuple[str, ...] = (self.subscriber.sentence,)
         self._say = say or (lambda _sentence: None)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop()`."""
-        self._recover()
+        self.kept.recover()
+        self.refusals.expect(self.kept.last_letters())
+        self.redivision.begin(self.subscriber.client_id, self.subscriber.filters)
         try:
             while not stop() and self.subscriber.state != "stopped":
                 self._turn()
             refusal = self.subscriber.sentence if self.subscriber.state == "stopped" else ""
             self._finish()
         finally:
-            self.subscriber.close()
-            write_health(self.city, self.health())
+            for source in (*self._sources(), self.discovery):
+                source.close()
+            self._tell_health()
         if refusal:
-            write_health(self.city, self.health() | {"sentence": refusal})
+            self._tell_health({"sentence": refusal})
             raise BrokerError(refusal)
 
     def health(self) -> dict[str, Any]:
@@ -198,270 +259,373 @@ class Service:
             "broker": self.subscriber.url,
             "since": rfc3339(self._since),
             "last_received": None if self.last_received is None else rfc3339(np.datetime64(self.last_received, "ms")),
-            "counts": dict(self.counts),
-            "refused_by_reason": dict(self.reasons.most_common(_REASONS_KEPT)),
+            "counts": dict(self.counts) | {"refused": self.refusals.refused},
+            "refused_by_reason": dict(self.refusals.reasons.most_common()),
             "devices_online": len(self.online),
             "holding": holding,
-            "shard": self.shard,
-            "sentence": "; ".join([*self.troubles.values(), self.subscriber.sentence]),
+            "waiting": self._waiting(),
+            "disk_free_bytes": _free(self.kept.folder),
+            "shard": self.shard.name,
+            "shards": self.shard.of,
+            "receiver": self.subscriber.receiver,
+            "sentence": "; ".join([*self._wrong(), self.subscriber.sentence]),
         }
 
     def _turn(self) -> None:
         """Receive for a moment, store what is due, and see to the house."""
-        if self.subscriber.inbox_bytes < INBOX_BYTES:
-            waiting = self._group is not None or self._sealed is not None
-            self.subscriber.receive(LINGER_S if waiting else IDLE_S, GROUP_MESSAGES)
-        else:
-            time.sleep(IDLE_S)  # only while nothing can be stored: let the broker keep it
+        self._receive()
         self._take()
-        if self._group is not None and self._sealed is None and self._group.due():
+        if self._group is not None and self._sealed is None and self._group.left_s() <= 0:
             self._sealed, self._group = self._seal(self._group), None
         if self._sealed is not None and time.monotonic() >= self._retry_at:
             self._store()
         if self._group is None and self._sealed is None:
-            self._upto.say(self.clock.now_ms())
-        changed = (wrong := (*self.troubles, self.subscriber.sentence)) != self._said
+            self.kept.tend(self.clock.now_ms())
+        changed = (wrong := (*self._wrong(), self.subscriber.sentence)) != self._said
         if changed:
             self._said = wrong
             self._say(self.health()["sentence"])
         if changed or time.monotonic() >= self._health_at:
             self._health_at = time.monotonic() + HEALTH_S
             self._look_around()
+        self._rest()
+
+    def _receive(self) -> None:
+        sources = self._sources()
+        if sum(source.inbox_bytes for source in sources) >= INBOX_BYTES:
+            time.sleep(IDLE_S)  # only while nothing can be stored: let the broker keep it
+            return
+        waiting = self._group is not None or self._sealed is not None
+        for source in sources:
+            # Wait at one of them only, and not while a group waits for company: the rest of its time is slept.
+            alone = source is self.subscriber and not waiting
+            source.receive(IDLE_S if alone and len(sources) == 1 else LINGER_S if alone else 0.0, GROUP_MESSAGES)
+        if self.subscriber.connection != self._connection and self.subscriber.state == "connected":
+            self._connection = self.subscriber.connection
+            self._welcome()
+        if self.subscriber.state == "connected":
+            self._cut_at = time.monotonic()
+        if self.discovery.filters:
+            self.discovery.receive(0.0, GROUP_MESSAGES)
+            self._discover()
+
+    def _rest(self) -> None:
+        """Sleep while a group waits for company and nothing has come: a system call a group and not one a message."""
+        if self._sealed is not None:
+            time.sleep(min(LINGER_S, max(0.0, self._retry_at - time.monotonic())))
+        elif self._group is not None and not any(source.inbox for source in self._sources()):
+            time.sleep(max(0.0, self._group.left_s()))
+
+    def _welcome(self) -> None:
+        """A connection is made: what comes first is what the broker kept for us meanwhile."""
+        now_s = time.monotonic()
+        self._credit(now_s - self._cut_at)
+        self.refusals.connected(now_s)
+
+    def _credit(self, seconds: float) -> None:
+        seconds *= max(1.0, self.clock.speed)
+        self._rates.away(seconds)
+        self._strangers.away(seconds)
+
+    def _away_s(self) -> float:
+        """How long ago somebody last wrote here: for so long the broker may have kept messages for us."""
+        try:
+            return min(SESSION_EXPIRY_S, max(0.0, time.time() - upto_path(self.kept.folder).stat().st_mtime))
+        except FileNotFoundError:
+            return 0.0
 
     def _take(self) -> None:
-        """Decode what has arrived. While a group cannot be stored one more gathers; the rest stays in the inbox."""
-        while self.subscriber.inbox and not (self._group is not None and self._group.full()):
-            if self._group is None:
-                self._group = _Group(time.monotonic())
-            if batch := self.subscriber.pop(1):
-                self._take_one(self._group, batch.connection, batch.messages[0])
+        """Gather what has arrived. While a group cannot be stored one more gathers; the rest stays in the inbox."""
+        for source in self._sources():
+            while source.inbox and not (self._group is not None and self._group.full()):
+                if self._group is None:
+                    self._group = _Group(time.monotonic())
+                if batch := source.pop(GROUP_MESSAGES - self._group.count):
+                    moment = self.clock.now_ms()
+                    self._group.add(source, batch.connection, batch.messages, batch.size, moment)
+                    self.last_received = moment
+                    if source is not self.subscriber:
+                        self.redivision.heard(source)
 
-    def _take_one(self, group: _Group, connection: int, raw: Raw) -> None:
-        group.deliveries.append((connection, raw))
-        topic, _mid, header, payload = raw[0].decode("utf-8", "replace"), *raw[1:]
-        if topic.endswith("/" + STATUS):
-            self._note_status(topic, payload)
-            return
-        self.counts["received"] += 1
-        received_ms = self.clock.now_ms()
-        self.last_received = received_ms
-        message = Message(topic, payload, received_ms)
-        if header & 1:
-            self._refuse(group, message, [_RETAINED])
-            return
-        try:
-            taken = self.intake.take(message)
-        except Exception as error:  # a decoder's bug must cost a message its place, not everyone theirs
-            self._refuse(group, message, [f"the decoder failed on it: {type(error).__name__}: {error}"])
-            return
-        if taken.reasons:
-            self._refuse(group, message, taken.reasons)
-        if taken.rows:
-            group.good.append((message, len(taken.rows)))
-            group.rows += taken.rows
-            group.size += len(message.payload)
-
-    def _refuse(self, group: _Group, message: Message, reasons: list[str]) -> None:
-        """Keep a message among the dead letters: stored with the same promise as a good one."""
-        self.counts["refused"] += len(reasons)
-        for reason in reasons:
-            # Counted by kind: without what was quoted from the message, or a device could fill our memory with kinds.
-            kind = re.sub(r"\d+", "#", re.sub(r"'[^']*'", "'…'", reason))
-            if kind in self.reasons or len(self.reasons) < _REASONS_KEPT:
-                self.reasons[kind] += 1
-        kept = kept_payload(message.payload)
-        group.dead.append(Message(message.topic, kept, message.received_ms, "; ".join(reasons[:20])))
-        group.size += len(kept)
-
-    def _note_status(self, topic: str, payload: bytes) -> None:
-        device = topic.split("/")[-2]
-        try:
-            state = msgspec.json.decode(payload, type=_Status).state
-        except msgspec.DecodeError:
-            state = "offline"
-        if state == "online" and self.intake.register.device_known(device):
-            self.online.add(device)
-        else:
-            self.online.discard(device)
+    def _discover(self) -> None:
+        """Tell of devices that nobody registered; what registered ones say comes to their own shard."""
+        while batch := self.discovery.pop(GROUP_MESSAGES):
+            now_ms, now_s = self.clock.now_ms(), time.monotonic()
+            routes = self.intake.routes([raw[0] for raw in batch.messages], now_ms)
+            for route, raw in zip(routes, batch.messages, strict=True):
+                if route.kind != STRANGER:
+                    continue
+                if self._discovered.keep(route.identity, route.text, len(raw[3]), now_s):
+                    taken = self.intake.take_safely(Message(route.text, raw[3], now_ms))
+                    self._dead(route, taken.kept, now_ms, taken.reasons, now_s, self._letters)
 
     def _seal(self, group: _Group) -> _Sealed:
-        """Drop what came before, flag the readings in order of arrival, and make the frames."""
-        records = as_records(group.rows)
-        new = self._seen.new(records)
-        self.counts["duplicates"] += int(np.count_nonzero(~new))
-        kept = _with_any_new(group.good, new)
-        records = records[new]
-        records["flags"] = self._screen.flags(records)
-        frames = []
-        if kept:
-            frames.append(pack_frame(GOOD, kept))
-        if group.dead:
-            frames.append(pack_frame(DEAD, group.dead))
-        return _Sealed(frames, records, group.deliveries)
+        """Decode a group, drop what came before, flag its readings, and make the frames."""
+        raws = group.delivered[0].messages if len(group.delivered) == 1 else [m for d in group.delivered for m in d[2]]
+        now_s = time.monotonic()
+        received = np.repeat(np.array(group.moments, np.int64), group.lengths)
+        letters, self._letters = self._letters, []
+        if not raws:
+            return _Sealed([pack_frame(DEAD, letters)] if letters else [], empty_records(), letters, group.delivered)
+        routes = self.intake.routes([raw[0] for raw in raws], int(received[-1]))
+        payloads = [raw[3] for raw in raws]
+        index = np.array([route.index for route in routes])
+        kinds = self.intake.facts["kind"][index]
+        admitted = self._admit(routes, index, kinds, now_s)
+        retained = np.frombuffer(bytes([raw[2] & 1 for raw in raws]), np.uint8) != 0
+        status = kinds == STATUS_KIND
+        self.counts["received"] += len(raws) - int(np.count_nonzero(status))
+        plain = admitted & ~(retained | status)
+        if not plain.all():
+            self._set_aside(raws, routes, received, (admitted, status, retained), now_s, letters)
+            places = np.flatnonzero(plain)
+            routes, payloads = [routes[at] for at in places.tolist()], [payloads[at] for at in places.tolist()]
+            received, index = received[places], index[places]
+        reading = self.intake.read(routes, payloads, received)
+        for at, taken in reading.refused.items():
+            self._dead(routes[at], taken.kept, int(received[at]), taken.reasons, now_s, letters)
+        records, new = self.kept.screened(reading.records)
+        self.counts["duplicates"] += len(new) - len(records)
+        frames = self._good_frame(reading, new, index, payloads, received)
+        if letters:
+            frames.append(pack_frame(DEAD, letters))
+        return _Sealed(frames, records, letters, group.delivered)
+
+    def _good_frame(
+        self,
+        reading: Reading,
+        new: npt.NDArray[np.bool_],
+        index: npt.NDArray[np.int64],
+        payloads: list[bytes],
+        received: npt.NDArray[np.int64],
+    ) -> list[bytes]:
+        """The frame of the messages of which at least one record is new; none when there is none."""
+        if not new.any():
+            return []
+        for at, kept in reading.kept.items():
+            payloads[at] = kept
+        fresh = np.zeros(len(payloads), bool)
+        fresh[reading.messages[new]] = True
+        if not fresh.all():
+            places = np.flatnonzero(fresh)
+            payloads, received, index = [payloads[at] for at in places.tolist()], received[places], index[places]
+        used, topics = np.unique(index, return_inverse=True)
+        return [pack_columns([self.intake.topics[at] for at in used.tolist()], topics, received, payloads)]
+
+    def _admit(
+        self, routes: Sequence[Route], index: npt.NDArray[np.int64], kinds: npt.NDArray[np.uint8], now_s: float
+    ) -> npt.NDArray[np.bool_]:
+        """Which messages are within the rate of whoever sent them."""
+        speed = self.clock.speed
+        buckets = self.intake.facts["bucket"][index]
+        if (buckets < 0).any():
+            for at in np.flatnonzero(buckets < 0).tolist():
+                identity = routes[at].identity
+                if kinds[at] == STRANGER and not self._rates.known(identity) and len(self._rates) > IDENTITIES:
+                    identity = OTHERS
+                self.intake.facts["bucket"][index[at]] = self._rates.number(identity)
+            buckets = self.intake.facts["bucket"][index]
+        admitted = self._rates.admit(buckets, now_s, speed)
+        strangers = np.flatnonzero(admitted & (kinds == STRANGER))
+        if len(strangers):
+            admitted[strangers] = self._strangers.admit(np.zeros(len(strangers), np.int64), now_s, speed)
+        return admitted
+
+    def _set_aside(
+        self,
+        raws: Sequence[Raw],
+        routes: Sequence[Route],
+        received: npt.NDArray[np.int64],
+        masks: tuple[npt.NDArray[np.bool_], ...],
+        now_s: float,
+        letters: list[Message],
+    ) -> None:
+        """See to what is no reading: too much of one sender, status messages, retained ones."""
+        admitted, status, retained = masks
+        limit = self.city.settings.ingest.messages_per_second
+        for at in np.flatnonzero(~admitted).tolist():
+            route, payload = routes[at], raws[at][3]
+            reason = f"more than {limit:g} messages a second came from '{route.identity}'"
+            if self._too_much.keep(route.identity, route.text, len(payload), now_s):
+                kept = self.intake.take_safely(Message(route.text, payload, int(received[at]))).kept
+                self._dead(route, kept, int(received[at]), [reason], now_s, letters)
+            else:
+                self.refusals.count([reason])
+        for at in np.flatnonzero(admitted & status).tolist():
+            self._note_status(routes[at], raws[at][3])
+        for at in np.flatnonzero(admitted & retained & ~status).tolist():
+            kept = keepable(routes[at].text, raws[at][3])
+            self._dead(routes[at], kept, int(received[at]), [_RETAINED], now_s, letters)
+
+    def _dead(
+        self, route: Route, kept: bytes, received_ms: int, reasons: list[str], now_s: float, letters: list[Message]
+    ) -> None:
+        """Keep a message among the dead letters: stored with the same promise as a good one."""
+        letter = self.refusals.letter(route.text, kept, received_ms, reasons, now_s)
+        if letter is not None:
+            letters.append(letter)
+
+    def _note_status(self, route: Route, payload: bytes) -> None:
+        try:
+            state = msgspec.json.decode(payload, type=_Status).state
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            state = "offline"
+        if state == "online" and self.intake.register.device_known(route.device):
+            self.online.add(route.device)
+        else:
+            self.online.discard(route.device)
 
     def _store(self) -> None:
         """Write, sync, show, acknowledge; or hold on to the group and try again later."""
         sealed = self._sealed
         assert sealed is not None
+        began = time.monotonic()
         try:
-            self._tail.flush()  # what the disk refused after the last group was safe
-            ends = self._opened().append(sealed.frames) if sealed.frames else []
+            if sealed.frames:
+                self.kept.append(sealed.frames, sealed.records)
         except OSError as error:
+            waiting = sum(len(delivered.messages) for delivered in sealed.delivered)
             self.troubles["log"] = (
                 f"the log cannot be written ({error.strerror or error}); nothing is lost: "
-                f"{len(sealed.deliveries)} messages wait un-acknowledged, the rest at the broker"
+                f"{waiting} messages wait un-acknowledged, the rest at the broker"
             )
+            self._held_since = self._held_since or time.monotonic()
             self._retry_at = time.monotonic() + self._hold_s
             self._hold_s = min(2 * self._hold_s, _HOLD_LONGEST_S)
             return
         self._sealed, self._hold_s = None, _HOLD_FIRST_S
-        self.troubles.pop("log", None)
+        if self._held_since is not None:
+            self._credit(time.monotonic() - self._held_since)
+            self._held_since = None
+            self.troubles.pop("log", None)
         self.counts["stored"] += len(sealed.records)
-        if len(sealed.records):
-            self._show(ends[0], sealed.records)
-        for connection, deliveries in itertools.groupby(sealed.deliveries, key=lambda delivery: delivery[0]):
-            self.subscriber.acknowledge(connection, [raw for _, raw in deliveries])
-
-    def _opened(self) -> Log:
-        if self._log is None:
-            archived = read_manifest(self.city).positions.get(self.shard, (0, 0))
-            self._log = Log.open(self.folder, self._disk, after=archived[0])
-        return self._log
-
-    def _show(self, end: Position, records: Records) -> None:
-        try:
-            self._tail.append(end, records)
-            self.troubles.pop("tail", None)
-        except OSError as error:
-            self.troubles["tail"] = (
-                f"readings are safe in the log, but followers do not see them yet ({error.strerror or error})"
-            )
+        if self.metrics is not None and sealed.frames:
+            self.metrics.commit_seconds.observe(time.monotonic() - began)
+            self.metrics.group_messages.observe(sum(len(delivered.messages) for delivered in sealed.delivered))
+        for source, connection, messages in sealed.delivered:
+            if not source.acknowledge(connection, messages) and messages:
+                self.refusals.expect(sealed.letters)  # un-acknowledged, so they come once more
 
     def _look_around(self) -> None:
-        """Once a second: the register, the archive, our own health."""
+        """Once a second: the register, the archive, the old division, what was only counted, our own health."""
         try:
-            self.intake.refresh()
+            if self.intake.refresh():
+                self.kept.register_changed()
+                self.subscriber.set_filters(self.shard.filters(self.city, self.intake.register))
             self.troubles.pop("register", None)
         except (NoctuleError, OSError) as error:
             self.troubles["register"] = f"the changed site register cannot be read, the old one is used: {error}"
+        self._tell_counts(time.monotonic())
+        self.redivision.tend(self.subscriber)
         if time.monotonic() - self._compacted >= COMPACT_S and self._sealed is None:
             self._compact_beside()
-        write_health(self.city, self.health())
+        self._tell_health()
+
+    def _tell_health(self, otherwise: dict[str, Any] | None = None) -> None:
+        health = self.health() | (otherwise or {})
+        write_health(self.city, health, self.shard.index)
+        if self.metrics is not None:
+            self.metrics.publish(health)
+
+    def _waiting(self) -> dict[str, int]:
+        """What was received and is not stored yet."""
+        sources = self._sources()
+        groups = [group for group in (self._group, self._sealed) if group is not None]
+        inside = [delivered.messages for group in groups for delivered in group.delivered]
+        return {
+            "messages": sum(source.inbox_messages for source in sources) + sum(len(part) for part in inside),
+            "bytes": sum(source.inbox_bytes for source in sources)
+            + sum(len(raw[0]) + len(raw[3]) for part in inside for raw in part),
+        }
+
+    def _tell_counts(self, now_s: float, *, all_of_them: bool = False) -> None:
+        """A dead letter for each sender of whom more came than was kept."""
+        now_ms = self.clock.now_ms()
+        for identity, topic, messages, size in self._too_much.due(now_s, all_of_them=all_of_them):
+            reason = f"{messages} more messages came from '{identity}' above its rate and were not kept"
+            self._letters.append(Message(topic, b"", now_ms, f"{reason} ({size} bytes in all)"))
+        for identity, topic, messages, size in self._discovered.due(now_s, all_of_them=all_of_them):
+            reason = f"{messages} more messages came from '{identity}', which is not in the site register"
+            self._letters.append(Message(topic, b"", now_ms, f"{reason} ({size} bytes in all, not kept)"))
+        if self._letters and self._group is None:
+            self._group = _Group(now_s)
 
     def _compact_beside(self) -> None:
         if self._compactor is not None and self._compactor.is_alive():
             return
         self._compacted = time.monotonic()
-        end, screen = self._tail.written, self._screen.state()
-        self._compactor = threading.Thread(target=self._compact, args=(end, screen), name="compaction", daemon=True)
+        end, saved = self.kept.written, self.kept.state()
+        self._compactor = threading.Thread(target=self._tend, args=(end, saved), name="compaction", daemon=True)
         self._compactor.start()
 
-    def _compact(self, end: Position, screen: bytes | None) -> None:
-        """Archive up to `end`, then keep the state of screening there."""
-        if end == Position(0, 0):
+    def _tend(self, end: Position, saved: Saved | None) -> None:
+        """Archive, and look once at a night that is over; shard 0 alone, which writes the archive."""
+        self._compact(end, saved)
+        if self.shard.index:
             return
+        from ingest.reflag import reflag_due  # seconds to load, and not needed before the first night is over
+
         try:
-            compact(self.city, {self.shard: end})
-            if screen is not None:
-                saved = msgspec.msgpack.encode(_Saved((end.segment, end.offset), screen))
-                beside = self._saved_path().with_suffix(".new")
-                beside.write_bytes(saved)
-                beside.replace(self._saved_path())
-            self._forget_old(end.segment)
+            reflag_due(self.city, self._say)
+            self.troubles.pop("reflag", None)
+        except (NoctuleError, OSError) as error:
+            self.troubles["reflag"] = (
+                f"a night that is over could not be looked at, 'noctule reflag' tries again: {error}"
+            )
+
+    def _compact(self, end: Position, saved: Saved | None) -> None:
+        """Archive up to `end`, and what other shards have shown; then keep the state of screening there.
+
+        Shard 0 alone writes the archive; the others only keep their state.
+        """
+        try:
+            if self.shard.index == 0 and (
+                upto := {**self._others_shown(), **({self.shard.name: end} if end > Position(0, 0) else {})}
+            ):
+                compact(self.city, upto)
+            if saved is not None:
+                self.kept.save(saved)
+            self.kept.forget_old()
             self.troubles.pop("archive", None)
         except (NoctuleError, OSError) as error:
             self.troubles["archive"] = f"the archive cannot be written, the log keeps everything meanwhile ({error})"
 
-    def _forget_old(self, archived: int) -> None:
-        """Remove segments that have been in the archive for long enough."""
-        oldest = time.time() - LOG_KEPT_S
-        for number in segments(self.folder):
-            path = segment_path(self.folder, number)
-            if number < archived and path.stat().st_mtime < oldest:
-                path.unlink()
-                tail_path(self.folder, number).unlink(missing_ok=True)
+    def _others_shown(self) -> dict[str, Position]:
+        """Up to where the tails of the other shards reach."""
+        positions = read_manifest(self.city).positions
+        shown = {}
+        for folder in self.city.shelf("log").glob("*"):
+            if folder.is_dir() and folder.name != self.shard.name:
+                end = reached(folder, Position(*positions.get(folder.name, (0, 0))))
+                if end > Position(0, 0):
+                    shown[folder.name] = end
+        return shown
 
     def _finish(self) -> None:
         """Store what is at hand and archive it; what cannot be stored was never acknowledged."""
+        self._tell_counts(time.monotonic(), all_of_them=True)
         if self._sealed is None and self._group is not None:
             self._sealed, self._group = self._seal(self._group), None
         if self._sealed is not None:
             self._store()
         if self._compactor is not None:
             self._compactor.join()
+        self.kept.tend(self.clock.now_ms())
         # A group that could not be stored has left its mark on the screen, so that state is not kept.
-        self._compact(self._tail.written, self._screen.state() if self._sealed is None else None)
-        if self._log is not None:
-            self._log.close()
-        self._tail.close()
+        self._compact(self.kept.written, self.kept.state() if self._sealed is None else None)
+        self.kept.close()
 
-    def _recover(self) -> None:
-        """Bring screening, and the tail, to where the log ends: read what is there, decode again what is not."""
-        manifest = read_manifest(self.city)
-        archived = Position(*manifest.positions.get(self.shard, (0, 0)))
-        saved = self._load_saved()
-        known = Position(*saved.position) if saved is not None else Position(0, 0)
-        if saved is not None:
-            self._screen = Screen.from_state(saved.screen)
-        start = min(known, archived)
-        for number in segments(self.folder):
-            if number < start.segment:
-                continue
-            reached = self._learn_tail(number, known)
-            self._rebuild_tail(number, reached)
-        self._tail.written = max(self._tail.written, archived)
+    def _sources(self) -> list[Subscriber]:
+        """The sessions whose messages are stored: ours, and those of an old division until they are empty."""
+        return [self.subscriber, *self.redivision.sources]
 
-    def _learn_tail(self, number: int, known: Position) -> int:
-        """Take in what the tail of a segment holds; the log offset at which it ends."""
-        reader = TailReader(self.folder, number)
-        blocks = reader.read()
-        reader.close()
-        self._tail.begin(number)
-        remembered = 0
-        recent: list[Records] = []
-        for _, records in reversed(blocks):
-            if remembered > REMEMBERED:
-                break
-            recent.append(records)
-            remembered += len(records)
-        for records in reversed(recent):
-            self._seen.new(records)
-        for position, records in blocks:
-            if position > known:
-                self._screen.learn(records)
-            self._tail.written = position
-        return blocks[-1][0].offset if blocks else 0
-
-    def _rebuild_tail(self, number: int, reached: int) -> None:
-        for frame in read_frames(segment_path(self.folder, number), reached):
-            if frame.kind != GOOD:
-                continue
-            rows: list[Row] = []
-            for message in frame.messages():
-                rows += self.intake.take(message).rows
-            records = as_records(rows)
-            records = records[self._seen.new(records)]
-            records["flags"] = self._screen.flags(records)
-            self._show(frame.end, records)
-
-    def _saved_path(self) -> Path:
-        return self.folder / "screening.state"
-
-    def _load_saved(self) -> _Saved | None:
-        try:
-            return msgspec.msgpack.decode(self._saved_path().read_bytes(), type=_Saved)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None  # learnt again from the tails that are left
+    def _wrong(self) -> list[str]:
+        return [*self.troubles.values(), *self.kept.troubles.values(), *self.redivision.troubles.values()]
 
 
-def _with_any_new(good: list[tuple[Message, int]], new: npt.NDArray[np.bool_]) -> list[Message]:
-    """The messages of which at least one row is new; `new` has one entry a row, in order."""
-    if new.all():
-        return [message for message, _ in good]
-    kept = []
-    start = 0
-    for message, rows in good:
-        if new[start : start + rows].any():
-            kept.append(message)
-        start += rows
-    return kept
+def _free(folder: Path) -> int | None:
+    """Bytes that may still be written to the disk of a folder; None where nobody says."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None

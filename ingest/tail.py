@@ -1,7 +1,8 @@
 """The tail: screened readings of each group, for whoever follows live; rebuilt from the log where it is missing.
 
 One file a segment, `tail/NNNNNNNNNNNN.rec`, one block for each good frame, in the same order. Not synced: a process
-that dies leaves it whole, and what a power cut takes, the next start decodes again from the log.
+that dies leaves it whole, and what a power cut takes, the next start decodes again from the log. A disk that refuses
+the tail holds up nobody: blocks wait in memory within a bound, beyond it the tail is given up and later rebuilt.
 
     block = magic "NTL1" | count u4 | log offset u8 | CRC-32 u4 | RECORD[count]
 
@@ -14,6 +15,7 @@ import errno
 import os
 import struct
 import zlib
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,7 @@ _MAGIC = b"NTL1"
 _HEADER = struct.Struct("<4sIQ")
 _CRC = struct.Struct("<I")
 _BLOCK_START = _HEADER.size + _CRC.size
+WAITING_BYTES = 16 << 20  # of blocks that the disk refused; some 400,000 readings
 
 
 def tail_path(folder: Path, segment: int) -> Path:
@@ -35,21 +38,43 @@ def tail_path(folder: Path, segment: int) -> Path:
 
 @dataclass
 class TailWriter:
-    """Appends blocks; what the disk refuses waits in memory and goes first the next time."""
+    """Appends blocks; what the disk refuses waits in memory and goes first the next time.
+
+    behind : more was refused than may wait: followers see nothing newer until the tail is rebuilt from the log
+    """
 
     folder: Path
     segment: int = -1
     written: Position = field(default=Position(0, 0), init=False)  # end of the last block on file
+    behind: bool = field(default=False, init=False)
     _descriptor: int | None = field(default=None, init=False)
     _size: int = field(default=0, init=False)
-    _waiting: list[tuple[Position, bytes]] = field(default_factory=list, init=False)
+    _waiting: deque[tuple[Position, bytes]] = field(default_factory=deque, init=False)
+    _waiting_bytes: int = field(default=0, init=False)
+
+    @property
+    def whole(self) -> bool:
+        """Whether followers see everything that was appended."""
+        return not self._waiting and not self.behind
+
+    @property
+    def size(self) -> int:
+        """Bytes of the present segment's file."""
+        return self._size
 
     def append(self, end: Position, records: Records) -> None:
         """Add the screened records of the good frame that ends at `end`; OSError means that they wait."""
         body = np.ascontiguousarray(records).tobytes()
         header = _HEADER.pack(_MAGIC, len(records), end.offset)
         block = b"".join((header, _CRC.pack(zlib.crc32(body, zlib.crc32(header))), body))
+        if self._waiting_bytes + len(block) > WAITING_BYTES:
+            self.behind = True
+        if self.behind:
+            self._waiting.clear()
+            self._waiting_bytes = 0
+            raise OSError(errno.ENOBUFS, "more readings wait than memory is kept for")
         self._waiting.append((end, block))
+        self._waiting_bytes += len(block)
         self.flush()
 
     def flush(self) -> None:
@@ -66,7 +91,8 @@ class TailWriter:
                 raise
             self._size += len(block)
             self.written = end
-            del self._waiting[0]
+            self._waiting.popleft()
+            self._waiting_bytes -= len(block)
 
     def begin(self, segment: int) -> None:
         """Write to the tail of this segment from now on; it exists afterwards, cut to whole blocks."""
@@ -108,6 +134,20 @@ class Upto:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         os.pwrite(self._descriptor, struct.pack("<q", city_ms), 0)
+
+
+def reached(folder: Path, after: Position) -> Position:
+    """The end of the last whole block of a shard's tail that stands after a position; that position if none does."""
+    end = after
+    for path in sorted(tail_path(folder, 0).parent.glob("*.rec")):
+        segment = int(path.stem)
+        if segment >= after.segment:
+            reader = TailReader(folder, segment, after.offset if segment == after.segment else 0)
+            blocks = reader.read()
+            reader.close()
+            if blocks:
+                end = blocks[-1][0]
+    return end
 
 
 def upto_path(folder: Path) -> Path:

@@ -57,6 +57,10 @@ class SiteRegister:
                 return site
         return None
 
+    def spans(self, device: str, quantity: str) -> list[tuple[int, int, int]]:
+        """Each site that the device's quantity has or had: from, until (ms since 1970, UTC, exclusive), its number."""
+        return self._by_device.get((device, quantity), [])
+
     def latest_site(self, device: str, quantity: str) -> int | None:
         """The site opened last for a device's quantity, for readings whose own time cannot be true."""
         entries = self._by_device.get((device, quantity))

@@ -117,9 +117,16 @@ def write_plan(city: City, name: str = "brighter-park") -> None:
 
 def meta(city: City) -> dict[str, Any]:
     return {
-        "model": MODEL, "places": "b" * 64, "settings": "d" * 12, "code": "c" * 12, "simulated": True, "records": 1200, "cut": "close",
-        "attribution": city.settings.attribution, "written": "2026-11-21T04:00:00.000Z",
-    }  # fmt: skip
+        "model": MODEL,
+        "places": "b" * 64,
+        "settings": "d" * 12,
+        "code": "c" * 12,
+        "simulated": True,
+        "records": 1200,
+        "cut": "close",
+        "attribution": city.settings.attribution,
+        "written": "2026-11-21T04:00:00.000Z",
+    }
 
 
 def frame(city: City) -> GridFrame:

@@ -53,7 +53,7 @@ def messages(city: City, readings: int, pack: int) -> list[tuple[str, bytes]]:
 def commit_path(folder: Path, readings: int, pack: int) -> dict[str, float]:
     """The service's own work, fed from memory."""
     city = make_city(folder / f"town-{pack}")
-    service = Service(city, "0", "mqtt://127.0.0.1:1")
+    service = Service(city, "0/1", "mqtt://127.0.0.1:1")
     inbox = service.subscriber.inbox
     service.subscriber.receive = lambda timeout_s, limit: None  # type: ignore[method-assign]
     deliveries: list[Raw] = [(topic.encode(), 1, 1 << 1, payload) for topic, payload in messages(city, readings, pack)]

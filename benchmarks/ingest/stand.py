@@ -48,13 +48,17 @@ class Cost:
         return self.cpu_s / readings * 1e6
 
 
-def arguments(text: str | None, **numbers: int) -> argparse.Namespace:
-    """The options that all these measurements share, and some numbers with their defaults."""
+def arguments(
+    text: str | None, more: Callable[[argparse.ArgumentParser], None] | None = None, **numbers: int
+) -> argparse.Namespace:
+    """The options that all these measurements share, some numbers with their defaults, and what `more` adds."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines to read")
     parser.add_argument("--peers", type=Path, default=_cache(), help="where peers are installed (%(default)s)")
     for name, value in numbers.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value, help="%(default)s")
+    if more is not None:
+        more(parser)
     return parser.parse_args()
 
 

@@ -123,7 +123,7 @@ class Ingest:
 
     def __init__(self, city: City, url: str, shard: str = "") -> None:
         self.city, self.url, self.shard = city, url, shard
-        self.health = health_path(city, shard.partition("/")[0])
+        self.health = health_path(city, int(shard.partition("/")[0] or 0))
         self.start()
 
     def start(self) -> None:

@@ -111,6 +111,7 @@ class Broker:
         self.inbox_bytes = self.inbox_messages = 0
         self.acknowledged: list[tuple[int, int]] = []  # how many calls the disk had had, and which message
         self.state, self.sentence, self.url, self.receiver = "connected", "connected to a test", "mqtt://test", "test"
+        self.client_id, self.filters, self.connection, self.subscribed = "noctule-smalltown-0.test", (), 1, True
         self._disk = disk
 
     def deliver(self, messages: list[tuple[int, str, bytes]]) -> None:
@@ -157,7 +158,7 @@ def messages() -> list[tuple[int, str, bytes]]:
 
 
 def run(city: City, broker: Broker, disk: ForgetfulDisk | None, done) -> None:
-    service = Service(city, "0", "mqtt://127.0.0.1:1", disk=disk)
+    service = Service(city, "0/1", "mqtt://127.0.0.1:1", disk=disk)
     service.subscriber = broker
     turns = itertools.count()
     service.run(lambda: done() or next(turns) > 20_000)
