@@ -34,6 +34,7 @@ from ingest.manifest import verify as verify
 from ingest.night_files import (
     NightWriter,
     Reflags,
+    Wanted,
     apply_reflags,
     read_committed,
     read_records,
@@ -62,6 +63,8 @@ def night_records(
     received_until: np.datetime64 | None = None,
     reflagged: bool = True,
     quantities: Collection[int] | None = None,
+    sites: Collection[int] | None = None,
+    between: tuple[np.datetime64, np.datetime64] | None = None,
 ) -> Records:
     """Every reading of a night once, in the order of `sort_by_key`, from the archive and the log.
 
@@ -69,24 +72,25 @@ def night_records(
         that closed then saw them
     reflagged : whether flags hold what was learnt later; False gives those that each reading came with
     quantities : codes, where only some are wanted: lamps are most of a night
+    sites : site numbers, where only some are wanted
+    between : UTC, begin (exclusive) and end (inclusive) of `time`, where not the whole night is wanted
     """
+    wanted = Wanted(quantities, sites, between)
     name = _night_name(night)
     while True:
         manifest = read_manifest(city)
         files = [file for file in manifest.files if file.night == name]
         learnt = [file for file in manifest.reflags if file.night == name] if reflagged else []
         try:
-            parts = [read_records(city, file, quantities) for file in files]
+            parts = [read_records(city, file, wanted) for file in files]
             rows = [read_reflags(city, file) for file in sorted(learnt, key=lambda file: file.number)]
         except FileNotFoundError:
             if read_manifest(city).number == manifest.number:
                 raise StoreError(_missing(city, [*files, *learnt])) from None
             continue  # merged away between the manifest and here
         break
-    parts += [_of_night(records, name, city) for records in _beyond(city, manifest)]
+    parts += [wanted.of(_of_night(records, name, city)) for records in _beyond(city, manifest)]
     records = np.concatenate([empty_records(), *parts])
-    if quantities is not None:
-        records = records[np.isin(records["quantity"], list(quantities))]
     if received_until is not None:
         records = records[records["received"] <= received_until]
     records = unique_by_key(records)

@@ -10,6 +10,7 @@ Times and sequence numbers grow, so their differences are small; bytes of floats
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,9 +130,40 @@ def device_names(city: City) -> dict[int, str]:
     return dict(zip(table["site"].to_pylist(), table["device"].to_pylist(), strict=True))
 
 
-def read_records(city: City, file: StoredFile, quantities: Collection[int] | None = None) -> Records:
-    """The readings of a night file, of some quantities (codes) where they are given."""
-    return _read(city, file, RECORD, quantities)
+@dataclass(frozen=True)
+class Wanted:
+    """Which readings of a night are meant; None: all.
+
+    quantities, sites : codes and numbers
+    between : UTC, begin (exclusive) and end (inclusive) of `time`
+    """
+
+    quantities: Collection[int] | None = None
+    sites: Collection[int] | None = None
+    between: tuple[np.datetime64, np.datetime64] | None = None
+
+    def of(self, records: Records) -> Records:
+        """Those of some readings."""
+        return records[self.mask(records["quantity"], records["site"], records["time"])]
+
+    def mask(self, quantity: Any, site: Any, time: Any) -> npt.NDArray[np.bool_]:
+        """Which rows are meant (one bool each), from three columns of them."""
+        meant = np.ones(len(site), bool)
+        if self.quantities is not None:
+            meant &= np.isin(quantity, list(self.quantities))
+        if self.between is not None:
+            meant &= (time > self.between[0]) & (time <= self.between[1])
+        if self.sites is not None:
+            meant[meant] = np.isin(site[meant], np.array(sorted(self.sites), np.uint32))
+        return meant
+
+
+EVERYTHING = Wanted()
+
+
+def read_records(city: City, file: StoredFile, wanted: Wanted = EVERYTHING) -> Records:
+    """The readings of a night file, of some only where those are meant."""
+    return _read(city, file, RECORD, wanted)
 
 
 def read_committed(city: City, file: StoredFile) -> Records:
@@ -188,21 +220,56 @@ def _columns(rows: npt.NDArray[np.void]) -> dict[str, Any]:
     return columns
 
 
-def _read(
-    city: City, file: StoredFile, dtype: np.dtype[np.void], quantities: Collection[int] | None = None
-) -> npt.NDArray[np.void]:
-    import pyarrow
+def _read(city: City, file: StoredFile, dtype: np.dtype[np.void], wanted: Wanted = EVERYTHING) -> npt.NDArray[np.void]:
     import pyarrow.parquet as parquet
 
     # One file is small; a pool of threads would only fight with the mapper's own.
     with city.shelf("readings").joinpath(file.path).open("rb") as source:
         opened = parquet.ParquetFile(source)
         held = set(opened.schema_arrow.names)
-        table = opened.read(columns=[name for name in dtype.names or () if name in held], use_threads=False)
-    if quantities is not None:
-        table = table.filter(pyarrow.array(np.isin(table["quantity"].to_numpy(), list(quantities))))
+        columns = [name for name in dtype.names or () if name in held]
+        if wanted == EVERYTHING:
+            table = opened.read(columns=columns, use_threads=False)
+        else:
+            table = _pick(opened, columns, wanted)
     rows = np.empty(table.num_rows, dtype)
     for name in dtype.names or ():
         # Only a merged file says of each reading which commit brought it; of others all came with the file's own.
         rows[name] = table[name].to_numpy() if name in held else file.number
     return rows
+
+
+def _pick(opened: Any, columns: list[str], wanted: Wanted) -> pyarrow.Table:
+    """The rows that are meant: row groups by their times, and the columns that tell before the others."""
+    import pyarrow
+
+    telling = ["quantity", "site", "time"]
+    parts = []
+    for group in _groups_between(opened, wanted.between):
+        told = opened.read_row_group(group, columns=telling, use_threads=False)
+        meant = wanted.mask(*(told[name].to_numpy() for name in telling))
+        if meant.any():
+            rest = [name for name in columns if name not in telling]
+            table = opened.read_row_group(group, columns=rest, use_threads=False)
+            for name in telling:
+                table = table.append_column(name, told[name])
+            parts.append(table.filter(pyarrow.array(meant)).select(columns))
+    return pyarrow.concat_tables(parts) if parts else opened.schema_arrow.empty_table().select(columns)
+
+
+def _groups_between(opened: Any, between: tuple[np.datetime64, np.datetime64] | None) -> list[int]:
+    """The row groups that may hold readings of a time; files are in order of it."""
+    groups = range(opened.num_row_groups)
+    if between is None:
+        return list(groups)
+    at = opened.schema_arrow.names.index("time")
+    found = []
+    for group in groups:
+        said = opened.metadata.row_group(group).column(at).statistics
+        if said is None or not said.has_min_max:
+            found.append(group)
+            continue
+        first, last = (np.datetime64(moment.replace(tzinfo=None), "ms") for moment in (said.min, said.max))
+        if last > between[0] and first <= between[1]:
+            found.append(group)
+    return found
