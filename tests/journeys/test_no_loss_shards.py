@@ -65,7 +65,7 @@ def test_two_shards_killed_in_turn_lose_nothing(tmp_path, broker, kills):
     ],
 )
 def test_a_city_is_divided_anew_without_losing_what_waits_at_the_broker(tmp_path, broker, divisions):
-    """One process, then two, and so on, at last one; each time messages wait at the broker for a session that is given up."""
+    """One process, then two, and so on, at last one; messages wait at the broker for each session that is given up."""
     city = make_city(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     with broker(tmp_path / "broker") as url, Sensors(city, url) as sensors:
