@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("broker-acl")(broker_acl)
     app.command("doctor")(doctor)
     app.command("health")(health)
+    app.command("readings")(readings)
     app.command("decode")(decode)
     app.add_typer(survey_app, name="survey")
     app.add_typer(history_app, name="history")
@@ -264,6 +265,52 @@ def _lamp_list(
         simulated = " (SIMULATED)" if bool((table["origin"] == "simulated").any()) else ""
         print(f"lamps of {city.name}, night of {chosen.name}{simulated}: {len(table)} to see to")
         print(as_text(table))
+
+
+def readings(
+    city: CityFolder,
+    night: Annotated[
+        str, typer.Option(metavar="NIGHT", help="The night, like 2026-11-20; the present one if empty.")
+    ] = "",
+    box: Annotated[str, typer.Option(metavar="W,S,E,N", help="Only sites in this box, in degrees (WGS 84).")] = "",
+    from_: Annotated[str, typer.Option("--from", metavar="HH:MM", help="Local time; noon if empty.")] = "",
+    to: Annotated[str, typer.Option(metavar="HH:MM", help="Local time; the next noon if empty.")] = "",
+    quantity: Annotated[list[str] | None, typer.Option(help="Only this quantity; may be given again.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=".csv or .parquet; CSV to the screen if empty.")
+    ] = None,
+) -> None:
+    """The readings of a night as they are kept, with their flags and their origin: for research on this machine.
+
+    Example: noctule readings helsinki --night 2026-11-20 --box 24.93,60.16,24.96,60.18 --from 22:00 --to 06:00
+    """
+    import re
+    import sys
+
+    from ingest.query import parse_bounds, readings_in_box, readings_table, write_table
+    from sensors.city import City
+    from sensors.clock import city_clock
+    from sensors.night import Night, night_of
+    from sensors.quantities import QUANTITIES
+
+    opened = City.open(city)
+    if unknown := [name for name in quantity or () if name not in QUANTITIES]:
+        raise typer.BadParameter(f"'{unknown[0]}' is none of {', '.join(QUANTITIES)}", param_hint="--quantity")
+    for name, clock in (("--from", from_), ("--to", to)):
+        if clock and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", clock):
+            raise typer.BadParameter(f"'{clock}' must be a local time like 22:00", param_hint=name)
+    day = _day(night, "--night")
+    chosen = night_of(city_clock(opened.path).now(), opened.zone) if day is None else Night(day, opened.zone)
+    codes = [QUANTITIES[name].code for name in quantity] if quantity else None
+    bounds = parse_bounds(box) if box else None
+    table = readings_table(opened, readings_in_box(opened, chosen, bounds, from_=from_, to=to, quantities=codes))
+    if out is None:
+        table.to_csv(sys.stdout, index=False)
+    else:
+        write_table(table, out)
+    simulated = int((table["origin"] == "simulated").sum())
+    marked = f"; SIMULATED: {simulated} of them are not what was measured here" if simulated else ""
+    typer.echo(f"{len(table)} readings of the night of {chosen.name}{marked}", err=True)
 
 
 def decode(
