@@ -151,7 +151,14 @@ def compact(city: City, upto: Mapping[str, Position]) -> int:
         parts = []
         for shard, end in upto.items():
             start = Position(*manifest.positions.get(shard, (0, 0)))
-            parts += [records for position, records in _tail(city, shard, start) if position <= end]
+            blocks = [block for block in _tail(city, shard, start) if block[0] <= end]
+            if end > start and (not blocks or blocks[-1][0] != end):
+                # The manifest must not pass what nobody has read: who follows would never see it.
+                raise StoreError(
+                    f"the tail of shard {shard} does not reach {end.segment}:{end.offset}, up to where it is to be "
+                    "archived; the next start of ingest rebuilds it from the log"
+                )
+            parts += [records for _, records in blocks]
         received = np.concatenate([empty_records(), *parts])
         records = unique_by_key(received)
         number = manifest.number + 1

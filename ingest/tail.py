@@ -184,7 +184,7 @@ class TailReader:
         size = os.fstat(self._descriptor).st_size
         if size <= self.offset:
             return []
-        data = os.pread(self._descriptor, size - self.offset, self.offset)
+        data = _read_all(self._descriptor, self.offset, size)
         blocks = []
         start = 0
         while (block := _block_at(data, start)) is not None:
@@ -202,6 +202,15 @@ class TailReader:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _read_all(descriptor: int, begin: int, end: int) -> bytes:
+    """Bytes of a file; one call of the system gives at most 2 GiB, and may give less."""
+    parts = []
+    while begin < end and (part := os.pread(descriptor, end - begin, begin)):
+        parts.append(part)
+        begin += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _block_at(data: bytes, start: int) -> tuple[int, Records, int] | None:

@@ -27,6 +27,7 @@ from benchmarks.ingest.traffic import STEP_MS, levels, meter_town
 from ingest.archive import compact, read_manifest
 from ingest.log import Position
 from ingest.query import readings_in_box
+from ingest.shard_log import TAIL_BYTES
 from ingest.tail import TailWriter
 from sensors.city import City
 from sensors.night import Night
@@ -68,7 +69,7 @@ def make(folder: Path, readings: int) -> City:
     city = meter_town(folder, SITES, SIDE_M)
     tail = TailWriter(city.shelf("log", "0"))
     night = Night.named(FIRST, city.zone)
-    offset, seq = 0, 0
+    end, seq = Position(1, 0), 0
     for _ in range(NIGHTS):
         per_site = max(1, readings // NIGHTS // SITES)
         edges = np.linspace(0, per_site, COMPACTIONS + 1).astype(int)
@@ -78,14 +79,16 @@ def make(folder: Path, readings: int) -> City:
             records = some(night, first, last, per_site, seq)
             for start in range(0, len(records), GROUP):
                 group = records[start : start + GROUP]
-                offset += len(group) * 30  # what their frame would take
-                tail.append(Position(1, offset), group)
-            compact(city, {"0": Position(1, offset)})
+                full = tail.size >= TAIL_BYTES
+                end = Position(end.segment + full, (0 if full else end.offset) + len(group) * 30)  # as their frames
+                tail.append(end, group)
+            compact(city, {"0": end})
+            for path in city.shelf("log", "0", "tail").glob("*.rec"):
+                if int(path.stem) < end.segment:
+                    path.unlink()  # a city forgets it after a week
         seq += per_site
         night = night.next()
     tail.close()
-    for path in city.shelf("log", "0", "tail").glob("*.rec"):
-        path.unlink()  # a city forgets it after a week
     return city
 
 

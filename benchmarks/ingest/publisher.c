@@ -1,8 +1,8 @@
-/* publisher PORT MESSAGES CONNECTIONS RATE [ACKNOWLEDGED]
+/* publisher PORT MESSAGES CONNECTIONS RATE [ACKNOWLEDGED|- [USER PASSWORD]]
  *
  * Sensors on loopback: publishes the file's messages at QoS 1 (MQTT 3.1.1) over so many connections, each in turn its
- * own, RATE a second in all (0: as fast as they are acknowledged). A connection that breaks is opened again and sends what has no PUBACK
- * once more. ACKNOWLEDGED receives the index (u4) of each message whose PUBACK came: what the sensors were told.
+ * own, RATE a second in all (0: as fast as they are acknowledged). A connection that breaks is opened again and sends
+ * what has no PUBACK once more. ACKNOWLEDGED (- for none) receives the index (u4) of each message whose PUBACK came: what the sensors were told.
  * Prints one JSON line at the end. */
 #include "mqtt_wire.h"
 
@@ -23,6 +23,14 @@ static Message *messages;
 static uint64_t acknowledged, again;
 static FILE *told;
 static double moved;  /* when something last happened */
+static const char *user, *password;
+
+static size_t put_text(uint8_t *to, const char *text) {
+  size_t length = strlen(text);
+  to[0] = length >> 8, to[1] = length & 255;
+  memcpy(to + 2, text, length);
+  return length + 2;
+}
 
 static int dial(Sensor *sensor) {
   int made = socket(AF_INET, SOCK_STREAM, 0), one = 1;
@@ -31,12 +39,15 @@ static int dial(Sensor *sensor) {
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   struct timeval patience = {5, 0};
   setsockopt(made, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  uint8_t packet[64] = {CONNECT, 0, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0};
-  int named = snprintf((char *)packet + 14, 32, "sensor-%d", sensor->number);
-  packet[1] = 12 + named, packet[13] = named;
+  uint8_t packet[128] = {CONNECT, 0, 0, 4, 'M', 'Q', 'T', 'T', 4, user ? 0xc2 : 2, 0, 0};
+  char name[32];
+  snprintf(name, sizeof name, "sensor-%s-%d", user ? user : "", sensor->number);
+  size_t length = 12 + put_text(packet + 12, name);
+  if (user) length += put_text(packet + length, user), length += put_text(packet + length, password);
+  packet[1] = length - 2;
   uint8_t answer[4];
   size_t have = 0;
-  if (connect(made, (void *)&address, sizeof address) || write(made, packet, 14 + named) != 14 + named) goto no;
+  if (connect(made, (void *)&address, sizeof address) || write(made, packet, length) != (ssize_t)length) goto no;
   while (have < 4) {
     ssize_t got = read(made, answer + have, 4 - have);
     if (got <= 0) goto no;
@@ -87,12 +98,14 @@ static int send_all(Sensor *sensor, const uint8_t *bytes, size_t length) {
 }
 
 int main(int n_arguments, char **arguments) {
-  if (n_arguments < 5) return fprintf(stderr, "publisher PORT MESSAGES CONNECTIONS RATE [ACKNOWLEDGED]\n"), 2;
+  if (n_arguments < 5) return fprintf(stderr, "publisher PORT MESSAGES CONNECTIONS RATE [ACKNOWLEDGED|- [USER PASSWORD]]\n"), 2;
   uint64_t total, sent = 0;
   port = atoi(arguments[1]), messages = read_messages(arguments[2], &total);
   int n_sensors = atoi(arguments[3]);
   double rate = atof(arguments[4]);
-  if (n_arguments > 5 && !(told = fopen(arguments[5], "wb"))) die(arguments[5]);
+  if (n_arguments > 7) user = arguments[6], password = arguments[7];
+  if (user && strlen(user) + strlen(password) > 64) return fprintf(stderr, "user and password are too long\n"), 2;
+  if (n_arguments > 5 && strcmp(arguments[5], "-") && !(told = fopen(arguments[5], "wb"))) die(arguments[5]);
   signal(SIGPIPE, SIG_IGN);
   alarm(900);  /* never outlives a benchmark that was killed */
   Sensor *sensors = calloc(n_sensors, sizeof *sensors);

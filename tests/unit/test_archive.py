@@ -121,6 +121,20 @@ def test_readings_without_numbers_are_told_apart_by_what_they_say(city):
     assert len(night_records(city, NIGHT)) == 4
 
 
+def test_the_archive_never_passes_what_nobody_has_read(city):
+    shard = Shard(city)
+    shard.store(readings(0, 10))
+    (file,) = city.shelf("log", "0", "tail").glob("*.rec")
+    shard.store(readings(10, 10))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])  # the last block is torn
+    with pytest.raises(StoreError, match="tail of shard 0 does not reach 1:2000"):
+        shard.compact()
+    assert read_manifest(city).positions == {}
+    file.write_bytes(whole)
+    assert shard.compact() == 20
+
+
 def test_compacting_again_changes_nothing(city):
     shard = Shard(city)
     shard.store(readings(0, 10))
