@@ -80,9 +80,9 @@ class Encryption:
         """What bytes from the socket say; empty as well while a record is not complete."""
         self._incoming.write(data)
         parts = []
-        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):  # the latter: goodbye, and the socket will close
-            while True:
-                parts.append(self._tls.read(_AT_ONCE))
+        with suppress(ssl.SSLWantReadError):
+            while part := self._tls.read(_AT_ONCE):  # nothing: the other side said goodbye, and the socket will close
+                parts.append(part)
         return b"".join(parts)
 
     def sealed(self, data: bytes | bytearray) -> bytes:
@@ -133,7 +133,7 @@ class BufferedSocket:
         except (BlockingIOError, InterruptedError):
             return True
         except OSError as error:
-            self.trouble = error
+            self.trouble = error.with_traceback(None)  # its frames hold this socket, open, until garbage is collected
             return False
         self.buffer = self.buffer[self.position :] + data if self.position < len(self.buffer) else data
         self.position = 0
@@ -166,8 +166,8 @@ class BufferedSocket:
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:
-            self.trouble = error
-            raise
+            self.trouble = error.with_traceback(None)
+            raise ConnectionError(str(error)) from None
 
     def close(self) -> None:
         """Close the connection."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
 import struct
+import weakref
 
 import paho.mqtt.client as paho
 import pytest
@@ -195,6 +197,26 @@ def test_acknowledgements_that_the_socket_does_not_take_follow_in_order_and_noth
     assert got == [5]
     sent = b"".join(plain.writes)
     assert [mid for (mid,) in struct.iter_unpack("!2xH", sent)] == list(range(1, 501))
+
+
+@pytest.mark.parametrize("doing", [lambda client: client.acknowledge([(b"t", 1, 0x32, b"")]), FastClient.loop])
+def test_a_connection_that_broke_is_gone_at_once_and_not_when_garbage_is_collected(doing):
+    client, plain = connected_client()
+
+    def reset(*_):
+        raise ConnectionResetError("reset by peer")
+
+    plain.send = plain.recv = reset
+    plain.theirs.sendall(b"there is something to read")
+    gone = weakref.ref(client)
+    gc.disable()
+    try:
+        assert doing(client) != MQTTErrorCode.MQTT_ERR_SUCCESS
+        assert str(client.trouble) == "reset by peer"
+        del client
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_another_paho_is_refused(monkeypatch):

@@ -494,6 +494,20 @@ def test_messages_come_and_are_acknowledged_over_tls(authority, folder):
         until(lambda: len(broker.of(PUBACK)) == 500, lambda: subscriber.step(0.01))
 
 
+def test_a_broker_that_says_goodbye_over_tls_is_connected_to_anew(authority, folder):
+    """Its close_notify is no end of the socket yet; reading on after it would never end."""
+    with meeting(serving(authority.issue_cert("127.0.0.1")), Tls(folder / "ca.pem")) as (broker, subscriber):
+        connected(broker, subscriber)
+        broker.send(publish("noctule/town/a/power", b"last", 1))
+        leaving = broker.connections[-1]
+        with contextlib.suppress(OSError):
+            leaving.settimeout(0.1)  # it would wait for our own goodbye
+            leaving.unwrap()
+        until(lambda: subscriber.inbox_messages == 1, lambda: subscriber.receive(0.01, 10))
+        leaving.shutdown(socket.SHUT_RDWR)
+        until(lambda: subscriber.connection > 1 and subscriber.state == "connected", lambda: subscriber.step(0.01))
+
+
 def test_a_broker_that_asks_for_a_certificate_gets_ours(authority, folder):
     tls = Tls(folder / "ca.pem", folder / "ingest.pem", folder / "ingest.key")
     with meeting(serving(authority.issue_cert("127.0.0.1"), authority), tls) as (broker, subscriber):
