@@ -362,7 +362,14 @@ def _step(name: str, arguments: Sequence[str]) -> None:
     if done.returncode != 0:
         raise StoreError(f"set-up stopped at 'noctule {' '.join(arguments)}':\n{(done.stderr or done.stdout).strip()}")
     said = next((line for line in done.stdout.splitlines() if line and not line.startswith(" ")), "done")
-    print(f"  {name:<11}{said[:120]} ({time.monotonic() - start:.0f} s)", flush=True)
+    print(f"  {name:<11}{_shortened(said)} ({time.monotonic() - start:.0f} s)", flush=True)
+
+
+def _shortened(text: str) -> str:
+    """A line that fits a terminal; it is cut between words."""
+    import textwrap
+
+    return textwrap.shorten(text, 100, placeholder=" …")
 
 
 # --------------------------------------------------------------------------------------------------- living a night

@@ -204,3 +204,9 @@ def test_parts_are_found_from_any_folder(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_line_of_set_up_is_cut_between_words():
+    said = noctule._shortened("Helsinki is in demo/prepared/helsinki: " + "24 areas, " * 20)
+    assert len(said) <= 100
+    assert said.endswith("areas, …")
