@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from dashboard.words import Words
 
 # Below a twentieth of a probit a contribution moves P(feels safe) by less than two points of 100; a quarter moves ten.
 _A_LITTLE, _CLEARLY = 0.05, 0.25
+_CURVE_MARKS = {"safety": (50.0, 100.0), "light": (1.0, 100.0), "footfall": (100.0, 10_000.0), "noise": (60.0, 90.0)}
 _CONFIDENCE = ("confidence.verylow", "confidence.low", "confidence.medium", "confidence.high")
 
 
@@ -44,8 +46,12 @@ def legend(layer: str, say: Words) -> html.Div:
     return html.Div([*bars, ends, hatch, *note], className="legend", **data(layer=layer))
 
 
-def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool) -> list[object]:
-    """A place in words: value, interval, confidence, what measured it, what goes with it, and its night."""
+def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool, population: str = "answered") -> list[object]:
+    """A place in words: value, interval, confidence, what measured it, what goes with it, and its night.
+
+    population : of whom perceived safety speaks: 'answered', people mixed as those who answered, or 'out', the people
+        out at night as the city says
+    """
     head: list[object] = [html.H2(say(f"layer.{found.layer}"))]
     where = html.P(f"{found.latitude:.5f}, {found.longitude:.5f}", className="where")
     if found.state != "value":
@@ -55,6 +61,7 @@ def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool) -> list[o
             [html.Strong(_amount(found.layer, found.value, say)), html.Span(_unit(found.layer, found.value, say))],
             className="big",
         ),
+        *([html.P(say(f"details.people.{population}"), className="source")] if found.layer == "safety" else []),
         html.P(_likely(found, say)),
         _confidence(found, say),
         html.P(_source(found, say), className="source"),
@@ -82,8 +89,20 @@ def reasons(goes_with: dict[str, float], say: Words) -> tuple[list[str], list[st
     return safer, [words(name, amount) for name, amount in chosen if amount < 0]
 
 
-def curve_svg(values: list[float], labels: list[str], frame: int, low: float, high: float) -> str:
-    """A small line through the night; gaps where nothing is known, a dot at the step that is shown."""
+def curve_svg(
+    values: list[float],
+    labels: list[str],
+    frame: int,
+    low: float,
+    high: float,
+    band: list[tuple[float, float]] | None = None,
+    marks: list[tuple[float, str]] | None = None,
+) -> str:
+    """A small line through the night in its interval; gaps where nothing is known, a dot at the step that is shown.
+
+    band : the interval of each value
+    marks : values that the scale names, with their words
+    """
     wide, high_px, left, top = 300, 64, 4, 8
     count = max(2, len(values))
 
@@ -91,13 +110,21 @@ def curve_svg(values: list[float], labels: list[str], frame: int, low: float, hi
         share = (value - low) / (high - low) if high > low else 0.5
         return left + place * wide / (count - 1), top + high_px * (1 - min(1.0, max(0.0, share)))
 
+    parts = []
+    for value, word in marks or []:
+        _, y = at(0, value)
+        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + wide}" y2="{y:.1f}" stroke="#263244"/>')
+        parts.append(
+            f'<text x="{left + wide}" y="{y + 9.5:.1f}" text-anchor="end" font-size="9.5">{escape(word)}</text>'
+        )
+    parts += [f'<path d="{area}" fill="#9fdfb4" fill-opacity=".22"/>' for area in _areas(band or [], at)]
     path, pen_down = [], False
     for place, value in enumerate(values):
         if np.isfinite(value):
             x, y = at(place, value)
             path.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
         pen_down = bool(np.isfinite(value))
-    parts = [
+    parts += [
         f'<line x1="{left}" y1="{top + high_px + 4}" x2="{left + wide}" y2="{top + high_px + 4}" stroke="#3a475a"/>',
         f'<path d="{" ".join(path)}" fill="none" stroke="#9fdfb4" stroke-width="2" stroke-linejoin="round" '
         'stroke-linecap="round"/>',
@@ -114,6 +141,26 @@ def curve_svg(values: list[float], labels: list[str], frame: int, low: float, hi
         'font-family="system-ui,sans-serif" font-size="11" fill="#b4bfce">'
     )
     return head + "".join(parts) + "</svg>"
+
+
+def _areas(band: list[tuple[float, float]], at: Callable[[int, float], tuple[float, float]]) -> list[str]:
+    """Outlines of an interval, one for each stretch in which it is known; a step alone gets a little width."""
+    areas: list[str] = []
+    run: list[int] = []
+    for place in range(len(band) + 1):
+        if place < len(band) and np.isfinite(band[place]).all():
+            run.append(place)
+            continue
+        if run:
+            side = 1.5 if len(run) == 1 else 0.0
+            ends = [(at(step, band[step][0]), at(step, band[step][1])) for step in run]
+            under = [low for low, _ in ends]
+            over = [high for _, high in reversed(ends)]
+            corners = [under[0], *under, under[-1], over[0], *over, over[-1]]
+            shift = [-side, *[0.0] * len(under), side, side, *[0.0] * len(over), -side]
+            areas.append("M" + "L".join(f"{x + more:.1f} {y:.1f}" for (x, y), more in zip(corners, shift, strict=True)))
+        run = []
+    return areas
 
 
 def picture(svg: str) -> str:
@@ -142,7 +189,8 @@ def _amount(layer: str, value: float, say: Words) -> str:
     if layer in ("light", "footfall"):
         return say.significant(value)
     if layer in DIFFERENCES:
-        return ("+" if value > 0 else "") + say.number(value, 1)
+        # What is shown as 0 has no sign.
+        return say.number(0) if round(value, 1) == 0 else ("+" if value > 0 else "") + say.number(value, 1)
     return say.number(value)
 
 
@@ -200,7 +248,9 @@ def _curve(found: Probe, say: Words, zone: ZoneInfo) -> list[object]:
         return []
     scale, labels = SCALES[found.layer], [say.clock(time, zone) for time in found.times]
     values = [np.nan if value is None else float(scale.to_value(value)) for value in found.curve]
-    drawn = curve_svg(values, labels, found.place, 0.0, 100.0)
+    band = [(np.nan, np.nan) if ends is None else tuple(scale.to_value(ends).tolist()) for ends in found.band]
+    marks = [(float(scale.to_value(tick)), say.significant(tick)) for tick in _CURVE_MARKS.get(found.layer, ())]
+    drawn = curve_svg(values, labels, found.place, 0.0, 100.0, band, marks)
     spoken = [
         f"{labels[place]} {_amount(found.layer, value, say)}"
         for place, value in enumerate(found.curve)

@@ -28,6 +28,7 @@ class Probe:
     nearest_m: float = float("nan")  # to the nearest live sensor of the layer
     goes_with: dict[str, float] = field(default_factory=dict)  # probit units, relative to the city's mean of the night
     curve: tuple[float | None, ...] = ()  # the layer's quantity through the night
+    band: tuple[tuple[float, float] | None, ...] = ()  # and its interval
     times: tuple[np.datetime64, ...] = ()  # starts of the curve's steps, UTC
     place: int = 0  # of this step on the curve
     others: dict[str, float] = field(default_factory=dict)  # the other layers here and now
@@ -55,7 +56,7 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
         low, high = here.get(f"{scale.variable}_low", low), here.get(f"{scale.variable}_high", high)
     nearest = here.get(scale.nearest, float("nan"))
     confidence = int(scale.confidence(sd, nearest if layer == "noise" else None))
-    curve, times, place = _curve(runs, run, frame, layer, cell, value)
+    curve, band, times, place = _curve(runs, run, frame, layer, cell, value, (low, high))
     return Probe(
         layer,
         longitude,
@@ -71,6 +72,7 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
         if layer in ("safety", "evidence")
         else {},
         curve,
+        band,
         times,
         place,
         _others(run, layer, here),
@@ -78,19 +80,24 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
 
 
 def _curve(
-    runs: Runs, run: Run, frame: int, layer: str, cell: tuple[int, int], value: float
-) -> tuple[tuple[float | None, ...], tuple[np.datetime64, ...], int]:
-    """The layer through the night; tonight that is the closed steps and, in its place, what was just read."""
+    runs: Runs, run: Run, frame: int, layer: str, cell: tuple[int, int], value: float, interval: tuple[float, float]
+) -> tuple[tuple[float | None, ...], tuple[tuple[float, float] | None, ...], tuple[np.datetime64, ...], int]:
+    """The layer and its interval through the night; tonight: the closed steps and, in its place, what was just read."""
     if layer in CHANGES:
-        return (), (), 0
+        return (), (), (), 0
     night = runs.get(run.night) if run.name == NOW else run
     if night is None or layer not in night.layers:
-        return (value,), tuple(run.times), 0
-    curve = runs.curve(night, layer, *cell)
+        return (value,), (interval,), tuple(run.times), 0
+    scale = SCALES[layer]
+    curve, spread = runs.curve(night, layer, *cell), runs.spread(night, layer, *cell)
+    band = [
+        None if known is None or sd is None else scale.interval(known, sd)
+        for known, sd in zip(curve, spread, strict=True)
+    ]
     place = frame if night is run else int(np.searchsorted(night.times, run.times[frame]))
     if place < len(curve):
-        curve[place] = value
-    return tuple(curve), tuple(night.times), place
+        curve[place], band[place] = value, interval
+    return tuple(curve), tuple(band), tuple(night.times), place
 
 
 def _origins(run: Run, layer: str, here: dict[str, float]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict, deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -234,6 +235,18 @@ class Runs:
             packed = NOTHING if levels is None else int(levels[0][row + 1, column + 1]) & 255
             values.append(None if packed == NOTHING else float(SCALES[layer].to_quantity(packed)))
         return values
+
+    def spread(self, run: Run, layer: str, row: int, column: int) -> list[float | None]:
+        """The layer's standard deviation in one cell through the frames of a run, in the layer's own terms."""
+        name = SCALES[layer].sd
+        found: list[float | None] = []
+        for frame, version in enumerate(run.versions):
+            sd = np.nan
+            if version is not None and name in run.variables:
+                with suppress(NoctuleError, OSError):  # replaced while it was read
+                    sd = float(self.fields(run, frame, (name,))[name][row, column])
+            found.append(sd if np.isfinite(sd) else None)
+        return found
 
     def _encode(self, run: Run, layer: str, frame: int) -> list[Packed]:
         scale = SCALES[layer]

@@ -8,6 +8,7 @@ Numbers and times are written as the language does (babel), times always in the 
 from __future__ import annotations
 
 import gettext
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,9 @@ from babel.numbers import format_decimal
 
 LANGUAGES = {"en": "English", "fr": "Français"}
 DEFAULT = "en"
+# French sets a space before these signs, and it must not end a line; catalogues are written with the plain one.
+_SPACES = {":": "\u00a0"} | dict.fromkeys(";?!%", "\u202f")
+_BEFORE_SIGNS = re.compile(" ([:;?!%])")
 LOCALE = Path(__file__).parent / "locale"
 
 
@@ -34,6 +38,8 @@ class Words:
         text = self._catalogue.gettext(key)
         if text == key:
             raise KeyError(f"the catalogue '{self.language}' has no text for '{key}'")
+        if self.language == "fr":
+            text = _BEFORE_SIGNS.sub(lambda found: _SPACES[found[1]] + found[1], text)
         return text.format(**values) if values else text
 
     def many(self, key: str, count: int, **values: object) -> str:
@@ -42,8 +48,13 @@ class Words:
         return self(f"{key}.one" if single else f"{key}.many", count=self.number(count), **values)
 
     def number(self, value: float, digits: int = 0) -> str:
-        """A number as the language writes it."""
-        return str(format_decimal(round(value, digits), locale=self.language))
+        """A number as the language writes it, with as many digits behind the point as are claimed.
+
+        >>> Words("en").number(2, 1), Words("fr").number(-1234.5)
+        ('2.0', '−1\u202f234')
+        """
+        pattern = "#,##0" + ("." + "0" * digits if digits else "")
+        return _minus(str(format_decimal(round(value, digits), pattern, locale=self.language)))
 
     def significant(self, value: float) -> str:
         """A quantity to two significant digits, which is all that the map claims.
@@ -54,7 +65,7 @@ class Words:
         if value == 0 or not np.isfinite(value):
             return self.number(0)
         digits = 1 - int(np.floor(np.log10(abs(value))))
-        return str(format_decimal(round(value, digits), locale=self.language))
+        return _minus(str(format_decimal(round(value, digits), locale=self.language)))
 
     def clock(self, time: np.datetime64, zone: ZoneInfo) -> str:
         """Hour and minute in the city: 23:45, in both languages."""
@@ -77,6 +88,11 @@ class Words:
 def words(language: str | None) -> Words:
     """The words of a language; of the default where we do not have it."""
     return Words(language if language in LANGUAGES else DEFAULT)
+
+
+def _minus(number: str) -> str:
+    """With a minus in place of the hyphen, which is too short beside a plus."""
+    return number.replace("-", "−")
 
 
 def _local(time: np.datetime64, zone: ZoneInfo) -> datetime:

@@ -202,7 +202,7 @@
   function words(config, view, value, confidence) {
     const q = config.labels;
     if (value === NONE) return confidence === 0 ? q.hatched : '';
-    const s = config.scales[view.layer], r = value / 100, format = o => new Intl.NumberFormat(q.language, o);
+    const s = config.scales[view.layer], r = value / 100, format = o => ({ format: n => new Intl.NumberFormat(q.language, o).format(n).replace('-', '−') });
     let text;
     if (s.kind === 'log') text = format({ maximumSignificantDigits: 2 }).format(s.low * (s.high / s.low) ** r);
     else if (s.kind === 'change') text = format({ maximumFractionDigits: 1, signDisplay: 'exceptZero' }).format(s.low * Math.sinh((2 * r - 1) * Math.asinh(s.high / s.low)));
@@ -221,17 +221,23 @@
       config.box = [bx0, by0, bx1, by1];
       const bounds = L.latLngBounds([south, west], [north, east]);
       const wide = box.current.clientWidth > 700;
-      const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, zoomSnap: .125, maxBounds: bounds.pad(1.2), maxBoundsViscosity: .6 });
+      const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, zoomSnap: .125, maxBounds: bounds.pad(wide ? 1.2 : 3), maxBoundsViscosity: .6 });
       own.current.map = N.map = map;
       if (!wide) document.querySelectorAll('.panel .fold').forEach(fold => { fold.open = false; });
       /* What panel and time bar leave free. */
       const panel = document.getElementById('panel'), dock = document.querySelector('.dock');
-      const free = { left: wide ? panel.offsetWidth + 24 : 8, top: wide ? 12 : Math.min(panel.offsetHeight + 16, box.current.clientHeight * .55), bottom: dock.offsetHeight + 8 };
+      const free = {};
+      const measure = () => Object.assign(free, { left: wide ? panel.offsetWidth + 24 : 8, top: wide ? 12 : Math.min(panel.offsetHeight + 16, box.current.clientHeight * .55), bottom: dock.offsetHeight + 8 });
+      measure();
       for (const [name, z] of [['over', 300], ['dots', 400]]) map.createPane(name).style.zIndex = z;
       map.getPane('over').style.pointerEvents = map.getPane('dots').style.pointerEvents = 'none';
-      const place = /^#(\d{1,2}(?:\.\d+)?)\/(-?[\d.]+)\/(-?[\d.]+)$/.exec(location.hash);
-      if (place && isFinite(+place[2]) && isFinite(+place[3])) map.setView([+place[2], +place[3]], Math.min(18, Math.max(11, +place[1])), { animate: false });
-      else map.fitBounds(bounds, { paddingTopLeft: [free.left, free.top], paddingBottomRight: [12, free.bottom], animate: false });
+      const place = /^#(\d{1,2}(?:\.\d+)?)\/(-?[\d.]+)\/(-?[\d.]+)$/.exec(location.hash), placed = place && isFinite(+place[2]) && isFinite(+place[3]);
+      if (placed) map.setView([+place[2], +place[3]], Math.min(18, Math.max(11, +place[1])), { animate: false });
+      const fit = () => map.fitBounds(bounds, { paddingTopLeft: [free.left, free.top], paddingBottomRight: [12, free.bottom], animate: false });
+      /* The panel grows when its sentences arrive; until somebody moves the map it makes room. */
+      let untouched = !placed;
+      if (untouched) fit();
+      for (const act of ['pointerdown', 'wheel', 'keydown']) box.current.addEventListener(act, () => { untouched = false; }, { passive: true });
       L.control.scale({ imperial: false, position: 'bottomright' }).addTo(map);
       L.control.zoom({ position: 'bottomright', zoomInTitle: q.zoomin, zoomOutTitle: q.zoomout }).addTo(map);
       const values = (own.current.values = valueLayer(L, config, () => latest.current.view || {}).addTo(map));
@@ -277,10 +283,12 @@
       const sized = new ResizeObserver(() => {
         map.invalidateSize({ animate: false });
         box.current.parentElement.style.setProperty('--dock', dock.offsetHeight + 'px');
+        measure();
+        if (untouched) fit();
         const size = map.getSize();
         drawMark(mark, q.simulated, L.point(wide ? (free.left + size.x) / 2 : size.x / 2, (free.top + size.y - free.bottom) / 2));
       });
-      sized.observe(box.current); sized.observe(dock);
+      for (const part of [box.current, dock, panel]) sized.observe(part);
       return () => { sized.disconnect(); map.remove(); own.current = {}; };
     }, [props.config]);
 
@@ -299,6 +307,12 @@
     R.useEffect(() => {
       const { map } = own.current, L = window.L, at = props.reading;
       if (own.current.pin) { own.current.pin.remove(); own.current.pin = null; }
+      const details = document.getElementById('details');
+      if (map && at && box.current.clientWidth <= 700) setTimeout(() => {
+        if (own.current.map !== map || details.hidden) return;
+        const top = document.getElementById('panel').offsetHeight + 40, bottom = box.current.clientHeight - details.offsetTop + 24;
+        map.panInside([at.lat, at.lon], { paddingTopLeft: [40, top], paddingBottomRight: [40, bottom] });
+      }, 400); /* once the answer has given the sheet its height */
       if (map && at) own.current.pin = L.marker([at.lat, at.lon], { interactive: false, keyboard: false, icon: L.divIcon({ className: 'pin', iconSize: [22, 22] }) }).addTo(map);
     }, [props.reading, props.config]);
 

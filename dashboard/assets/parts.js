@@ -91,7 +91,7 @@
       h('button', { type: 'button', className: 'btn play', onClick: N.togglePlay, 'aria-label': p.playing ? q.pause : q.play, disabled: !mapped.length }, h('i', { className: p.playing ? 'pause' : 'go' })),
       h('output', { className: 'clock', htmlFor: p.id + '-range' }, label),
       h('div', { className: 'track' },
-        h('div', { className: 'rail' }, frames.map((f, i) => f.version ? h('i', { key: i, style: { left: `calc(${at(i)} - ${50 / Math.max(1, last)}%)`, width: 100 / Math.max(1, last) + '%' } }) : null)),
+        h('div', { className: 'rail' }, frames.map((f, i) => f.version ? h('i', { key: i, style: { left: `calc(${at(i)} - ${50 / Math.max(1, last)}%)`, width: `calc(${100 / Math.max(1, last)}% + 1px)` } }) : null)),
         h('input', { id: p.id + '-range', type: 'range', min: 0, max: Math.max(0, last), step: 1, value: p.value || 0, 'aria-label': q.name, 'aria-valuetext': label, disabled: !mapped.length, onChange: e => { const value = nearest(+e.target.value); if (value !== undefined) move(value, false); } }),
         (scene.journal || []).map((m, i) => h('button', { key: i, type: 'button', className: 'mark', style: { left: m.from * 100 + '%' }, title: m.text, 'aria-label': q.journal + ': ' + m.text, onClick: () => tell(told === m.text ? '' : m.text) })),
         h('div', { className: 'hours', 'aria-hidden': 'true' }, hours.map(([text, i]) => h('span', { key: i, style: { left: at(i) } }, text)))),

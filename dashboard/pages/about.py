@@ -24,7 +24,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
         html.P(say("note.line"), className="lead"),
     ]
     if city.simulated:
-        parts.append(html.P([html.Strong(say("simulated.mark")), " ", say("about.simulated")], className="simulated"))
+        parts.append(html.P([html.Strong(say("simulated.mark")), " ", say(_invented(house))], className="simulated"))
     parts += [
         html.H2(say("about.is.title")),
         html.P(say("about.is")),
@@ -54,6 +54,11 @@ def register(app: Dash, house: House) -> None:
     """A page to read: nothing to register."""
 
 
+def _invented(house: House) -> str:
+    """What of the city comes from a simulator: all that is sensed, or all but what was recorded."""
+    return "about.simulated.partly" if (house.city.places("sites").origin == "recorded").any() else "about.simulated"
+
+
 def _answers(house: House, say: Words) -> str:
     try:
         meta = atlas.now_meta(house.city) or {}
@@ -66,9 +71,9 @@ def _answers(house: House, say: Words) -> str:
 def _purpose(house: House, say: Words) -> list[Any]:
     purpose = house.city.settings.purpose
     rows = [
-        ("about.uses", "; ".join(purpose.uses)),
+        ("about.uses", say("about.separator").join(purpose.uses)),
         ("about.responsible", purpose.responsible),
-        ("about.excluded", "; ".join(_excluded(text, say) for text in purpose.excluded)),
+        ("about.excluded", say("about.separator").join(_excluded(text, say) for text in purpose.excluded)),
         ("about.retention", purpose.retention),
         ("about.review", purpose.review),
     ]

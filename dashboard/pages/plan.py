@@ -18,6 +18,7 @@ from dashboard.words import Words
 
 Row = dict[str, Any]
 
+_DIGITS = {"illuminance": 2, "safety": 1, "energy_kwh": 0}
 _LAMPS = ("lamps_changed", "lamps_added", "lamps_removed")
 
 
@@ -58,21 +59,36 @@ def scenario_rows(meta: Row, say: Words) -> list[tuple[str, str]]:
     table = meta.get("table") or {}
     row: Row = (table[0] if table else {}) if isinstance(table, list) else table
     shown = []
-    for key, digits in (("illuminance", 2), ("safety", 1), ("energy_kwh", 0), ("passages", 0)):
+    for key in ("illuminance", "safety", "energy_kwh", "passages"):
         value = row.get(key)
         if value is None:
             continue
-        text = ("+" if float(value) > 0 else "") + say.number(float(value), digits) + " " + say(f"plan.{key}.unit")
+        text = _signed(_amount(key, value, say)) + say(f"plan.{key}.unit")
         low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
         if low is not None and high is not None:
-            text += " " + say("plan.interval", low=say.number(float(low), digits), high=say.number(float(high), digits))
+            text += " " + say("plan.interval", low=_amount(key, low, say), high=_amount(key, high, say))
         shown.append((say(f"plan.{key}"), text))
     if row.get("passages_untold"):
-        shown.append((say("plan.untold"), say.number(float(row["passages_untold"]))))
+        shown.append((say("plan.untold"), say.significant(float(row["passages_untold"]))))
+    if meta.get("night"):
+        kind = "plan.typical" if meta.get("typical") else "plan.given"
+        shown.insert(0, (say("plan.night"), say(kind, day=say.short_day(str(meta["night"])))))
     lamps = [say(f"plan.{key}", count=say.number(row[key])) for key in _LAMPS if row.get(key)]
     if lamps:
         shown.insert(0, (say("plan.lamps"), ", ".join(lamps)))
     return shown
+
+
+def _amount(key: str, value: float, say: Words) -> str:
+    """With no more digits than the interval bears: passages are known to a tenth or so, never to one."""
+    return say.significant(float(value)) if key == "passages" else say.number(float(value), _DIGITS[key])
+
+
+def _signed(amount: str) -> str:
+    """With a plus where it stands for a gain; what is shown as 0 has no sign."""
+    if not amount.strip("− .,0"):
+        return amount.lstrip("−")
+    return amount if amount.startswith("−") else "+" + amount
 
 
 def _notice(text: str) -> html.Main:

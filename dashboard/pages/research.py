@@ -27,7 +27,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     run = house.runs.get(name) if name else None
     extra: list[Any] = [_picker(house, names, name, say)] if names else []
     if run is not None:
-        extra.append(_provenance(run, asked))
+        extra.append(provenance(run, asked))
     title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
     return [header(house, asked, "research"), stage(house, asked, name or "none", LAYERS, title, extra)]
 
@@ -54,17 +54,19 @@ def _picker(house: House, names: list[str], chosen: str, say: Words) -> Any:
     return NightPicker(id="night", legend=say("research.nights"), options=options, value=chosen.removeprefix(PUBLIC))
 
 
-def _provenance(run: Run, asked: Asked) -> html.Details:
+def provenance(run: Run, asked: Asked) -> html.Details:
     """What the night's pages were made from, and how to take them along."""
     say = asked.say
     closed = sum(version is not None for version in run.versions)
+    # Each step is made from all that came until its cut, so the counts must not be added up.
+    records = max((int(entry.get("records", 0)) for entry in run.meta.get("closed", [])), default=0)
     rows = [
         ("research.model", str(run.meta.get("model", ""))[:12]),
         ("research.places", str(run.meta.get("places", ""))[:12]),
-        ("research.code", str(run.meta.get("code", ""))[:12]),
+        ("research.code", str(run.meta.get("code", ""))),
         ("research.version", f"v{run.meta.get('version', '')}"),
         ("research.closed", f"{say.number(closed)} / {say.number(len(run.versions))}"),
-        ("research.records", say.number(sum(int(entry.get("records", 0)) for entry in run.meta.get("closed", [])))),
+        ("research.records", say.number(records)),
         ("research.written", str(run.meta.get("written", ""))[:16].replace("T", " ") + " UTC"),
         ("research.simulated", say("word.yes") if run.simulated else say("word.no")),
     ]

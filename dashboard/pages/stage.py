@@ -127,7 +127,8 @@ def place_details(house: House, asked: Asked, reading: Any) -> list[object]:
         found = probe(house.runs, run, frame, layer, longitude, latitude)
     except (NoctuleError, OSError):  # replaced while it was read; the page asks again with the next version
         return gone
-    return figures.details(found, say, house.city.zone, layer in house.runs.simulated(run))
+    population = "out" if house.city.settings.group_shares else "answered"
+    return figures.details(found, say, house.city.zone, layer in house.runs.simulated(run), population)
 
 
 def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra: list[Any]) -> html.Section:

@@ -10,8 +10,12 @@ import pytest
 
 from dashboard.app import VIEWS, build
 from dashboard.pages.context import asked
+from dashboard.pages.plan import scenario_rows
+from dashboard.pages.research import provenance
 from dashboard.roles import ROLES
+from dashboard.runs import Run, Runs
 from dashboard.tiles import TILE
+from dashboard.words import words
 from sensors.city import City, write_settings
 from sensors.errors import CityError
 from tests import synthetic_atlas
@@ -248,3 +252,21 @@ def test_a_city_without_a_purpose_is_served_in_the_demo_only(city, tmp_path):
     with pytest.raises(CityError, match=r"\[purpose\]"):
         build(folder, warm=False)
     build(folder, switch=True, warm=False)
+
+
+def test_a_plan_claims_no_more_digits_than_its_interval_bears_and_names_its_night():
+    row = {"passages": 5651.0, "passages_low": 3464.0, "passages_high": 7839.0, "safety": 1.5, "safety_low": 0.9,
+           "safety_high": 2.0, "energy_kwh": -12.4, "lamps_changed": 220}  # fmt: skip
+    said = dict(scenario_rows({"table": [row], "night": "2026-11-13", "typical": False}, words("en")))
+    assert said["Planned with"] == "readings of Fri 13 Nov"
+    assert "+5,700\u00a0passages (90\u00a0%: 3,500\u00a0to\u00a07,800)" in said.values()
+    assert "+1.5\u00a0points (90\u00a0%: 0.9\u00a0to\u00a02.0)" in said.values()
+    assert "\u221212\u00a0kWh" in said.values()
+
+
+def test_readings_used_are_those_of_the_last_step_and_not_a_sum_of_all(city):
+    meta = {"closed": [{"records": 900}, {"records": 1200}, {"records": 1100}], "code": "python 3.11.7, noctule"}
+    run = Run("n", "2026-11-20", (), np.array([], "M8[ms]"), (), frozenset(), meta, Runs(city).frame, None)
+    said = str(provenance(run, asked("/research", "", "researcher")))
+    assert "1,200" in said
+    assert "python 3.11.7, noctule" in said

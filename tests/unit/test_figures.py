@@ -33,10 +33,17 @@ def text(parts):
 
 def test_a_place_says_value_interval_confidence_source_and_what_goes_with_it():
     said = text(details(place(), SAY, ZONE, True))
-    for piece in ("72", "likely between 64 and 80", "Confidence: medium", "modelled, simulated", "84 m away",
+    for piece in ("72", "90\u00a0% interval: 64 to 80", "mixed as those who answered",
+                  "Confidence: medium", "modelled, simulated", "84 m away",
                   "the light (clearly)", "the hour (clearly)", "the people about (a little)", "SIMULATED"):  # fmt: skip
         assert piece in said
     assert "the sound" not in said  # a hundredth of a probit is nothing to speak of
+
+
+def test_a_city_that_says_who_is_out_at_night_has_that_said_with_each_place():
+    said = text(details(place(), SAY, ZONE, True, "out"))
+    assert "people out at night" in said
+    assert "those who answered" not in said
 
 
 def test_reasons_are_associations_strongest_first():
@@ -71,3 +78,14 @@ def test_a_curve_has_gaps_where_nothing_is_known():
     path = next(part.get("d") for part in root.iter("{http://www.w3.org/2000/svg}path"))
     assert path.count("M") == 2
     assert "<e>" not in svg
+
+
+def test_a_curve_lies_in_its_interval_and_names_its_scale():
+    band = [(5.0, 15.0), (15.0, 30.0), (np.nan, np.nan), (30.0, 50.0), (np.nan, np.nan)]
+    svg = curve_svg([10.0, 20.0, np.nan, 40.0, 50.0], list("abcde"), 4, 0, 100, band, [(50.0, "50"), (100.0, "<100>")])
+    root = ElementTree.fromstring(svg)
+    areas = [part for part in root.iter("{http://www.w3.org/2000/svg}path") if part.get("fill") != "none"]
+    assert len(areas) == 2  # one for each stretch in which it is known
+    said = [part.text for part in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "50" in said
+    assert "<100>" in said

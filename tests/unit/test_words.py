@@ -106,3 +106,8 @@ def test_numbers_are_written_as_the_language_does():
     assert words("fr").number(1234.56, 1).replace("\u202f", " ") == "1 234,6"
     assert words("fr").significant(0.0456) == "0,046"
     assert words("xx").language == "en"
+
+
+def test_french_never_breaks_a_line_before_a_sign():
+    assert words("fr")("plan.interval", low="1", high="2") == "(90\u202f%\u00a0: 1\u00a0à\u00a02)"
+    assert words("en")("plan.interval", low="1", high="2") == "(90\u00a0%: 1\u00a0to\u00a02)"
