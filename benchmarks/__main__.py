@@ -1,4 +1,7 @@
-"""Runs the measurements one after another: `python -m benchmarks [NAME ...]`."""
+"""Runs the measurements one after another: `python -m benchmarks [NAME ...] [-- OPTION ...]`.
+
+Options go to each of them; `--help` of one says which it has. Exit code 1 if a gate was not met.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 NAMES = {
-    "fields": "fields/measure.py",
-    "ingest": "ingest/end_to_end.py",
-    "demo": "demo/night.py",
+    "fields": "fields.measure",
+    "demo": "demo.night",
+    "receive": "ingest.receive",
+    "readings": "ingest.readings",
+    "durable": "ingest.durable",
+    "hostile": "ingest.hostile",
+    "box": "ingest.night_in_box",
+    "commit": "ingest.end_to_end",
 }
 
 
 def main() -> int:
-    asked = sys.argv[1:] or list(NAMES)
+    given = sys.argv[1:]
+    cut = given.index("--") if "--" in given else len(given)
+    asked, options = given[:cut] or list(NAMES), given[cut + 1 :]
     unknown = [name for name in asked if name not in NAMES]
     if unknown:
         print(f"there is no measurement '{unknown[0]}'; there are {', '.join(NAMES)}", file=sys.stderr)
@@ -24,7 +34,8 @@ def main() -> int:
     results = []
     for name in asked:
         print(f"--- {name}", flush=True)
-        results.append(subprocess.run([sys.executable, str(HERE / NAMES[name])], check=False).returncode)
+        command = [sys.executable, "-m", f"benchmarks.{NAMES[name]}", *options]
+        results.append(subprocess.run(command, cwd=ROOT, check=False).returncode)
     return max(results)
 
 

@@ -185,8 +185,10 @@ def _replay_shard(city: City, folder: Path, wanted: Wanted, intake: Intake, know
             if fresh:
                 # First: torn between the two, readings are stored and known, and their marks are written next time.
                 frames.insert(0, pack_frame(GOOD, fresh))
-                records, _ = kept.screened(as_records(rows))
+                records = as_records(rows)
+                records = records[kept.new(records)]
             kept.append(frames, records)
+            kept.show()
         if kept.written > Position(0, 0):
             compact(city, {folder.name: kept.written})
         if (saved := kept.state()) is not None:

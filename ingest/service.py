@@ -112,7 +112,7 @@ class _Group:
 
 
 class _Sealed(NamedTuple):
-    """A group as bytes for the log, and as records for the tail."""
+    """A group as bytes for the log, and its records."""
 
     frames: list[bytes]
     records: Records
@@ -219,6 +219,7 @@ class Service:
         self._too_much = Tally(LETTERS_A_MINUTE, 60.0)
         self._discovered = Tally(1, STRANGER_S)
         self._letters: list[Message] = []  # that no message of the next group stands for
+        self._came = False  # whether the last look at the broker brought anything
         self._group: _Group | None = None
         self._sealed: _Sealed | None = None
         self._hold_s = _HOLD_FIRST_S
@@ -279,8 +280,7 @@ class Service:
             self._sealed, self._group = self._seal(self._group), None
         if self._sealed is not None and time.monotonic() >= self._retry_at:
             self._store()
-        if self._group is None and self._sealed is None:
-            self.kept.tend(self.clock.now_ms())
+        self._tend_kept()
         changed = (wrong := (*self._wrong(), self.subscriber.sentence)) != self._said
         if changed:
             self._said = wrong
@@ -290,16 +290,28 @@ class Service:
             self._look_around()
         self._rest()
 
+    def _tend_kept(self) -> None:
+        """Let followers see what is stored: by the group while little comes, and several groups at once in a flow."""
+        if self._group is not None or self._sealed is not None:
+            return
+        if self.kept.due or not self._came:
+            self.kept.show()
+        self.kept.tend(self.clock.now_ms())
+
     def _receive(self) -> None:
         sources = self._sources()
         if sum(source.inbox_bytes for source in sources) >= INBOX_BYTES:
             time.sleep(IDLE_S)  # only while nothing can be stored: let the broker keep it
             return
-        waiting = self._group is not None or self._sealed is not None
+        # At one of them only, and not while a group waits for company: the rest of its time is slept.
         for source in sources:
-            # Wait at one of them only, and not while a group waits for company: the rest of its time is slept.
-            alone = source is self.subscriber and not waiting
-            source.receive(IDLE_S if alone and len(sources) == 1 else LINGER_S if alone else 0.0, GROUP_MESSAGES)
+            patience_s = IDLE_S if len(sources) == 1 else LINGER_S
+            if source is not self.subscriber or self._group is not None or self._sealed is not None:
+                patience_s = 0.0
+            elif self.kept.unshown:
+                patience_s = LINGER_S
+            source.receive(patience_s, GROUP_MESSAGES)
+        self._came = any(source.inbox for source in sources)
         if self.subscriber.connection != self._connection and self.subscriber.state == "connected":
             self._connection = self.subscriber.connection
             self._welcome()
@@ -360,7 +372,7 @@ class Service:
                     self._dead(route, taken.kept, now_ms, taken.reasons, now_s, self._letters)
 
     def _seal(self, group: _Group) -> _Sealed:
-        """Decode a group, drop what came before, flag its readings, and make the frames."""
+        """Decode a group, drop what came before, and make the frames."""
         raws = group.delivered[0].messages if len(group.delivered) == 1 else [m for d in group.delivered for m in d[2]]
         now_s = time.monotonic()
         received = np.repeat(np.array(group.moments, np.int64), group.lengths)
@@ -384,7 +396,8 @@ class Service:
         reading = self.intake.read(routes, payloads, received)
         for at, taken in reading.refused.items():
             self._dead(routes[at], taken.kept, int(received[at]), taken.reasons, now_s, letters)
-        records, new = self.kept.screened(reading.records)
+        new = self.kept.new(reading.records)
+        records = reading.records if new.all() else reading.records[new]
         self.counts["duplicates"] += len(new) - len(records)
         frames = self._good_frame(reading, new, index, payloads, received)
         if letters:
@@ -554,6 +567,7 @@ class Service:
         if self._compactor is not None and self._compactor.is_alive():
             return
         self._compacted = time.monotonic()
+        self.kept.show()
         end, saved = self.kept.written, self.kept.state()
         self._compactor = threading.Thread(target=self._tend, args=(end, saved), name="compaction", daemon=True)
         self._compactor.start()
@@ -610,9 +624,10 @@ class Service:
             self._store()
         if self._compactor is not None:
             self._compactor.join()
-        self.kept.tend(self.clock.now_ms())
-        # A group that could not be stored has left its mark on the screen, so that state is not kept.
-        self._compact(self.kept.written, self.kept.state() if self._sealed is None else None)
+        self.kept.show()
+        if self._sealed is None:
+            self.kept.tend(self.clock.now_ms())
+        self._compact(self.kept.written, self.kept.state())
         self.kept.close()
 
     def _sources(self) -> list[Subscriber]:

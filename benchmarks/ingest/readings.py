@@ -60,6 +60,7 @@ def main() -> int:
         share = steady(folder / "steady", asked.peers, asked.seconds) if shutil.which("mosquitto") else None
     finally:
         shutil.rmtree(folder)
+    alone = [run for run in flat_out if run["kind"] == "singles"]
     gates = [
         at_most(
             f"CPU per reading, {kind}, us",
@@ -67,6 +68,10 @@ def main() -> int:
             bound,
         )
         for kind, bound in BOUNDS_US.items()
+    ]
+    gates += [
+        at_most(f"{where} on disk per reading, singles, bytes", middle([float(str(run[key])) for run in alone]), bound)
+        for where, key, bound in (("log", "log_bytes", 30.0), ("history", "history_bytes", 10.0))
     ]
     if share is not None:
         gates.append(at_most(f"share of a core at {STEADY_PER_S} readings/s", share["core_share"], 0.12))

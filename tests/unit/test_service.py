@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ingest import service as module
-from ingest.archive import follow, night_records, read_manifest
+from ingest.archive import follow, night_records, read_manifest, stored_until
 from ingest.health import dead_letters, read_health
 from ingest.lock import shelf_lock
 from ingest.log import Disk
@@ -118,6 +118,31 @@ def test_a_message_is_acknowledged_after_it_is_in_the_log_and_seen_at_once(city,
     assert service.subscriber.acknowledged == numbers
     assert follower.poll()["seq"].tolist() == [0, 1, 2, 3, 4]
     assert service.counts["stored"] == 5
+
+
+def test_groups_that_follow_closely_are_shown_together_with_the_flags_of_each(city, meter, monkeypatch):
+    levels = [level(seq, 60.0) for seq in range(40)]
+    by_group = start(City.open(city.path))
+    for number, payload in enumerate(levels, 1):
+        by_group.subscriber.deliver(topic(meter), payload)
+        until_done(by_group, number)
+        turns(by_group, 2)
+    expected = night_records(city, NIGHT)
+    assert (expected["flags"] & Flag.REPEAT).any()
+    other = make_city(city.path.parent / "other")
+    set_clock(other.path, NOW, 1.0)
+    together = start(other)
+    with monkeypatch.context() as patch:
+        patch.setattr(together.kept, "show", lambda: None)  # as in a flow that never pauses
+        for number, payload in enumerate(levels, 1):
+            together.subscriber.deliver(topic(meter), payload)
+            until_done(together, number)
+        assert len(night_records(other, NIGHT)) == 0
+        assert stored_until(other) is None  # nobody is told that everything is to be seen
+    together._finish()
+    shown = night_records(other, NIGHT)
+    for name in ("seq", "flags", "value"):
+        np.testing.assert_array_equal(shown[name], expected[name])
 
 
 def test_nothing_is_acknowledged_while_the_disk_is_full_and_all_is_once_it_is_not(city, meter, monkeypatch):
