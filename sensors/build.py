@@ -52,7 +52,7 @@ class Built:
         """What was built, for people."""
         counts = ", ".join(f"{count:,} {name}" for name, count in self.counts.items() if count)
         said = [f"{self.settings.name} is in {self.path}: {counts} ({self.seconds:.1f} s)"]
-        said += [f"  {count:,} geometries of {name} were repaired" for name, count in self.repaired.items() if count]
+        said += [f"  {count:,} repaired geometries of {name}" for name, count in self.repaired.items() if count]
         said += [f"  {count:,} left out of {reason}" for reason, count in self.dropped.items()]
         return [*said, *(f"  {text}" for text in self.settings.attribution)]
 

@@ -221,10 +221,14 @@ def journal_list(city: CityFolder, as_json: AsJson = False) -> None:
     from sensors.city import City
     from sensors.journal import COLUMNS, read_journal
 
-    frame = read_journal(City.open(city))[list(COLUMNS)]
+    opened = City.open(city)
+    frame = read_journal(opened)
     if as_json:
-        print(frame.to_json(orient="records", force_ascii=False))
+        print(frame[list(COLUMNS)].to_json(orient="records", force_ascii=False))
     elif len(frame):
+        for name in ("start", "end"):  # as the city's clocks had it, whatever zone the entry was written in
+            local = frame[f"{name}_time"].dt.tz_localize("UTC").dt.tz_convert(opened.zone)
+            frame[name] = local.dt.strftime("%Y-%m-%d %H:%M").fillna("")
         print(frame[["entry", "kind", "start", "end", "status", "title"]].to_string(index=False))
     else:
         print("the journal is empty; 'noctule journal add' writes the first entry")
@@ -265,7 +269,7 @@ def journal_import(city: CityFolder, file: Annotated[Path, typer.Argument(help="
     from sensors.journal import import_entries
 
     new, old = import_entries(City.open(city), file)
-    print(f"{new} entries are new, {old} stood already")
+    print(f"new: {new}, stood already: {old}")
 
 
 def night(

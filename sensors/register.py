@@ -7,6 +7,7 @@ recorded history, a simulation) comes from this table and never from the wire.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import geopandas
@@ -19,6 +20,7 @@ from sensors.errors import CityError
 from sensors.places import ORIGINS, load_place, save_place
 from sensors.quantities import QUANTITIES
 
+_DEVICE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # as the wire has it, else the device could never speak
 _FOREVER = np.iinfo(np.int64).max
 
 
@@ -97,9 +99,11 @@ def add_site(
         raise CityError(f"{city.name} is not declared simulated, so it takes no simulated site")
     if bool(((table.device == device) & (table.quantity == quantity) & table.valid_to.isna()).any()):
         raise CityError(f"device '{device}' already has a site for {quantity}; retire or move that one")
-    grid = city.settings.grid
-    if not (grid.west <= easting <= grid.east and grid.south <= northing <= grid.north):
-        raise CityError(f"{easting:.1f} E {northing:.1f} N ({city.crs}) lies outside the city's grid")
+    if not _DEVICE.fullmatch(device):
+        raise CityError(
+            f"device '{device}' is no level of a topic; write lower-case letters, digits and single hyphens"
+        )
+    _require_inside(city, easting, northing)
     number = _next_number(table)
     row = {
         "site": np.uint32(number),
@@ -124,6 +128,7 @@ def move_site(city: City, site: int, *, easting: float, northing: float, since: 
     """Retire a site and open one at the new position from `since` on; returns the new number."""
     table = load_place(city.path, "sites", city.crs)
     index = _open_row(table, site)
+    _require_inside(city, easting, northing)
     number = _next_number(table)
     row = table.loc[index].to_dict() | {
         "site": np.uint32(number),
@@ -141,6 +146,12 @@ def retire_site(city: City, site: int, *, until: np.datetime64) -> None:
     table = load_place(city.path, "sites", city.crs)
     table.loc[_open_row(table, site), "valid_to"] = pd.Timestamp(until)
     save_place(city.path, "sites", table)
+
+
+def _require_inside(city: City, easting: float, northing: float) -> None:
+    grid = city.settings.grid
+    if not (grid.west <= easting <= grid.east and grid.south <= northing <= grid.north):
+        raise CityError(f"{easting:.1f} E {northing:.1f} N ({city.crs}) lies outside the city's grid")
 
 
 def _append(city: City, table: geopandas.GeoDataFrame, row: dict[str, Any]) -> None:

@@ -103,6 +103,14 @@ def test_a_moved_sensor_keeps_the_place_of_its_old_readings(city):
     assert register.find(np.array([row.site])).geometry.iloc[0] == row.geometry
 
 
+def test_a_site_is_not_moved_out_of_the_city(city):
+    row = SiteRegister.load(city).table.iloc[0]
+    with pytest.raises(CityError, match="outside the city's grid"):
+        move_site(city, int(row.site), easting=0.0, northing=0.0, since=np.datetime64("2026-11-20", "ms"))
+    assert len(SiteRegister.load(city).table) == len(city.places("sites"))
+    assert np.isnat(SiteRegister.load(city).table.valid_to.to_numpy()[0])
+
+
 def test_site_numbers_are_never_used_twice(city):
     table = SiteRegister.load(city).table
     last = int(table.site.max())
@@ -121,6 +129,7 @@ def test_site_numbers_are_never_used_twice(city):
         ({"quantity": "noize"}, "noize"),
         ({"origin": "rumour"}, "rumour"),
         ({"easting": 0.0}, "outside the city's grid"),
+        ({"device": "Lamp 7"}, "no level of a topic"),
     ],
 )
 def test_an_impossible_site_is_refused(city, change, reason):
@@ -183,6 +192,14 @@ def test_everything_wrong_with_an_entry_is_said(city):
         add_entry(city, Entry("", "party", "", "yesterday", status="maybe"))
     for word in ("party", "maybe", "title", "yesterday"):
         assert word in str(refusal.value)
+
+
+def test_the_journal_is_listed_by_the_citys_clocks(city, capsys):
+    from sensors.commands import journal_list
+
+    add_entry(city, replace(FESTIVAL, start="2026-11-20T16:00:00Z", end=""))
+    journal_list(city.path)
+    assert "2026-11-20 18:00" in capsys.readouterr().out
 
 
 def test_the_command_says_what_is_wrong_as_json(built, capsys):
