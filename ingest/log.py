@@ -311,7 +311,7 @@ def _frame(
     received_ms: npt.ArrayLike,
     payloads: Sequence[bytes],
 ) -> bytes:
-    if any(len(text) > 0xFFFF for text in texts):
+    if max(map(len, texts), default=0) > 0xFFFF:
         raise StoreError("a topic or reason is longer than 65,535 bytes, which MQTT does not allow (log)")
     body = b"".join(
         (

@@ -236,6 +236,7 @@ class Service:
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop()`."""
         self.kept.recover()
+        self.intake.prepare(self.clock.now_ms())
         self.refusals.expect(self.kept.last_letters())
         self.redivision.begin(self.subscriber.client_id, self.subscriber.filters)
         try:

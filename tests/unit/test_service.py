@@ -212,7 +212,8 @@ def test_a_decoders_own_fault_costs_one_message_not_the_service(city, meter, mon
         return real(message)
 
     monkeypatch.setattr(service.intake, "take", take)
-    monkeypatch.setattr("ingest.intake._quickly", lambda *_: None)  # every message goes the ordinary way
+    for name in ("_quickly", "_all_quickly"):
+        monkeypatch.setattr(f"ingest.intake.{name}", lambda *_: None)  # every message goes the ordinary way
     service.subscriber.deliver(topic(meter), level(1, 55.0))
     service.subscriber.deliver(topic(meter), level(2, 41.0))
     until_done(service, 2)
