@@ -178,7 +178,9 @@ def health(
     drift: Annotated[bool, typer.Option("--drift", help="Also which sensors seem to drift, over four weeks.")] = False,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="With --dead: what the reason contains.")] = "",
     since: Annotated[str, typer.Option(metavar="TIME", help="With --dead: received since, RFC 3339.")] = "",
-    night: Annotated[str, typer.Option(metavar="NIGHT", help="With --lamps: the night; the last one if empty.")] = "",
+    night: Annotated[
+        str, typer.Option(metavar="NIGHT", help="Like 2026-11-20; the present one, with --lamps the last, if empty.")
+    ] = "",
     format_: Annotated[
         str, typer.Option("--format", metavar="table|csv|geojson|gpkg", help="With --lamps; else by OUT's ending.")
     ] = "",
@@ -196,6 +198,10 @@ def health(
 
     from sensors.city import City
 
+    _goes_with("--dead", dead, {"--reason": reason, "--since": since})
+    _goes_with("--lamps", lamps, {"--format": format_, "--out": out, "--tickets": tickets, "--all": everything})
+    if dead + lamps + verify + drift > 1:
+        raise typer.BadParameter("ask for one of them at a time", param_hint="--dead, --lamps, --verify or --drift")
     opened = City.open(city)
     if verify:
         from ingest.archive import verify as verify_archive
@@ -208,16 +214,29 @@ def health(
     if dead:
         from ingest.dead_letters import letters
 
+        none = True
         for letter in letters(opened, _wanted(reason, device, since)):
+            none = False
             print(json.dumps(letter.to_dict(), ensure_ascii=False) if as_json else letter.text())
+        if none and not as_json:
+            print("the log holds no such refused message" if reason or device or since else "no message was refused")
         return
     if lamps:
         _lamp_list(opened, night, format_, out, tickets, everything, as_json)
         return
     from ingest.overview import overview
+    from sensors.night import Night
 
-    found = overview(opened, site=site, device=device, drifting=drift)
-    print(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else "\n".join(found.lines()))
+    day = _day(night, "--night")
+    asked = None if day is None else Night(day, opened.zone)
+    seen = overview(opened, night=asked, site=site, device=device, drifting=drift)
+    print(json.dumps(seen.to_dict(), ensure_ascii=False) if as_json else "\n".join(seen.lines()))
+
+
+def _goes_with(option: str, given: bool, others: dict[str, object]) -> None:
+    """Refuse options that say nothing without another one."""
+    if not given and (stray := [name for name, value in others.items() if value]):
+        raise typer.BadParameter(f"goes with {option}", param_hint=" or ".join(stray))
 
 
 def _wanted(reason: str, device: str, since: str) -> Wanted:

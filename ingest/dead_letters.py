@@ -14,7 +14,6 @@ is of unknown age, however well it is understood.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from ingest.archive import compact, night_records
 from ingest.intake import KEPT_OF_OVERSIZE, Intake, Row, as_records
 from ingest.lock import shelf_lock
 from ingest.log import DEAD, GOOD, Message, Position, pack_frame, read_frames, segment_path, segments
+from ingest.refusals import kind_of
 from ingest.shard_log import ShardLog
 from sensors.city import City
 from sensors.night import nights_of, rfc3339
@@ -36,6 +36,7 @@ from sensors.reading import Records, empty_records, unique_by_key
 REPLAYED = 3  # the kind of the frame that marks letters; GOOD and DEAD are those of `ingest.log`
 BATCH = 4_096  # letters that are stored by one append
 REASONS_SHOWN = 50
+PAYLOAD_SHOWN = 200  # bytes of a letter's payload that a person is shown; --json has all of it
 RATE = "messages a second"  # what the reason of a letter says whose sender sent too much
 
 
@@ -70,10 +71,13 @@ class Letter(NamedTuple):
 
     def text(self) -> str:
         """As a person reads it."""
-        received = rfc3339(np.datetime64(self.message.received_ms, "ms"))
-        payload = self.message.payload[:200].decode("utf-8", "backslashreplace")
+        message = self.message
+        received = rfc3339(np.datetime64(message.received_ms, "ms"))
+        payload = message.payload[:PAYLOAD_SHOWN].decode("utf-8", "backslashreplace")
+        more = f"... {len(message.payload):,} bytes" if len(message.payload) > PAYLOAD_SHOWN else ""
         replayed = "  (replayed)" if self.replayed else ""
-        return f"{received}  {self.message.topic}  {self.message.reason}{replayed}\n    {payload!r}"
+        said = printable(f"{message.topic}  {message.reason}")
+        return f"{received}  {said}{replayed}\n    {payload!r}{more}"
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,19 @@ class Replayed:
             f"{self.letters} dead letters read again: {self.readings} readings of {self.stored} letters {would}stored, "
             f"{self.known} letters brought nothing new, {self.refused} are still refused"
         ]
-        lines += [f"  still refused {times} times: {reason}" for reason, times in self.reasons.most_common(20)]
+        lines += [
+            f"  still refused {times} times: {printable(reason)}" for reason, times in self.reasons.most_common(20)
+        ]
         return lines
+
+
+def printable(text: str) -> str:
+    r"""Text of a stranger on one line, with what would command a terminal written as an escape.
+
+    >>> printable("a\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def letters(city: City, wanted: Wanted | None = None) -> Iterator[Letter]:
@@ -256,7 +271,7 @@ def _read_again(intake: Intake, message: Message, wanted: Wanted) -> tuple[list[
 
 def _count(done: Replayed, reasons: list[str]) -> None:
     for reason in reasons[:1]:
-        kind = re.sub(r"\d+", "#", re.sub(r"'[^']*'", "'…'", reason))
+        kind = kind_of(reason)
         if kind in done.reasons or len(done.reasons) < REASONS_SHOWN:
             done.reasons[kind] += 1
 

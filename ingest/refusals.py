@@ -20,6 +20,8 @@ IDENTITIES = 10_000  # that are counted each; those beyond share one count
 COMING_AGAIN_S = 60.0  # a broker delivers again at once; later, the same bytes are a new message
 COMING_AGAIN = 40_000  # letters; twice what may be un-acknowledged
 OTHERS = "others"
+_QUOTED = re.compile(r"'(?!noctule site add')[^']*'")  # what a device said; the one advice in quotes is ours
+_SEVERAL = re.compile(r"'…'(?:, '…')+")
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Refusals:
         """Count each reason by its kind: without what was quoted, or a device could fill our memory with kinds."""
         self.refused += len(reasons) * times
         for reason in reasons:
-            kind = re.sub(r"\d+", "#", re.sub(r"'[^']*'", "'…'", reason))
+            kind = kind_of(reason)
             if kind in self.reasons or len(self.reasons) < REASONS_KEPT:
                 self.reasons[kind] += times
 
@@ -102,6 +104,15 @@ class Refusals:
     def connected(self, now_s: float) -> None:
         """From now on the broker delivers again what it has no acknowledgement for."""
         self._again_until_s = now_s + COMING_AGAIN_S
+
+
+def kind_of(reason: str) -> str:
+    """A reason without what was quoted and without numbers.
+
+    >>> kind_of("record 3 names 'lx'; expected one of 'dB', 'W', 'count'")
+    "record # names '…'; expected one of '…', …"
+    """
+    return re.sub(r"\d+", "#", _SEVERAL.sub("'…', …", _QUOTED.sub("'…'", reason)))
 
 
 def _key(letter: Message) -> int:

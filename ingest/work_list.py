@@ -29,7 +29,7 @@ import numpy.typing as npt
 from ingest.archive import night_records, nights
 from ingest.lamp_faults import KINDS, LAMP_QUANTITIES, OUTAGE, SILENT, LampFault, find
 from sensors.city import City
-from sensors.errors import ExportError
+from sensors.errors import CityError, ExportError
 from sensors.flags import usable
 from sensors.night import Night, night_of, rfc3339
 from sensors.quantities import QUANTITIES
@@ -107,12 +107,20 @@ def work_list(
     until : UTC; what was received by then, at most the end of the night
     tickets : by asset, from `read_tickets`
     everything : also faults that ended, and those with an open ticket
+
+    CityError where nothing was heard of any lamp.
     """
     end = min(until.astype("datetime64[ms]"), night.end)
     sites = _in_use(city, end)
     lamps = city.places("lamps")
     records = night_records(city, night)
+    records = records[np.isin(records["site"], sites["site"].to_numpy(np.int64))]
     records = np.concatenate([records, _last_heard(city, night, sites, records)])
+    if not len(records):  # an empty list would say that all lamps are well
+        raise CityError(
+            f"{city.path}: no lamp controller was heard in the night of {night.name} or the {NIGHTS_BACK} before it, "
+            "so nothing can be said of its lamps"
+        )
     faults = find(records, sites, lamps, until=end, lonlat=city.centre_lonlat())
     if not everything:
         faults = [fault for fault in faults if fault.standing or fault.kind == OUTAGE]
@@ -159,7 +167,7 @@ def read_tickets(file: Path) -> dict[str, Ticket]:
 
 def write_list(table: geopandas.GeoDataFrame, format_: str, out: Path) -> None:
     """Write the list beside and rename it: CSV in both coordinates, GeoJSON in WGS 84, GeoPackage in the city's."""
-    beside = out.with_name(f".{out.name}.new")
+    beside = out.with_name(f".new-{out.name}")  # GDAL minds the ending
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if format_ == "csv":
@@ -203,9 +211,8 @@ def as_text(table: geopandas.GeoDataFrame) -> str:
         lost = "unknown" if np.isnan(row["light_lost_lm"]) else f"{row['light_lost_lm']:.0f} lm"
         nights = f"{row['nights']} night{'s' * (row['nights'] != 1)}"
         state = "" if row["state"] == "standing" else f" [{row['state']}]"
-        lines.append(
-            f"{row['kind']:<14} {what}, {row['street'] or 'no street'}, cabinet {row['cabinet'] or 'unknown'}{state}"
-        )
+        street, cabinet = row["street"] or "no named street", row["cabinet"] or "unknown"
+        lines.append(f"{row['kind']:<14} {what}, {street}, cabinet {cabinet}{state}")
         lines.append(f"{'':<14} since {row['since'][:16]}Z, {nights}; light lost {lost}; passages a night {passed}")
         ticket = f"; ticket {row['ticket']} ({row['ticket_state']})" if row["ticket"] else ""
         lines.append(f"{'':<14} {row['evidence']}{ticket}")
