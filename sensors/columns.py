@@ -25,8 +25,11 @@ from typing import Any, NamedTuple
 import cbor2
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
+from sensors.cbor import parse_cbor
 from sensors.errors import DecodeError
+from sensors.exposure import listed_medium
 from sensors.quantities import QUANTITIES, quantity_named
 from sensors.reading import NO_SEQ, Records, empty_records
 from sensors.wire import Measurement, Rejection
@@ -35,8 +38,10 @@ MAX_READINGS = 5_000  # in a message: a pack is what a device stored, not an arc
 _RELATIVE_BELOW = 2**28  # RFC 8428 4.5.3
 _EARLIEST_S, _LATEST_S = -62e9, 250e9  # what a calendar holds
 _LARGEST = 3e38  # of a 32-bit float
+_QUICK_LARGEST = 1e28  # the slow reading refuses whole numbers of more than 30 digits
 _LONGEST_S = 7 * 86_400.0
 _TOP = 2**32 - 1
+_PLAIN = {int, float, str, type(None)}
 
 
 class Series(NamedTuple):
@@ -62,13 +67,13 @@ class Columns(NamedTuple):
 class _Pack(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     t: list[float]
     v: list[float | None] | dict[str, list[float | None]]
-    id: str = ""
-    n: str | list[int] = ""
-    u: str | dict[str, str] = ""
-    boot: int = 0
-    seq: int | list[int] = NO_SEQ
-    duration_s: float | list[float] = 0.0
-    bt: float = 0.0
+    id: str | UnsetType = UNSET
+    n: str | list[int] | UnsetType = UNSET
+    u: str | dict[str, str] | UnsetType = UNSET
+    boot: int | UnsetType = UNSET
+    seq: int | list[int] | UnsetType = UNSET
+    duration_s: float | list[float] | UnsetType = UNSET
+    bt: float | UnsetType = UNSET
 
 
 _decoder = msgspec.json.Decoder(_Pack)
@@ -83,29 +88,40 @@ def read_columns(payload: bytes) -> Columns | None:
     try:
         if payload[:1] == b"{":
             pack = _decoder.decode(payload)
+            # A member that stands twice is for the other reading to refuse. There are as many members as colons, since
+            # no text of a right pack holds one (id, quantities, units).
+            if payload.count(b":") != _members(pack):
+                return None
         elif 0xA2 <= (payload[:1] or b"\0")[0] <= 0xBF:  # a CBOR map of at least two members
-            pack = msgspec.convert(cbor2.loads(payload), _Pack)
+            pack = msgspec.convert(_plain(parse_cbor(payload)), _Pack)
         else:
             return None
     except Exception:  # cbor2 raises many kinds on hostile bytes; whatever it is, the slow reading says what is wrong
         return None
-    times, values, seqs = pack.t, pack.v, pack.seq
+    times, values = pack.t, pack.v
+    boot = 0 if pack.boot is UNSET else pack.boot
+    seqs: int | list[int] = NO_SEQ if pack.seq is UNSET else pack.seq
+    durations: float | list[float] = 0.0 if pack.duration_s is UNSET else pack.duration_s
+    unit: str | dict[str, str] = "" if pack.u is UNSET else pack.u
     rows = len(times)
-    if not 0 < rows <= MAX_READINGS or not 0 <= pack.boot <= _TOP:
+    if not 0 < rows <= MAX_READINGS or not 0 <= boot <= _TOP:
         return None
-    if pack.bt:
+    if _may_be_a_medium(pack):
+        return None
+    if pack.bt is not UNSET:
         base = pack.bt
+        if not abs(base) < _LATEST_S:
+            return None
         times = [base + time for time in times]
     if not (min(times) > _EARLIEST_S and max(times) < _LATEST_S and math.isfinite(sum(times))):  # CBOR knows NaN
         return None
     name = ""
     if isinstance(pack.n, str):
         name = pack.n
-    elif seqs == NO_SEQ:
+    elif isinstance(pack.n, list):
+        if pack.seq is not UNSET:
+            return None
         seqs = pack.n
-    else:
-        return None
-    durations = pack.duration_s
     if isinstance(durations, list):
         if len(durations) != rows or not math.isfinite(sum(durations)):
             return None
@@ -118,10 +134,26 @@ def read_columns(payload: bytes) -> Columns | None:
             return None
     elif not 0 <= seqs <= _TOP:
         return None
+    device = "" if pack.id is UNSET else pack.id
     if isinstance(values, list):
-        series = _one(name, pack.u, times, values, durations, pack.boot, seqs)
-        return None if series is None else Columns(pack.id, [series], len(series.values))
-    return None if name else _several(pack, times, values, durations, seqs)
+        series = _one(name, unit, times, values, durations, boot, seqs)
+        return None if series is None else Columns(device, [series], len(series.values))
+    found = None if name else _several(times, values, unit, durations, boot, seqs)
+    return None if found is None else Columns(device, found, sum(len(series.values) for series in found))
+
+
+def _members(pack: _Pack) -> int:
+    """How many different members a pack has."""
+    optional = (pack.id, pack.n, pack.u, pack.boot, pack.seq, pack.duration_s, pack.bt)
+    inner = sum(len(member) for member in (pack.v, pack.u) if isinstance(member, dict))
+    return 9 - optional.count(UNSET) + inner
+
+
+def _may_be_a_medium(pack: _Pack) -> bool:
+    """Whether a column may be the bytes of a picture or a sound, which is for `sensors.exposure` to say."""
+    values = pack.v.values() if isinstance(pack.v, dict) else (pack.v,)
+    columns = (pack.t, pack.n, pack.seq, pack.duration_s, *values)
+    return any(isinstance(column, list) and listed_medium(column) for column in columns)
 
 
 def _one(
@@ -146,30 +178,44 @@ def _one(
         durations = [durations[row] for row in there] if isinstance(durations, list) else durations
         seqs = [seqs[row] for row in there] if isinstance(seqs, list) else seqs
     known: list[float] = values  # type: ignore[assignment]  # the nulls are gone
-    if known and not (min(known) > -_LARGEST and max(known) < _LARGEST and math.isfinite(sum(known))):
+    if known and not (min(known) > -_QUICK_LARGEST and max(known) < _QUICK_LARGEST and math.isfinite(sum(known))):
         return None
     return Series(name, times, known, durations, boot, seqs, parts)
 
 
+def _plain(pack: Any) -> Any:
+    """The pack, if it is made of what JSON is made of; CBOR has sets and decimals, which msgspec would convert."""
+    for member in pack.values():
+        for part in member.values() if isinstance(member, dict) else (member,):
+            if not {*map(type, part if isinstance(part, list) else (part,))} <= _PLAIN:
+                raise TypeError
+    return pack
+
+
 def _several(
-    pack: _Pack,
     times: list[float],
     columns: dict[str, list[float | None]],
+    units: str | dict[str, str],
     durations: float | list[float],
+    boot: int,
     seqs: int | list[int],
-) -> Columns | None:
+) -> list[Series] | None:
     if not columns or len(columns) * len(times) > MAX_READINGS:
+        return None
+    if isinstance(units, str):
+        if units:
+            return None
+        units = {}
+    elif not units.keys() <= columns.keys():
         return None
     found: list[Series] = []
     for column, (name, values) in enumerate(columns.items()):
-        unit = pack.u.get(name, "") if isinstance(pack.u, dict) else ""
-        series = _one(name, unit, times, values, durations, pack.boot, seqs, len(columns), column) if name else None
-        if series is None or (isinstance(pack.u, str) and pack.u):
+        unit = units.get(name, "")
+        series = _one(name, unit, times, values, durations, boot, seqs, len(columns), column) if name else None
+        if series is None:
             return None
         found.append(series)
-    if len({quantity_named(series.quantity) for series in found}) < len(found):
-        return None
-    return Columns(pack.id, found, sum(len(series.values) for series in found))
+    return found if len({quantity_named(series.quantity) for series in found}) == len(found) else None
 
 
 def _is_unit(name: str, unit: str | dict[str, str]) -> bool:
@@ -261,7 +307,7 @@ def decode_columns(pack: dict[Any, Any], device: str, quantity: str, received_ms
     strange = next((name for name in pack if isinstance(name, str) and name.endswith("_")), None)
     if strange is not None:
         raise DecodeError(f"member '{strange[:60]}' must be understood and is not")
-    if pack.get("id", device) != device:
+    if pack.get("id", "") not in ("", device):
         raise DecodeError("the pack names another device than its topic")
     times = _numbers(pack.get("t"), "t")
     if not times:

@@ -16,7 +16,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -83,6 +83,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
     (b"#!AMR", "an AMR recording"),
 )
+_MEDIA_BEGIN = tuple(magic[0] for magic, _ in _MAGIC)  # compared with whatever a message lists, hashable or not
+_VIDEO = list(b"ftyp")  # the second word of an MP4
+_SHORTEST_MEDIUM = 24  # numbers; fewer are readings that happen to look like one
 _json = msgspec.json.Decoder()
 
 
@@ -132,6 +135,18 @@ def cleaned(topic: str, payload: bytes) -> bytes:
     except RecursionError:
         return payload
     return msgspec.json.encode(kept) if changed else payload
+
+
+def listed_medium(items: Sequence[object]) -> str | None:
+    """What medium an array of numbers may be the bytes of; None when of none.
+
+    >>> listed_medium([255, 216, 255, 224] + [0] * 20)
+    'a JPEG picture'
+    """
+    if len(items) < _SHORTEST_MEDIUM or not (items[0] in _MEDIA_BEGIN or list(items[4:8]) == _VIDEO):
+        return None
+    head = [item for item in items[:12] if isinstance(item, int | float) and item in range(256)]
+    return _in_bytes(bytes(map(int, head))) if len(head) == 12 else None
 
 
 class _Walk:
@@ -242,10 +257,8 @@ class _Walk:
                 raise _Exposed(f"{_called(name)} holds {_RADIO}")
             if sum(isinstance(item, bytes) and len(item) == 6 for item in items) > 1:
                 raise _Exposed(f"{_called(name)} holds {_RADIO}")
-        if len(items) > 23 and isinstance(items, list) and type(items[0]) is int:
-            head = items[:12]
-            if all(type(item) is int and 0 <= item < 256 for item in head):
-                self._bytes(bytes(head), name)
+        if isinstance(items, list) and (kind := listed_medium(items)) is not None:
+            raise _Exposed(f"{_called(name)} holds {kind}")
 
 
 _URL_SAFE = str.maketrans("-_", "+/")
@@ -303,7 +316,7 @@ def _in_bytes(raw: bytes) -> str | None:
     for magic, kind in _MAGIC:
         if raw.startswith(magic):
             return kind
-    return "a video" if raw[4:8] == b"ftyp" else None
+    return "a video" if raw[4:8] == bytes(_VIDEO) else None
 
 
 def _in_text(payload: bytes) -> str | None:

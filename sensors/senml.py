@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import cbor2
 import msgspec
 
+from sensors.cbor import parse_cbor
 from sensors.errors import DecodeError
 
 _RELATIVE_BELOW = 2**28  # RFC 8428 4.5.3
@@ -63,7 +63,7 @@ def parse_pack(payload: bytes) -> list[dict[str, Any]]:
     """
     if not payload.strip():
         raise DecodeError("the payload is empty")
-    content = _parse_json(payload) if payload.lstrip()[:1] in (b"[", b"{") else _parse_cbor(payload)
+    content = _parse_json(payload) if payload.lstrip()[:1] in (b"[", b"{") else parse_cbor(payload)
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list) or not content:
@@ -137,13 +137,6 @@ def _parse_json(payload: bytes) -> Any:
         return _json.decode(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DecodeError(f"the payload is not JSON ({error})") from error
-
-
-def _parse_cbor(payload: bytes) -> Any:
-    try:
-        return cbor2.loads(payload)
-    except Exception as error:  # cbor2 raises its own and, on hostile bytes, ValueError, OverflowError or MemoryError
-        raise DecodeError("the payload is neither JSON nor CBOR") from error
 
 
 def _named(record: dict[Any, Any]) -> dict[str, Any]:

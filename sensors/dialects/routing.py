@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sensors.city import DialectRule
-from sensors.dialects import fiware, iot_agent, senml_packs, sensorthings
+from sensors.dialects import column_packs, fiware, iot_agent, senml_packs, sensorthings
 from sensors.dialects.parsing import BYTE_ORDER_MARK, parse_json, shown
 from sensors.dialects.table import Dialect, Outcome, Source, device_name
 from sensors.errors import DecodeError
@@ -21,6 +21,7 @@ from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, Rejection, Topic, par
 
 # One line a dialect; the first that recognises a content reads it, so the stricter ones stand first.
 DIALECTS: tuple[Dialect, ...] = (
+    column_packs.DIALECT,
     senml_packs.DIALECT,
     fiware.DIALECT,
     iot_agent.JSON,

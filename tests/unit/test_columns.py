@@ -1,14 +1,17 @@
 """Laws of column packs: what is written is read, quick and slow reading agree, uneven columns are refused whole."""
 
 import json
+from decimal import Decimal
 
 import cbor2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sensors.city import DialectRule
 from sensors.columns import decode_columns, encode_columns, is_columns, read_columns, series_records
+from sensors.dialects import decode
 from sensors.errors import DecodeError
 from sensors.quantities import QUANTITIES
 from sensors.reading import NO_SEQ
@@ -189,3 +192,105 @@ def test_what_is_no_pack_of_columns_is_not_taken_for_one():
 @given(st.binary(max_size=100))
 def test_no_bytes_crash_the_quick_reading(payload):
     read_columns(payload)
+
+
+# ------------------------------------------------------------------------------------------- as a dialect of the table
+
+TOPIC = "noctule/town/counter-3/people-flow"
+
+
+def rows(payload):
+    """What the quick reading says of a payload under TOPIC, where ingest takes it; None where it gives up."""
+    pack = read_columns(payload)
+    if pack is None or pack.id not in ("", "counter-3") or len(pack.series) != 1 or not pack.readings:
+        return None
+    if pack.series[0].quantity not in ("", "people_flow", "people-flow"):
+        return None
+    records = series_records(pack.series, [7], [QUANTITIES["people_flow"].code], [NOW])
+    columns = (records[name] for name in ("time", "value", "duration_s", "boot", "seq", "part"))
+    return list(zip(*(column.astype("f8").tolist() for column in columns), strict=True))
+
+
+said_members = st.one_of(
+    st.tuples(
+        st.just("n"), st.sampled_from(['""', '"people_flow"', '"people-flow"', '"power"', "[1]", "[1,2]", "null"])
+    ),
+    st.tuples(st.just("id"), st.sampled_from(['""', '"counter-3"', '"a:b"', '"other"', "null", "3"])),
+    st.tuples(st.just("u"), st.sampled_from(['""', '"count"', '"lx"', '{"people_flow":"count"}', '{"a:b":"c"}', "{}"])),
+    st.tuples(st.just("seq"), st.sampled_from(["0", "7.0", "4294967295", "4294967296", "[1]", "[1,2]", "null", "-1"])),
+    st.tuples(st.just("boot"), st.sampled_from(["0", "3", "true", "1e0", "4294967296"])),
+    st.tuples(st.just("duration_s"), st.sampled_from(["900", "0", "[1]", "[1,2]", "604801", "-1", "null"])),
+    st.tuples(st.just("bt"), st.sampled_from(["0", "1795208400", "-1e300", "1" + "0" * 40, "1e400"])),
+    st.tuples(st.just("t"), st.sampled_from(["[0]", "[0,900]", "[1e999]", "[-0.0]", "[268435456]", "[]"])),
+    st.tuples(
+        st.just("v"),
+        st.sampled_from(
+            [
+                *("[1]", "[1,2]", "[null]", "[1e38]", "[1" + "0" * 31 + "]", '["1"]', "[true]", "{}"),
+                '{"people_flow":[1]}',
+                '{"people_flow":[1],"people_flow":[2]}',
+                '{"people_flow":[1],"people-flow":[2]}',
+                "[255" + ",216,255" * 12 + "]",
+            ]
+        ),
+    ),
+    st.tuples(st.sampled_from(["extra", "extra_", "mac"]), st.just("1")),
+)
+
+
+@given(st.lists(said_members, max_size=4), st.booleans())
+@example([("u", '{"aa:bb:cc:dd:ee:ff":"count"}')], True)
+@example([("v", "[255" + ",216,255" * 12 + "]"), ("t", "[" + "0," * 24 + "0]")], False)
+@example([("seq", "4294967295"), ("n", "[1]")], True)
+@example([("bt", "1" + "0" * 40), ("t", "[-1" + "0" * 40 + "]")], False)
+def test_what_is_read_quickly_is_what_the_ordinary_way_reads(members, whole):
+    usual = [("t", "[0]"), ("v", "[1]")] if whole else []
+    payload = ("{" + ",".join(f'"{name}":{value}' for name, value in usual + members) + "}").encode()
+    quick = rows(payload)
+    ordinary = decode(TOPIC, payload, NOW)
+    if quick is None:
+        return
+    assert all(isinstance(one, Measurement) for one in ordinary), ordinary
+    assert quick == [(m.time_ms, np.float32(m.value), m.duration_s, m.boot, m.seq, m.part) for m in ordinary]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"t": {0, 900}, "v": [1, 2]},
+        {"t": [Decimal(0)], "v": [1]},
+        {"t": [0], "v": [Decimal(1)]},
+        {"t": [0], "v": {"people_flow": [Decimal(1)]}},
+        {"t": [0], "v": [True]},
+        {"t": [0], "v": [1], "boot": Decimal(1)},
+    ],
+    ids=str,
+)
+def test_what_only_cbor_can_say_is_no_reading_however_it_is_read(odd):
+    payload = cbor2.dumps(odd)
+    assert rows(payload) is None
+    assert not any(isinstance(one, Measurement) for one in decode(TOPIC, payload, NOW))
+
+
+def test_bytes_behind_a_cbor_pack_refuse_it_however_it_is_read():
+    payload = cbor2.dumps(PACK) + cbor2.dumps([1])
+    assert read_columns(payload) is None
+    assert "stand behind" in decode(TOPIC, payload, NOW)[0].reason
+
+
+@pytest.mark.parametrize("dump", [lambda pack: json.dumps(pack).encode(), cbor2.dumps])
+def test_a_pack_is_recognised_at_any_topic_and_named_by_it(dump):
+    for topic in (TOPIC, "old/counter-3/people-flow", "old/counter-3/data"):
+        assert [(m.device, m.quantity, m.value) for m in decode(topic, dump(PACK), NOW)] == [
+            ("counter-3", "people_flow", 41.0),
+            ("counter-3", "people_flow", 38.0),
+        ]
+    (refused,) = decode("noctule/town/counter-3/dimming", dump(PACK), NOW)
+    assert "under the topic of 'dimming'" in refused.reason
+
+
+def test_a_rule_may_say_that_columns_are_spoken():
+    rule = DialectRule(topic="old/#", dialect="columns", device="counter-3", quantity="people_flow")
+    (one,) = decode("old/x", b'{"t":[0],"v":[5]}', NOW, rules=[rule])
+    assert (one.device, one.quantity, one.value) == ("counter-3", "people_flow", 5.0)
+    assert "'t' and 'v'" in decode("old/x", b'[{"v":5}]', NOW, rules=[rule])[0].reason

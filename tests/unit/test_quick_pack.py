@@ -71,6 +71,12 @@ def read_quickly(quantity: str, payload: bytes) -> list[tuple[float, ...]] | Non
 @example("power", b'[{"v":1,"seq":1e3}]')
 @example("power", b'[{"v":1,"boot":-0}]')
 @example("power", b'[{"v":1,"t":-1000000000}]')
+@example("power", b'[{"v":1,"t":5},{"v":1,"t":5,"t":6}]')
+@example("power", b'[{"v":1,"t":5,"t":6},{"v":1}]')
+@example("power", b'[{"v":1,"\\u0076":2}]')
+@example("power", b'[{"v":1,"boot":1,"boot":1},{"v":1}]')
+@example("power", b'[{"v":1,"n":"","n":""}]')
+@example("power", b'[{"v":10000000000000000000000000000001}]')
 def test_what_is_read_quickly_is_what_the_ordinary_way_reads(quantity, payload):
     quick = read_quickly(quantity, payload)
     ordinary = decode(f"noctule/town/device/{topic_name(quantity)}", payload, RECEIVED_MS)
@@ -79,6 +85,35 @@ def test_what_is_read_quickly_is_what_the_ordinary_way_reads(quantity, payload):
     assert all(isinstance(one, Measurement) for one in ordinary), ordinary
     assert quick == [(one.time_ms, one.value, one.duration_s, one.boot, one.seq, one.part) for one in ordinary]
     assert {one.quantity for one in ordinary} == {quantity}
+
+
+@pytest.mark.parametrize(
+    "twice", [b'"v":1', b'"t":5', b'"duration_s":9', b'"n":"power"', b'"u":"W"', b'"boot":0', b'"seq":4']
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_member_that_stands_twice_is_left_to_the_ordinary_way_which_refuses(twice, place):
+    records = [[b'"v":1', b'"t":5', b'"duration_s":9', b'"n":"power"', b'"u":"W"'] for _ in range(2)]
+    records[0] += [b'"boot":0', b'"seq":4']
+
+    def payload() -> bytes:
+        return b"[" + b",".join(b"{" + b",".join(record) + b"}" for record in records) + b"]"
+
+    assert len(read_quickly("power", payload())) == 2
+    records[place] += [twice] if twice in records[place] else [twice, twice]
+    assert read_quickly("power", payload()) is None
+    (refused,) = decode("noctule/town/device/power", payload(), RECEIVED_MS)
+    assert "stands twice" in refused.reason
+
+
+def test_packs_of_many_shapes_are_read_quickly_one_after_another():
+    shapes = [
+        b'[{"v":1}]',
+        b'[{"v":1,"t":5,"boot":0}]',
+        b'[{"v":1},{"v":2,"t":5}]',
+        b'[{"v":1,"seq":3},{"seq":4,"v":1}]',
+    ]
+    for payload in [*shapes, *reversed(shapes), *shapes]:
+        assert read_quickly("power", payload) is not None
 
 
 @pytest.mark.parametrize("quantity", sorted(QUANTITIES))

@@ -11,7 +11,7 @@ from tests.synthetic_city import make_city
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        (DialectRule(topic="x/#", dialect="esperanto"), "expected one of senml, ngsi"),
+        (DialectRule(topic="x/#", dialect="esperanto"), "expected one of columns, senml, "),
         (DialectRule(topic="x/#", decoder="morse"), "decoder 'morse'"),
         (DialectRule(topic="x/#", quantity="warmth"), "expected one of illuminance"),
         (DialectRule(topic="x/#", datastreams={"5": "mic-1/warmth"}), "datastreams.5"),

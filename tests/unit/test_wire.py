@@ -118,7 +118,7 @@ def test_what_cannot_be_right_is_refused_with_a_reason(payload, reason):
     "topic", ["noctule/Helsinki/a/dimming", "noctule/h/a", "noctule/h/a/b/dimming", "noctule/h/é/dimming"]
 )
 def test_a_topic_below_our_root_that_is_not_ours_names_nobody(topic):
-    assert "tried senml" in one([{"v": 1}], topic).reason
+    assert "tried columns, senml" in one([{"v": 1}], topic).reason
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
