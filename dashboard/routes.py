@@ -33,12 +33,13 @@ from dashboard.security import Headers, refuse
 from dashboard.tiles import Block, compress, render
 from dashboard.words import LANGUAGES, words
 from sensors.errors import NoctuleError
-from sensors.night import Night
+from sensors.night import Night, parse_rfc3339
 
 FOR_EVER = (b"cache-control", b"private, max-age=31536000, immutable")
 NEVER = (b"cache-control", b"no-store")
 PALETTE_LAYERS = tuple(RAMPS)
 EXPORTS = {"netcdf": ("application/x-netcdf", "nc"), "cog": ("image/tiff", "tif"), "csv": ("text/csv", "csv")}
+_GROUPS = {"light": "illuminance", "evidence": "safety"}  # layers as people see them, by the names of an export
 
 _TILES = re.compile(
     r"/tiles/v/(?P<city>[a-z0-9-]{1,64})/(?P<layer>[a-z_]{1,20})/(?P<run>[A-Za-z0-9_.-]{1,80})/(?P<frame>\d{1,4})/"
@@ -230,21 +231,26 @@ class Routes:
             return _GONE
         if not may(self._role_of(scope), "export"):
             return _FORBIDDEN
+        layer, step = query.get("layer"), None
+        try:
+            step = parse_rfc3339(query["step"]) if query.get("step") else None
+        except ValueError:
+            return _GONE
         async with self._exporting:
-            body = await asyncio.to_thread(self._export_body, night, kind, query.get("layer"))
+            body = await asyncio.to_thread(self._export_body, night, kind, layer and _GROUPS.get(layer, layer), step)
         if isinstance(body, str):
             return 404, [NEVER, (b"content-type", b"text/plain; charset=utf-8")], body.encode()
         media, suffix = EXPORTS[kind]
         name = f'attachment; filename="{self._house.city.id}-{night}.{suffix}"'
         return 200, [(b"content-type", media.encode()), (b"content-disposition", name.encode()), NEVER], body
 
-    def _export_body(self, night: str, kind: str, layer: str | None) -> bytes | str:
+    def _export_body(self, night: str, kind: str, layer: str | None, step: np.datetime64 | None) -> bytes | str:
         from analytics.export import export
 
         with tempfile.TemporaryDirectory(prefix="noctule-export-") as folder:
             out = Path(folder) / f"{night}.{EXPORTS[kind][1]}"
             try:
-                export(self._house.city, Night.named(night, self._house.city.zone), kind, out, layer=layer)
+                export(self._house.city, Night.named(night, self._house.city.zone), kind, out, layer=layer, step=step)
             except NoctuleError as error:
                 return str(error)
             return out.read_bytes()

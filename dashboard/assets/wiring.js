@@ -12,6 +12,12 @@
       const next = { layer, overlays: overlays || [], place: place === undefined ? null : place, simulated: !!scene && scene.simulated.includes(layer) };
       const has = scene && (!scene.layers.length || scene.layers.includes(layer));
       if (frame) Object.assign(next, { run: frame.run, frame: frame.frame === null ? place : frame.frame, version: has ? frame.version : null });
+      for (const link of document.querySelectorAll('.exports a[data-format]')) {
+        const to = new URL(link.href);
+        if (to.searchParams.has('layer')) to.searchParams.set('layer', layer);
+        if (frame && frame.version && to.searchParams.has('step')) to.searchParams.set('step', frame.at);
+        link.href = to;
+      }
       N.wanted = frame && has ? `${layer}/${frame.run}/${place}/${frame.version}` : '';
       N.busy = () => !!N.wanted && N.stats.painted !== N.wanted;
       if (scene && N.playing && N.ahead) {

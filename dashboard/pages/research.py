@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import Dash, html
 
-from dashboard.components import NightPicker
+from dashboard.components import NightPicker, data
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address, header
 from dashboard.pages.stage import stage
@@ -71,16 +71,19 @@ def provenance(run: Run, asked: Asked) -> html.Details:
         ("research.simulated", say("word.yes") if run.simulated else say("word.no")),
     ]
     table = html.Table(html.Tbody([html.Tr([html.Th(say(key), scope="row"), html.Td(text)]) for key, text in rows]))
-    return html.Details([html.Summary(say("research.provenance")), table, _exports(run, asked)], className="fold")
+    return html.Details([html.Summary(say("research.provenance")), table, *_exports(run, asked)], className="fold")
 
 
-def _exports(run: Run, asked: Asked) -> Any:
+def _exports(run: Run, asked: Asked) -> list[Any]:
     say = asked.say
     if not may(asked.role, "export"):
-        return html.P(say("research.exportrole"), className="note")
+        return [html.P(say("research.exportrole"), className="note")]
     links = []
     for kind in FORMATS:
-        more = {} if kind == "netcdf" else {"layer": "safety"}  # the other two hold one layer each
+        # The script adds the layer and the step that are shown: a GeoTIFF holds one layer, a CSV one step of it.
+        more = {} if kind == "netcdf" else {"layer": "safety"}
+        more |= {"step": str(run.meta["closed"][-1]["step"])} if kind == "csv" and run.meta.get("closed") else {}
         to = address(asked, "/export", night=run.night, format=kind, **more)
-        links.append(html.A(say(f"export.{kind}"), href=to, className="btn small"))
-    return html.Div([html.Span(say("research.export")), *links], className="exports")
+        links.append(html.A(say(f"export.{kind}"), href=to, className="btn small", **data(format=kind)))
+    note = html.P(say("research.exportnote"), className="note")
+    return [html.Div([html.Span(say("research.export")), *links], className="exports"), note]

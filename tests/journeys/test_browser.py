@@ -210,7 +210,7 @@ def test_a_click_tells_value_interval_confidence_source_and_associations(town, v
         "() => { window.took = []; let at = 0;"
         " document.addEventListener('click', e => { if (e.target.closest('#map')) at = performance.now(); }, true);"
         " new MutationObserver(() => { const said = document.getElementById('details-body').textContent;"
-        "  if (at && /likely between/.test(said)) { window.took.push((performance.now() - at) / 1000); at = 0; } })"
+        "  if (at && /% interval/.test(said)) { window.took.push((performance.now() - at) / 1000); at = 0; } })"
         "  .observe(document.getElementById('details-body'), { childList: true, subtree: true }); }"
     )
     for number in range(20):
@@ -379,6 +379,9 @@ def test_the_other_pages_show_what_their_readers_need(role, visit):
         assert page.locator("#night input").count() == 2
         page.click("text=Where this comes from")
         assert page.locator(".exports a").count() == 3
+        page.click("input[name=layer][value=light]", force=True)
+        until(page, "/layer=light/.test(document.querySelector('.exports a[data-format=csv]').href)")
+        assert "step=2026-11-19T" in page.get_attribute(".exports a[data-format=csv]", "href")
     else:
         page = visit("/?lang=en", role=role, waits=False)
         until(page, "/Nothing is public yet/.test(document.getElementById('banner')?.textContent || '')")

@@ -265,8 +265,26 @@ def test_a_plan_claims_no_more_digits_than_its_interval_bears_and_names_its_nigh
 
 
 def test_readings_used_are_those_of_the_last_step_and_not_a_sum_of_all(city):
-    meta = {"closed": [{"records": 900}, {"records": 1200}, {"records": 1100}], "code": "python 3.11.7, noctule"}
+    closed = [{"records": records, "step": "2026-11-20T18:00:00.000Z"} for records in (900, 1200, 1100)]
+    meta = {"closed": closed, "code": "python 3.11.7, noctule"}
     run = Run("n", "2026-11-20", (), np.array([], "M8[ms]"), (), frozenset(), meta, Runs(city).frame, None)
     said = str(provenance(run, asked("/research", "", "researcher")))
     assert "1,200" in said
     assert "python 3.11.7, noctule" in said
+
+
+def test_a_csv_is_of_the_step_and_the_layer_that_are_shown(app):
+    step = "2026-11-20T18:15:00.000Z"
+    status, _, body = ask(app, f"/export?night=2026-11-20&format=csv&layer=light&step={step}", role="researcher")
+    assert status == 200
+    head, *rows = [line for line in body.decode().splitlines() if not line.startswith("#")]
+    assert "illuminance" in head
+    assert rows
+    assert all("2026-11-20T18:15:00" in row for row in rows)
+    assert ask(app, "/export?night=2026-11-20&format=csv&layer=light&step=soon", role="researcher")[0] == 404
+
+
+def test_the_link_to_a_csv_names_one_step_since_a_night_of_a_city_is_too_much_for_one(city):
+    run = Runs(city).get("2026-11-20")
+    links = str(provenance(run, asked("/research", "", "researcher")))
+    assert "format=csv&layer=safety&step=2026-11-20T18%3A30%3A00.000Z" in links
