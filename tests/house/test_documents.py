@@ -49,6 +49,17 @@ def test_no_document_names_a_command_that_is_not_there():
         assert line in words
 
 
+@pytest.mark.parametrize("document", ["ingest/README.md", "docs/brokers.md", "docs/operations.md"])
+def test_every_test_that_a_document_names_is_there(document):
+    named = set(re.findall(r"\btest_\w+", (ROOT / document).read_text("utf-8")))
+    assert named or document == "docs/operations.md"
+    there = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    # A name that goes on with a star, like test_no_loss_*, stands for several.
+    assert [
+        name for name in named if not any(path == name or path.startswith(name.rstrip("_") + "_") for path in there)
+    ] == []
+
+
 @pytest.mark.parametrize("name", list(settings(CitySettings)))
 def test_every_setting_is_documented(name):
     assert f"`{name}`" in (ROOT / "docs" / "city.md").read_text("utf-8")

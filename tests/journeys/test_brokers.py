@@ -12,15 +12,17 @@ import time
 from pathlib import Path
 
 import msgspec
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from ingest.archive import night_records, nights
 from ingest.broker import start_embedded
 from ingest.health import read_health
 from ingest.login import session_name
-from ingest.mqtt import Filter, Publisher, Subscriber, Tls
+from ingest.mqtt import MAXIMUM_PACKET, Filter, Publisher, Subscriber, Tls
 from sensors.city import BrokerSettings, City, read_settings, write_settings
-from sensors.wire import Sample, encode_pack, quantity_topic
+from sensors.wire import Sample, encode_pack, quantity_topic, status_topic
 from tests.brokers import free_port, needs_mosquitto, secured, stock, trial
 from tests.shared_data import ROOT
 from tests.synthetic_city import make_city
@@ -210,6 +212,55 @@ def test_a_device_cannot_take_the_queue_of_ingest(city, tmp_path):
         turn_until(lambda: back.inbox_messages == 100, back)
         assert back.session_present
         back.close()
+
+
+@broker_test
+def test_a_device_ends_the_connection_of_another_only_where_clients_choose_their_ids(city, tmp_path):
+    for more, ended in (("", True), ("use_username_as_clientid true\n", False)):
+        with secured(tmp_path / f"b{ended}", city, ACCOUNTS, more=more) as broker:
+            owner = Publisher(broker.url, "same", "lux-00", ACCOUNTS["lux-00"])
+            turn_until(lambda owner=owner: owner.state == "connected", owner)
+            hostile = Publisher(broker.url, "same", "counter-00", ACCOUNTS["counter-00"])
+            turn_until(lambda hostile=hostile: hostile.state == "connected", hostile)
+            deadline = time.monotonic() + 1.0
+            while owner.state == "connected" and time.monotonic() < deadline:
+                owner.step(0.02)
+            assert (owner.state == "retrying") is ended
+            owner.close()
+            hostile.close()
+
+
+@broker_test
+def test_a_last_will_on_anothers_topic_is_never_sent(city, tmp_path):
+    with secured(tmp_path / "b", city, ACCOUNTS) as broker:
+        reader = listening(broker, "noctule-ingest", "noctule/smalltown/+/status")
+        for account, device in (("counter-00", "lux-00"), ("lux-00", "lux-00")):  # the second is told what comes
+            client = paho.Client(CallbackAPIVersion.VERSION2, client_id=account, protocol=MQTTProtocolVersion.MQTTv5)
+            client.username_pw_set(account, ACCOUNTS[account])
+            client.will_set(status_topic("noctule", city.id, device), account.encode(), 1)
+            client.connect("127.0.0.1", broker.port)
+            while not client.is_connected():
+                client.loop(0.05)
+            client.socket().close()
+        turn_until(lambda: reader.inbox_messages, reader)
+        assert [payload for *_, payload in reader.pop(10).messages] == [b"lux-00"]
+        reader.close()
+
+
+@broker_test
+@pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
+def test_a_packet_beyond_the_limit_ends_its_senders_connection(city, tmp_path, protocol):
+    with secured(tmp_path / "b", city, ACCOUNTS) as broker:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id="large", protocol=protocol)
+        client.username_pw_set("counter-00", ACCOUNTS["counter-00"])
+        client.connect("127.0.0.1", broker.port)
+        while not client.is_connected():
+            client.loop(0.05)
+        client.publish(quantity_topic("noctule", city.id, "counter-00", "people_flow"), bytes(MAXIMUM_PACKET), qos=1)
+        deadline = time.monotonic() + PATIENCE_S
+        while "Client large disconnected due to oversize packet" not in broker.said():
+            assert time.monotonic() < deadline
+            client.loop(0.05)
 
 
 # --------------------------------------------------------------------------------------------- TLS and certificates
