@@ -132,6 +132,10 @@ def replay(
         typer.echo(json.dumps(result.to_dict()) if as_json else result.sentence)
     if any(result.refused for result in results):
         raise StoreError("not every night could be replayed")
+    if cut is Cut.CLOSE and not write and any(result.differing for result in results):
+        raise StoreError(
+            "not every step is bit-equal to its closed page; --write keeps the new run as the next version"
+        )
 
 
 def export(

@@ -182,8 +182,9 @@ def table_text(results: Sequence[Planned]) -> str:
             f"{result.lamps_removed} removed",
             f"  light where it changes    {_words(result.illuminance, 'lx', 2)}",
             f"  P(feels safe) there       {_words(result.safety, 'points of 100', 1)}",
-            f"  passages expected to feel safer (association)  {_words(result.passages, 'a night', 0)}",
-            f"    of {result.passages_there:.0f} passages through what changes, {result.passages_untold:.0f} where "
+            f"  passages expected to feel safer (association)  {_words(result.passages, 'a night', None)}",
+            f"    of {_rounded(result.passages_there)} passages through what changes, "
+            f"{_rounded(result.passages_untold)} where "
             "too few people answered to say",
             f"  energy                    {result.energy_kwh:+.1f} kWh a night (now {result.energy_before_kwh:.1f})",
         ]
@@ -195,10 +196,20 @@ def table_text(results: Sequence[Planned]) -> str:
     return "\n\n".join([*parts, f"({NOTE})"])
 
 
-def _words(interval: Interval, unit: str, digits: int) -> str:
+def _rounded(amount: float, sign: str = "") -> str:
+    """To two significant digits: footfall, and so every count of passages, is known no better."""
+    return f"{float(f'{amount:.2g}'):{sign},.0f}"
+
+
+def _words(interval: Interval, unit: str, digits: int | None) -> str:
+    """A difference in words; `digits` behind the point, two significant ones where None."""
     if interval.value is None or interval.low is None or interval.high is None:
         return "cannot be told: too few people answered nearby, or nothing changes there"
-    text = f"{interval.value:+.{digits}f} {unit} ({interval.low:+.{digits}f} to {interval.high:+.{digits}f})"
+    value, low, high = (
+        _rounded(amount, "+") if digits is None else f"{amount:+.{digits}f}"
+        for amount in (interval.value, interval.low, interval.high)
+    )
+    text = f"{value} {unit} ({low} to {high})"
     return text if interval.clear else f"{text}, not distinguishable from no change"
 
 

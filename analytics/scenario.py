@@ -326,7 +326,7 @@ def _positions(value: Any, city: City, problems: list[str]) -> npt.NDArray[np.fl
         & (places[:, 1] <= grid.north)
     )
     if not inside.all():
-        outside = [list(points[index]) for index in np.flatnonzero(~inside)[:3]]
+        outside = [[float(degree) for degree in points[index]] for index in np.flatnonzero(~inside)[:3]]
         problems.append(
             f"{(~inside).sum()} positions lie outside the map, such as {outside}; write [longitude, latitude]"
         )

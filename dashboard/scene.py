@@ -76,7 +76,7 @@ def night_scene(runs: Runs, clock: Clock, viewer: Viewer, name: str) -> Scene:
     scene = _scene(runs.city, clock, "replay", run.night, frames, None, words)
     scene["simulated"] = sorted(runs.simulated(run))
     scene["layers"] = list(run.layers)
-    scene["journal"] = [] if name.startswith(PLAN) else journal_marks(runs.city, run.times, say)
+    scene["journal"] = journal_marks(runs.city, run.times, say)
     return scene
 
 

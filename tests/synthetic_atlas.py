@@ -96,11 +96,11 @@ def write_now(city: City, name: str, frame_index: int, shift: float = 0.0, state
     return atlas.write_now(city, page(city, step, shift) if state == "live" else None, content)
 
 
-def write_plan(city: City, name: str = "brighter-park") -> None:
+def write_plan(city: City, name: str = "brighter-park", frames: int = 1) -> None:
     """A scenario's difference page."""
     steps = atlas.night_steps(city, night(city))[8:10]
     now = page(city, steps[0])
-    shape = now["safety"].shape
+    shape = (frames, *now["safety"].shape[1:])
     ramp = np.broadcast_to(np.linspace(-8, 12, shape[2]), shape).astype("f4")
     dims = ("time", "northing", "easting")
     data = {
@@ -109,7 +109,7 @@ def write_plan(city: City, name: str = "brighter-park") -> None:
         "safety_change_low": (dims, ramp - 5),
         "safety_change_high": (dims, ramp + 5),
     }
-    pages = xr.Dataset(data, {"time": steps[:1], "northing": now["northing"], "easting": now["easting"]})
+    pages = xr.Dataset(data, {"time": steps[:frames], "northing": now["northing"], "easting": now["easting"]})
     atlas.write_plan(
         city, name, pages, {"night": "2026-11-20", "table": [_ROW], "simulated": True, "title": "Brighter park"}
     )

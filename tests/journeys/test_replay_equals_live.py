@@ -17,6 +17,7 @@ import pytest
 import xarray as xr
 
 from analytics import atlas
+from analytics.commands import replay as replay_command
 from analytics.mapping import Mapper
 from analytics.model import fit
 from analytics.replay import replay
@@ -24,6 +25,7 @@ from ingest.archive import append_records
 from sensors.answer import ANSWER_COLUMNS
 from sensors.city import City, write_settings
 from sensors.clock import clear_clock, set_clock
+from sensors.errors import StoreError
 from sensors.night import Night
 from sensors.quantities import QUANTITIES
 from sensors.reading import Records, empty_records
@@ -133,6 +135,8 @@ def test_a_replay_under_other_settings_says_that_they_changed(city: City, night:
     [result] = replay(City.open(city.path), night, night)
     assert result.settings_changed and len(result.differing) == len(closed)
     assert "[release] of city.toml have changed since" in result.sentence
+    with pytest.raises(StoreError, match="not every step is bit-equal"):
+        replay_command(city.path, from_=NIGHT)
     assert "places have changed" not in result.sentence and "other code" not in result.sentence
 
 

@@ -12,7 +12,7 @@ from pyproj import Transformer
 from analytics import atlas
 from analytics.closing import Desk
 from analytics.model import fit
-from analytics.plan import Planned, passage_weights, plan
+from analytics.plan import Interval, Planned, passage_weights, plan, table_text
 from analytics.scenario import parse_scenario
 from sensors.city import City, write_settings
 from sensors.night import Night
@@ -133,3 +133,14 @@ def test_an_added_lamp_brightens_its_place(desk: Desk) -> None:
     row, column, _ = desk.surroundings.grid.cells(np.array([385_960.0]), np.array([6_672_045.0]))
     assert page["illuminance_change"].values[0].max() == page["illuminance_change"].values[0][row[0], column[0]] > 1
     assert result.lamps_added == 1 and result.energy_kwh > 0
+
+
+def test_the_table_tells_passages_to_two_digits_since_footfall_is_known_no_better() -> None:
+    unknown = Interval(None, None, None)
+    passages = Interval(-1332.4, -1914.2, -750.0)
+    result = Planned(
+        "a", "A", "2026-11-20", True, 1, 0, 0, unknown, unknown, passages, 161_973.0, 0.0, 0.0, 1.0, 0, True, ""
+    )
+    said = table_text([result])
+    assert "-1,300 a night (-1,900 to -750)" in said
+    assert "of 160,000 passages" in said

@@ -108,6 +108,7 @@ def test_everything_wrong_is_in_one_message(city: City) -> None:
     with pytest.raises(ScenarioError) as refused:
         scenario(city, *wrong, budget=3)
     message = str(refused.value)
+    assert "np." not in message
     for part in (
         "unknown key 'budget'",
         "change 1: the city has no lamp nobody",

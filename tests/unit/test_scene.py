@@ -105,3 +105,10 @@ def test_journal_entries_stand_on_the_bar_where_they_happened(city):
     assert len(marks) == 1
     assert marks[0]["from"] == pytest.approx(1.5 / 9.75)
     assert marks[0]["text"] == "21:30 · event: Market <b>night</b>"
+
+
+def test_a_plan_shows_the_journal_as_every_page_does(city):
+    add_entry(city, Entry("", "event", "Market night", "2026-11-20T20:05:00Z", "2026-11-20T20:10:00Z"))
+    synthetic_atlas.write_plan(city, frames=2)
+    told = night_scene(Runs(city), city_clock(city.path), VIEWER, "plan-brighter-park")
+    assert [mark["text"] for mark in told["journal"]] == ["22:05 · event: Market night"]
