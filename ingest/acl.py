@@ -160,21 +160,5 @@ def _refuse_unfit(city: City, accounts: list[str], readers: list[str]) -> None:
     problems += [
         f"broker.user '{reader}' cannot be the name of an account" for reader in readers if _UNFIT.search(reader)
     ]
-    problems += [
-        f"dialects.topic {rule.topic!r} is no topic filter; '#' stands last, '+' and '#' fill a level"
-        for rule in city.settings.dialects
-        if not _is_filter(rule.topic)
-    ]
     if problems:
         raise CityError(gather(f"{city.path}: no access list", problems))
-
-
-def _is_filter(topic: str) -> bool:
-    """Whether mosquitto would take it, and nothing in it ends the line."""
-    levels = topic.split("/")
-    return (
-        bool(topic)
-        and topic.isprintable()
-        and all(level in ("+", "#") or not set(level) & set("+#") for level in levels)
-        and "#" not in levels[:-1]
-    )

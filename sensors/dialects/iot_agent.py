@@ -11,19 +11,17 @@ The API key is a secret that all devices of a service share: it authenticates no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from sensors.dialects import fiware
-from sensors.dialects.parsing import number, parse_json, shown
+from sensors.dialects.parsing import number, parse_json, shown, spelt_number
 from sensors.dialects.table import COUNTED, MAX_RECORDS, Dialect, Outcome, Source, measured
 from sensors.dialects.times import MAX_DURATION_MS, instant
 from sensors.errors import DecodeError
 from sensors.quantities import QUANTITIES, Quantity, quantity_named
 from sensors.wire import Rejection
 
-_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?([eE][+-]?\d{1,2})?")
 _TIME = "TimeInstant"  # of a group, in ISO 8601
 
 Group = dict[str, Any]
@@ -112,11 +110,9 @@ def _read_group(group: Group, received_ms: int) -> Iterator[Found | str]:
 def _value(quantity: Quantity, said: Group, received_ms: int) -> Found:
     """One value with its `timestamp` and `duration_s`, where it has them."""
     given, time = said.get("value"), said.get("timestamp")
-    if isinstance(given, str) and _NUMBER.fullmatch(given):
-        given = float(given)
     if isinstance(given, bool) and quantity.name == "lamp_ok":
         given = float(given)
-    value = number(given)
+    value = spelt_number(given)
     if value is None:
         raise DecodeError(f"{shown(given)} is not a number")
     duration = number(said.get("duration_s", 0.0))

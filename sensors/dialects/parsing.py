@@ -19,6 +19,7 @@ MAX_DEPTH = 32  # NGSI-LD, the deepest of our dialects, needs 8
 _LONGEST_INTEGER = 30  # digits; a 64-bit number has 20
 # A string is passed over as a whole; a quote that never closes ends the count, and the parser then refuses it.
 _STRUCTURE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{}]', re.DOTALL)
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?([eE][+-]?\d{1,2})?")  # as texts spell one
 _SHOWN = 60  # characters of theirs that a reason quotes
 
 
@@ -48,6 +49,15 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) and abs(value) < 3e38 else None
+
+
+def spelt_number(value: object) -> float | None:
+    """A number, or the number that a text spells, for dialects that write numbers as texts; None otherwise.
+
+    >>> spelt_number("58.30"), spelt_number("1,5")
+    (58.3, None)
+    """
+    return number(float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value)
 
 
 def _depth_beyond(payload: bytes, limit: int) -> bool:

@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sensors.city import DialectRule
-from sensors.dialects import column_packs, fiware, iot_agent, senml_packs, sensorthings
+from sensors.dialects import (
+    chirpstack,
+    column_packs,
+    fiware,
+    iot_agent,
+    senml_packs,
+    sensor_community,
+    sensorthings,
+    the_things_stack,
+)
 from sensors.dialects.parsing import BYTE_ORDER_MARK, parse_json, shown
 from sensors.dialects.table import Dialect, Outcome, Source, device_name
 from sensors.errors import DecodeError
@@ -23,14 +32,14 @@ from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, Rejection, Topic, par
 DIALECTS: tuple[Dialect, ...] = (
     column_packs.DIALECT,
     senml_packs.DIALECT,
+    the_things_stack.DIALECT,
+    chirpstack.DIALECT,
+    sensor_community.DIALECT,
     fiware.DIALECT,
     iot_agent.JSON,
     iot_agent.ULTRALIGHT,
     sensorthings.DIALECT,
 )
-
-# How the bytes of a LoRaWAN frame can be read: the names that a rule's `decoder` may have.
-DECODERS: tuple[str, ...] = ()
 
 FAULT = "the reader of"  # begins the reason for a message on which a reader itself failed: ours to mend
 

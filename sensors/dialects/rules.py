@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from sensors.city import DialectRule
-from sensors.dialects.routing import DECODERS, DIALECTS
+from sensors.dialects.frames import decoder_problem
+from sensors.dialects.routing import DIALECTS
 from sensors.quantities import QUANTITIES, quantity_named
 
 _DEVICE = re.compile(r"[a-z0-9-]+")  # one level of a topic of ours
@@ -18,7 +19,7 @@ def rule_problems(rule: DialectRule) -> list[str]:
     if not is_filter(rule.topic):
         problems.append(f"topic '{rule.topic}' is no MQTT filter; write one like 'lamps/+/state' or 'noise/#'")
     problems += _unknown("dialect", rule.dialect, [dialect.name for dialect in DIALECTS])
-    problems += _unknown("decoder", rule.decoder, DECODERS)
+    problems += filter(None, [decoder_problem(rule.decoder)])
     problems += _unknown("quantity", rule.quantity.replace("-", "_"), QUANTITIES)
     if rule.device_level < 0:
         problems.append(f"device_level {rule.device_level} must be a topic level, counted from 1")
@@ -42,12 +43,14 @@ def rule_problems(rule: DialectRule) -> list[str]:
 def is_filter(text: str) -> bool:
     """Whether a text is an MQTT filter (MQTT 5, 4.7.1): + and # alone in their levels, # only in the last.
 
+    Nothing in it ends a line, since filters are also written into the broker's access list.
+
     >>> is_filter("lamps/+/state"), is_filter("lamps/#/state"), is_filter("lamp+")
     (True, False, False)
     """
     levels = text.split("/")
     wild = [level for level in levels if "+" in level or "#" in level]
-    return bool(text) and all(len(level) == 1 for level in wild) and "#" not in levels[:-1]
+    return bool(text) and text.isprintable() and all(len(level) == 1 for level in wild) and "#" not in levels[:-1]
 
 
 def _unknown(setting: str, name: str, known: Iterable[str]) -> list[str]:

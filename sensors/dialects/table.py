@@ -62,6 +62,11 @@ def device_name(text: str) -> str:
     return re.sub(r"[^a-z0-9-]", "-", text.lower())
 
 
-def ours(source: Source, theirs: str) -> str:
-    """Our name for what the payload calls `theirs`: the topic's device, or what the settings say; '' when neither."""
-    return source.device or source.devices.get(theirs, "")
+def ours(source: Source, *theirs: object) -> str:
+    """Our name for what a payload calls by any of `theirs`: the topic's device, else the settings'; '' if neither.
+
+    >>> ours(Source("hub/up", devices={"4711": "mic-1"}), None, 4711)
+    'mic-1'
+    """
+    names = (str(name) for name in theirs if isinstance(name, int | str))
+    return source.device or next((source.devices[name] for name in names if name in source.devices), "")

@@ -115,9 +115,9 @@ def test_each_shard_may_have_an_account_of_its_own(town):
     assert listed["reader"] == listed["reader-0"] == listed["reader-1"]
 
 
-@pytest.mark.parametrize("topic", ["a/#/b", "a+/b", "", "a\ntopic write #"])
+@pytest.mark.parametrize("topic", ["a/#/b", "a+/b", "", "a\ntopic write #", "a\nuser b", "a\x00b"])
 def test_what_is_no_filter_ends_up_in_no_line(town, topic):
-    with pytest.raises(CityError, match="is no topic filter"):
+    with pytest.raises(CityError, match="is no MQTT filter"):
         access_list(with_rules(town, DialectRule(topic=topic)))
 
 
