@@ -3,13 +3,14 @@
 Let cmd be the level that was ordered and act the level that the driver is at (0..1), P the power that was measured,
 Pn the asset's watts and Pe = P0 + (Pn - P0) act what that level should draw, with P0 = 0.08 Pn of the driver alone.
 
-    dead            cmd > 0 and P < max(2 W, 0.2 Pe), or the controller's own word (lamp_ok 0)   2 reports or 30 min
+    dead            cmd > 0 for ten minutes and P < max(2 W, 0.2 Pe), or the controller's own word
+                    (lamp_ok 0)                                                                  2 reports or 30 min
     partial         0.2 Pe <= P < 0.7 Pe: part of the LED strings is dark                        3 reports
-    day-burner      sun above +3 degrees and P > 0.5 Pn (without power: act > 0)                 30 min
+    day-burner      sun above +3 degrees and P > 0.5 Pn (without power: act > 0)                 2 reports and 30 min
     stuck-dimming   act leaves cmd by more than 0.1 ten minutes after it was given, or neither
                     act nor P follows a step of cmd of 0.2 or more                               2 steps or 1 h
     cycling         6 switch-ons in a night beyond those that were ordered                       -
-    silent          no report for 3 of its own intervals while others are heard                  -
+    silent          3 reports of its own rhythm are missing while others are heard               more where many fail
     cabinet-outage  80 % of the controllers of a cabinet or circuit fall silent together         one finding for all
     over-voltage, under-voltage  outside 230 V +- 10 %                                           3 reports
     wrong-asset     P / Pe constant, but off by more than 15 %                                   20 reports
@@ -24,6 +25,7 @@ sensing.md A7, which every constant below repeats.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,15 +56,19 @@ DAY_SUN_DEG, DAY_SHARE, DAY_AFTER = 3.0, 0.5, 30.0
 STUCK_LEVEL, STUCK_STEP, STUCK_POWER_SHARE = 0.1, 0.2, 0.03
 STUCK_STEPS, STUCK_AFTER, SETTLE = 2, 60.0, 10.0
 CYCLING_ON = 6
-SILENT_BEATS, SILENT_AT_LEAST = 3.0, 20.0
+SILENT_MISSED, SILENT_AT_LEAST = 3, 20.0
 OUTAGE_SHARE, OUTAGE_WITHIN, OUTAGE_LEAST = 0.8, 5.0, 3  # of controllers, minutes, controllers
 VOLTAGE_LOW, VOLTAGE_HIGH, VOLTAGE_REPORTS = 207.0, 253.0, 3  # EN 50160: 230 V +- 10 %
 VOLTAGE_OFF = 50.0  # below it the supply is switched off, which is no fault of the supply
 ASSET_SHARE, ASSET_SPREAD, ASSET_REPORTS = 0.15, 0.05, 20
 
 # With reports every 15 min the moment of an outage is known only as well as chance allows: this many reports should
-# have come since the last one before it is called, so that chance alone does it once in exp(12) = 160,000 times.
-_EXPECTED_REPORTS = 12.0
+# have come since the last one before it is called, so that chance alone does it once in exp(12) = 160,000 times. So
+# missing reports count by how rare they are: n of them where a share p is lost are called from p^n = exp(-12).
+_EXPECTED_REPORTS = _EXPECTED_NATS = 12.0
+_LOSS_LEAST = 0.005  # no network is trusted to lose less; cellular ones lose 0.5 %, poor LoRa 9 % (sensing.md E1)
+_LOSS_KNOWN = 96  # reports, a day of them, by which a controller's own losses outweigh those of all
+_LATE_BEATS = 0.3  # a report that is this much of an interval overdue is missing: clocks jitter by a few per cent
 _GAP_BEATS = 1.6  # a gap between two reports is one when a report of the device's rhythm is missing
 _TOGETHER_BEATS = 1.2  # controllers that lose current together were each last heard within one interval of that
 _PEERS, _PEERS_AGREE = 4, 0.6  # controllers of a circuit that stand for a command, and their share at one level
@@ -70,6 +76,7 @@ _SLOT_MS = 900_000
 _SLOTS_KEPT = 8 * 96  # eight nights; a report that is older says only when its sender was last heard
 _SAME_REPORT_MS = 60_000  # what a controller says within a minute is one report
 _MINUTE_MS = 60_000
+_DAY_MS = 86_400_000
 _HELD_MS = 3_600_000  # a level that was reported longer ago than this says nothing of now
 _DAWN_DEG = -6.0
 _SAME_LEVEL = 0.03
@@ -192,7 +199,15 @@ def find(
         *_voltage(night),
         *_wrong_assets(night),
     ]
-    faults = [fault for fault in faults if not _explained(fault, outages)] + outages
+    reach = dict(zip(fleet.device.tolist(), night.patience_ms.tolist(), strict=True))
+    flickering = {fault.device for fault in faults if fault.kind == CYCLING}
+    faults = [
+        fault
+        for fault in faults
+        if not _explained(fault, outages, reach)
+        # A lamp that goes on and off is dark now and then.
+        and (fault.kind != DEAD or fault.standing or fault.device not in flickering)
+    ] + outages
     return sorted(faults, key=lambda fault: (fault.kind, fault.since, fault.device, fault.cabinet, fault.circuit))
 
 
@@ -204,6 +219,7 @@ class _Night:
     series: dict[str, _Series]
     reports: _Series  # every report of any lamp quantity once
     beat_ms: Floats  # (n_devices,) usual time between its reports
+    nats: Floats  # (n_devices,) how much one missing report says: -log of the share that is lost anyway
     until: int
     air: tuple[Ints, Ints]  # moments, and how long by then nobody at all had been heard, ms
     sun: tuple[Ints, Floats]  # moments and elevation, degrees
@@ -237,7 +253,7 @@ class _Night:
         alone = len(set(fleet.cabinet)) < 2
         heard = records["time"][usable(records["flags"])].astype(np.int64) if alone else reports.time
         air = _dead_air(heard[heard <= until], float((1.0 / beats[np.unique(reports.device)]).sum()), until)
-        return cls(fleet, series, reports, beats, until, air, _sun(time, until, lonlat))
+        return cls(fleet, series, reports, beats, _surprise(reports, beats), until, air, _sun(time, until, lonlat))
 
     def elevation(self, time: Ints) -> Floats:
         """The sun's elevation at some moments, degrees."""
@@ -247,16 +263,21 @@ class _Night:
         """How much of each interval passed while nobody at all was heard, ms: the network's silence, not a lamp's."""
         return np.asarray(np.interp(end, *self.air) - np.interp(begin, *self.air), np.int64)
 
-    def level(self, device: Ints, time: Ints) -> tuple[Floats, Bools]:
-        """The level at which each device should burn at a moment (NaN: nobody says), and whether it has settled."""
+    @property
+    def patience_ms(self) -> Floats:
+        """(n_devices,) How long a device may say nothing before it counts as silent."""
+        missed = np.maximum(SILENT_MISSED, np.ceil(_EXPECTED_NATS / self.nats))
+        return np.asarray((missed + _LATE_BEATS) * self.beat_ms, np.float64)
+
+    def level(self, device: Ints, time: Ints) -> tuple[Floats, Floats]:
+        """The level at which each device should burn at a moment, and ten minutes before; NaN where nobody says."""
         now = _as_of(self.series["dimming_command"], device, time)
         act = _as_of(self.series["dimming"], device, time, _HELD_MS)
         before = _as_of(self.series["dimming_command"], device, time - int(SETTLE * _MINUTE_MS))
         act_before = _as_of(self.series["dimming"], device, time - int(SETTLE * _MINUTE_MS), _HELD_MS)
         told = ~np.isnan(now)
         level = np.where(told, now, act)
-        earlier = np.where(told, before, act_before)
-        return level, np.abs(level - earlier) < _SAME_LEVEL
+        return level, np.where(told, before, act_before)
 
     @property
     def slots(self) -> tuple[int, tuple[int, int]]:
@@ -265,7 +286,7 @@ class _Night:
         return first * _SLOT_MS, (len(self.fleet.device), self.until // _SLOT_MS - first + 1)
 
     @cached_property
-    def power_level(self) -> tuple[Floats, Bools]:
+    def power_level(self) -> tuple[Floats, Floats]:
         """`level` at each report of power."""
         return self.level(self.series["power"].device, self.series["power"].time)
 
@@ -273,12 +294,23 @@ class _Night:
     def drawn(self) -> tuple[_Series, Floats]:
         """Reports of power at a settled level above 0, and what share of the expected power each is."""
         power = self.series["power"]
-        level, settled = self.power_level
+        level, earlier = self.power_level
+        settled = _settled(level, earlier)
         act = _as_of(self.series["dimming"], power.device, power.time, _HELD_MS)
         level = np.where(np.isnan(act), level, act)
         expected = _expected_watts(self.fleet.watts[power.device], level)
         known = settled & (level > 0) & np.isfinite(expected)
         return _picked(power, known), power.value[known] / expected[known]
+
+    @cached_property
+    def said_dead(self) -> list[_Run]:
+        """When controllers say themselves that the lamp has failed."""
+        said = self.series["lamp_ok"]
+        return list(_runs(said, said.value < 0.5, self.until, reports=DEAD_REPORTS, minutes=DEAD_AFTER))
+
+    def is_said_dead(self, run: _Run) -> bool:
+        """Whether the controller says of the same failure itself what was concluded from its power."""
+        return any(run.device == word.device and _overlap(run, word, self.until) for word in self.said_dead)
 
     def sends(self, quantity: str) -> Bools:
         """(n_devices,) which controllers send this quantity."""
@@ -354,23 +386,22 @@ def _runs(series: _Series, bad: Bools, end: int, *, reports: int | None, minutes
 
 
 def _dead(night: _Night) -> Iterator[LampFault]:
-    said, power = night.series["lamp_ok"], night.series["power"]
-    by_word: dict[int, list[_Run]] = {}
-    for run in _runs(said, said.value < 0.5, night.until, reports=DEAD_REPORTS, minutes=DEAD_AFTER):
-        by_word.setdefault(run.device, []).append(run)
+    power = night.series["power"]
+    for run in night.said_dead:
         count = run.last - run.first + 1
         evidence = f"its controller says that the lamp has failed ({count} report{'s' * (count > 1)})"
         yield night.fault(DEAD, run.device, run.since, run.confirmed, run.until, evidence, lost=1.0)
     if not len(power.time):
         return
-    level, _ = night.power_level
+    level, earlier = night.power_level
     untold = np.isnan(level)
     level = np.where(untold, 0.0, level)
-    should = np.where(untold, _circuit_draws(night, power), level > 0)
+    # What is measured in the moment of switching on may be of the moment before.
+    should = np.where(untold, _circuit_draws(night, power), (level > 0) & (earlier > 0))
     bad = should & (power.value < _dead_below(night.fleet.watts[power.device], level))
     for run in _runs(power, bad, night.until, reports=DEAD_REPORTS, minutes=DEAD_AFTER):
-        if any(_overlap(run, word, night.until) for word in by_word.get(run.device, ())):
-            continue  # the same failure, already said
+        if night.is_said_dead(run):
+            continue
         order = "its circuit burns" if untold[run.last] else f"{level[run.last]:.0%} is ordered"
         evidence = f"draws {power.value[run.last]:.1f} W while {order}{_of_asset(night.fleet.watts[run.device])}"
         yield night.fault(DEAD, run.device, run.since, run.confirmed, run.until, evidence, lost=1.0)
@@ -380,6 +411,8 @@ def _partial(night: _Night) -> Iterator[LampFault]:
     lit, ratio = night.drawn
     bad = (ratio >= DEAD_SHARE) & (ratio < PARTIAL_SHARE) & (lit.value >= DEAD_WATTS)
     for run in _runs(lit, bad, night.until, reports=PARTIAL_REPORTS, minutes=None):
+        if night.is_said_dead(run):
+            continue  # one of the lamps of this controller
         share = float(np.median(ratio[run.first : run.last + 1]))
         evidence = f"draws {share:.0%} of what its level should take{_of_asset(night.fleet.watts[run.device])}"
         yield night.fault(PARTIAL, run.device, run.since, run.confirmed, run.until, evidence, lost=1.0 - share)
@@ -404,9 +437,11 @@ def _by_day(night: _Night, series: _Series, burns: Bools) -> Iterator[_Run]:
     positions = np.flatnonzero(night.elevation(series.time) > DAY_SUN_DEG)
     day = _Series(series.device[positions], series.time[positions], series.value[positions])
     daylight = int(DAY_AFTER * _MINUTE_MS)
-    for run in _runs(day, burns[positions], night.until, reports=1, minutes=None):
-        confirmed = night.after_daylight(run.since, daylight)
-        if confirmed <= (night.until if run.until is None else run.until):
+    # Two reports: a lamp that was seen burning once and lost its supply with the daylight burns no longer.
+    for run in _runs(day, burns[positions], night.until, reports=2, minutes=None):
+        confirmed = max(run.confirmed, night.after_daylight(run.since, daylight))
+        known = min(night.until, int(day.time[run.last]) + _HELD_MS) if run.until is None else run.until
+        if confirmed <= known:
             first, last = int(positions[run.first]), int(positions[run.last])
             yield run._replace(first=first, last=last, confirmed=confirmed)
 
@@ -453,12 +488,16 @@ class _Slots:
 def _unfollowed(night: _Night, slots: _Slots, told: Bools) -> Iterator[tuple[int, _Told]]:
     """Devices whose level did not move when its order did: the last run of such steps of each."""
     order, level = slots.order, slots.level
-    if order.shape[1] < 4:
+    if order.shape[1] < 6:
         return
     step = np.zeros(order.shape, bool)
     lit = (order[:, 1:] > 0) & (order[:, :-1] > 0)
     step[:, 1:] = lit & (np.abs(order[:, 1:] - order[:, :-1]) >= STUCK_STEP)
-    step[:, :2] = step[:, -1:] = False  # one slot before and one after are needed: clocks differ by minutes
+    # Clocks differ by minutes, so the level is taken two slots before and one after. And light that somebody's coming
+    # calls for some minutes is over before the next report: the order must have stood for one slot more on each side.
+    step[:, :3] = step[:, -2:] = False
+    steady = _settled(order[:, 1:], order[:, :-1])
+    step[:, 3:-2] &= steady[:, :-4] & steady[:, 1:-3] & steady[:, 3:-1] & steady[:, 4:]
     row, slot = np.nonzero(step)
     before, after = level[row, slot - 2], level[row, slot + 1]
     known = (before > 0) & (after > 0)
@@ -487,10 +526,13 @@ def _apart(night: _Night, told: Bools) -> dict[int, _Told]:
     dimming = _picked(night.series["dimming"], told[night.series["dimming"].device])
     if not len(dimming.time):
         return {}
-    ordered, settled = night.level(dimming.device, dimming.time)
-    bad = settled & (np.abs(dimming.value - ordered) > STUCK_LEVEL)
+    ordered, earlier = night.level(dimming.device, dimming.time)
+    bad = _settled(ordered, earlier) & (np.abs(dimming.value - ordered) > STUCK_LEVEL)
     found = {}
     for run in _runs(dimming, bad, night.until, reports=None, minutes=STUCK_AFTER):
+        known = int(dimming.time[run.last]) + _HELD_MS
+        if run.first == run.last or (run.until is None and run.confirmed > known):
+            continue  # a report and then silence tell of a moment, not of an hour
         evidence = f"is at {dimming.value[run.last]:.0%} while {ordered[run.last]:.0%} is ordered"
         found[run.device] = (run.since, run.confirmed, run.until, evidence)
     return found
@@ -513,8 +555,22 @@ def _power_unmoved(night: _Night, told: Bools) -> dict[int, _Told]:
         & (np.abs(value[1:] - value[:-1]) >= STUCK_STEP)
     )
     step_device, step_time = device[step + 1], time[step + 1]
-    before = _as_of(power, step_device, time[step], _HELD_MS)
-    late = _as_of(power, step_device, step_time + _HELD_MS, _HELD_MS - int(SETTLE * _MINUTE_MS))
+    settle = int(SETTLE * _MINUTE_MS)
+    # The level must have stood before and after for as long as power needs to follow, else nobody expects it to differ.
+    changed = np.ones(len(time), bool)
+    changed[1:] = (device[1:] != device[:-1]) | (np.abs(value[1:] - value[:-1]) >= _SAME_LEVEL)
+    at = np.flatnonzero(changed)
+    place = np.searchsorted(at, step + 1)
+    following = np.append(at, len(time))[place + 1]
+    ends = np.where(
+        (following < len(time)) & (device[np.minimum(following, len(time) - 1)] == step_device),
+        time[np.minimum(following, len(time) - 1)] - 1,
+        step_time + _HELD_MS,
+    )
+    # A command is given at its moment; a level may have been reached at any time since it was reported last.
+    until = np.where(told[step_device], step_time - _SAME_REPORT_MS, time[step])
+    before = _between_moments(power, step_device, time[at[place - 1]] + settle, until)
+    late = _between_moments(power, step_device, step_time + settle, np.minimum(ends, step_time + _HELD_MS))
     known = (before > DEAD_WATTS) & (late > DEAD_WATTS)
     steps = _Series(step_device[known], step_time[known], late[known])
     unmoved = np.abs(late[known] - before[known]) < STUCK_POWER_SHARE * before[known]
@@ -531,19 +587,20 @@ def _cycling(night: _Night) -> Iterator[LampFault]:
     said = _picked(said, ~night.sends("power")[said.device])
     spoke = night.sends("power") | night.sends("lamp_ok")
     dimming = _picked(dimming, ~spoke[dimming.device])
-    ordered = _orders_to_switch_on(night)
+    first_ms = int(night.reports.time.min())
+    ordered = _orders_to_switch_on(night, first_ms)
     for series, limit in ((power, DEAD_WATTS), (said, 0.5), (dimming, _SAME_LEVEL)):
         on = series.value > limit
         again = np.flatnonzero(on[1:] & ~on[:-1] & (series.device[1:] == series.device[:-1])) + 1
         if not len(again):
             continue
-        day = (series.time[again] - int(night.reports.time.min())) // 86_400_000
+        day = (series.time[again] - first_ms) // _DAY_MS
         pair, where, count = np.unique(
             np.column_stack([series.device[again], day]), axis=0, return_index=True, return_counts=True
         )
-        for (row, _), first, times in zip(pair.tolist(), where.tolist(), count.tolist(), strict=True):
+        for (row, number), first, times in zip(pair.tolist(), where.tolist(), count.tolist(), strict=True):
             # Dusk is one that nobody had to order; a lamp whose word alone is known is not switched at all.
-            allowed = 0 if series is said else max(1, int(ordered[row]))
+            allowed = 0 if series is said else max(1, ordered.get((row, number), 0))
             if times - allowed < CYCLING_ON:
                 continue
             mine = again[first : first + times]
@@ -552,22 +609,24 @@ def _cycling(night: _Night) -> Iterator[LampFault]:
             yield night.fault(CYCLING, row, int(series.time[mine[0]]), confirmed, None, evidence)
 
 
-def _orders_to_switch_on(night: _Night) -> Ints:
+def _orders_to_switch_on(night: _Night, first_ms: int) -> dict[tuple[int, int], int]:
+    """How often each device was ordered on in each day since a moment, where it was."""
     command = night.series["dimming_command"]
     on = command.value > 0
-    again = on[1:] & ~on[:-1] & (command.device[1:] == command.device[:-1])
-    return np.bincount(command.device[1:][again], minlength=len(night.fleet.device)).astype(np.int64)
+    again = np.flatnonzero(on[1:] & ~on[:-1] & (command.device[1:] == command.device[:-1])) + 1
+    days = ((command.time[again] - first_ms) // _DAY_MS).tolist()
+    return Counter(zip(command.device[again].tolist(), days, strict=True))
 
 
 def _silent(night: _Night) -> Iterator[LampFault]:
-    device, begin, end, still = _gaps(night, SILENT_BEATS)
+    device, begin, end, still = _gaps(night, night.patience_ms)
     least = int(SILENT_AT_LEAST * _MINUTE_MS)
     for index in np.flatnonzero(end - begin - night.unheard(begin, end) >= least).tolist():
         row = int(device[index])
         beat = night.beat_ms[row]
         lasted = "" if still[index] else f" for {(end[index] - begin[index]) / _MINUTE_MS:.0f} min"
         evidence = f"sent nothing{lasted}; it used to report every {beat / _MINUTE_MS:.0f} min"
-        confirmed = min(int(begin[index] + max(SILENT_BEATS * beat, least)), int(end[index]))
+        confirmed = min(int(begin[index] + max(night.patience_ms[row], least)), int(end[index]))
         over = None if still[index] else int(end[index])
         yield night.fault(SILENT, row, int(begin[index]), confirmed, over, evidence, lost=np.nan)
 
@@ -606,7 +665,10 @@ def _wrong_assets(night: _Night) -> Iterator[LampFault]:
 
 def _outages(night: _Night) -> Iterator[LampFault]:
     """Cabinets first; circuits where their cabinet as a whole still speaks."""
-    device, begin, end, still = _gaps(night, _GAP_BEATS)
+    device, begin, end, still = _gaps(night, _GAP_BEATS * night.beat_ms, _group_is_quiet(night))
+    # How much each gap says: the reports that are missing in it, by how rare that is.
+    beats = (end - begin) / night.beat_ms[device]
+    said = np.where(still, beats, np.floor(beats + 1.0 - _GAP_BEATS)) * night.nats[device]
     taken = np.zeros(len(begin), bool)
     for group_names in (night.fleet.cabinet, night.fleet.circuit):
         names, group = np.unique(group_names.astype(str), return_inverse=True)
@@ -615,19 +677,27 @@ def _outages(night: _Night) -> Iterator[LampFault]:
         first = np.full(len(group), np.iinfo(np.int64).max)
         np.minimum.at(first, night.reports.device, night.reports.time)
         free = ~taken & (names[group[device]] != "")
-        for gaps in list(_together(night, device, begin, end, group, first, free)):
+        for gaps in list(_together(night, _Gaps(device, begin, end, said), group, first, free)):
             taken[gaps] = True
             yield _outage(night, device[gaps], begin[gaps], end[gaps], still[gaps], group_names is night.fleet.circuit)
 
 
-def _together(
-    night: _Night, device: Ints, begin: Ints, end: Ints, group: Ints, first: Ints, free: Bools
-) -> Iterator[Ints]:
+class _Gaps(NamedTuple):
+    """Times without a report: arrays are (n_gaps,)."""
+
+    device: Ints
+    begin: Ints
+    end: Ints
+    nats: Floats  # what it says against chance
+
+
+def _together(night: _Night, gaps: _Gaps, group: Ints, first: Ints, free: Bools) -> Iterator[Ints]:
     """Positions of gaps that began together in most of a group, group by group.
 
     group, first : (n_devices,) which group each controller is of, and when it was first heard (ms)
     free : which gaps no outage has explained yet
     """
+    device, begin, end, nats = gaps
     mine = group[device]
     heard = first < np.iinfo(np.int64).max
     for number in np.unique(mine[free]).tolist():
@@ -646,8 +716,11 @@ def _together(
             gone = int(np.count_nonzero((starts < starts[position]) & (end[index] > latest)))
             alive = int(np.count_nonzero(first[members] <= latest)) - gone
             silent = len(np.unique(device[window]))
-            if silent >= max(OUTAGE_LEAST, OUTAGE_SHARE * alive):
-                yield window
+            if silent >= max(OUTAGE_LEAST, OUTAGE_SHARE * alive) and nats[window].sum() >= _EXPECTED_NATS:
+                # Some had lost their last reports before; silent for longer, a controller has a fault of its own.
+                before = index[:position]
+                before = before[(end[before] > latest) & (begin[before] >= latest - night.patience_ms[device[before]])]
+                yield np.concatenate([before, window])
                 position = int(beyond[position])
             else:
                 position += 1
@@ -684,20 +757,23 @@ def _outage(night: _Night, rows: Ints, begin: Ints, end: Ints, still: Bools, cir
     )
 
 
-def _gaps(night: _Night, beats: float) -> tuple[Ints, Ints, Ints, Bools]:
+def _gaps(night: _Night, longest: Floats, gone: Bools | None = None) -> tuple[Ints, Ints, Ints, Bools]:
     """Times in which a device should have reported and did not: device, begin, end (ms), and whether it still lasts.
 
     Silence while nobody at all was heard does not count, nor that of controllers which are fed only by night.
+
+    longest : (n_devices,) ms that may pass between two reports
+    gone : (n_devices,) which are known to be silent now, however short that is
     """
     reports = night.reports
     last = np.ones(len(reports.time), bool)
     last[:-1] = reports.device[1:] != reports.device[:-1]
     following = np.append(reports.time[1:], night.until)
     end = np.where(last, night.until, following)
-    limit = beats * night.beat_ms[reports.device]
+    limit = longest[reports.device]
     gap = end - reports.time > limit
-    # A whole circuit that has just gone is known sooner than each of its controllers.
-    gap |= last & _group_is_quiet(night)[reports.device] if beats < SILENT_BEATS else False
+    if gone is not None:
+        gap |= last & gone[reports.device]
     where = np.flatnonzero(gap)
     device, begin, end, still = reports.device[where], reports.time[where], end[where], last[where]
     quiet = night.unheard(begin, end)
@@ -710,7 +786,10 @@ def _gaps(night: _Night, beats: float) -> tuple[Ints, Ints, Ints, Bools]:
 
 
 def _group_is_quiet(night: _Night) -> Bools:
-    """(n_devices,) whether its cabinet or circuit has been so quiet up to now that chance cannot be the reason."""
+    """(n_devices,) whether its cabinet or circuit has been so quiet up to now that chance cannot be the reason.
+
+    A whole circuit that has just gone is known sooner than each of its controllers.
+    """
     quiet = np.zeros(len(night.fleet.device), bool)
     reports = night.reports
     latest = np.full(len(night.fleet.device), np.iinfo(np.int64).min)
@@ -729,12 +808,12 @@ def _group_is_quiet(night: _Night) -> Bools:
     return quiet
 
 
-def _explained(fault: LampFault, outages: list[LampFault]) -> bool:
+def _explained(fault: LampFault, outages: list[LampFault], reach_ms: dict[str, float]) -> bool:
     """Whether a controller's silence, or the death of its lamp, is that of its cabinet."""
     if fault.kind not in (DEAD, SILENT):
         return False
     # Each was last heard up to one of its own intervals before the last one of all, and the loss may hide a report.
-    reach = np.timedelta64(int(SILENT_BEATS * _SLOT_MS), "ms")
+    reach = np.timedelta64(int(reach_ms[fault.device]), "ms")
     return any(
         set(fault.sites) <= set(outage.sites)
         and outage.since - reach <= fault.since
@@ -761,23 +840,50 @@ def _as_of(series: _Series, device: Ints, time: Ints, held_ms: int | None = None
     return np.where(good, series.value[found], np.nan)
 
 
+def _between_moments(series: _Series, device: Ints, begin: Ints, end: Ints) -> Floats:
+    """The last value of each device from `begin` to `end`, both included; NaN where there is none."""
+    if not len(series.time):
+        return np.full(len(end), np.nan)
+    found = np.maximum(np.searchsorted(series.key, _key(device, end), side="right") - 1, 0)
+    good = (series.device[found] == device) & (series.time[found] >= begin) & (series.time[found] <= end)
+    return np.where(good, series.value[found], np.nan)
+
+
 def _picked(series: _Series, mask: Bools) -> _Series:
     return _Series(series.device[mask], series.time[mask], series.value[mask])
 
 
 def _rhythm(reports: _Series, n_devices: int) -> Floats:
-    """Median time between the reports of each device, ms; the fleet's own where a device has said too little."""
+    """Usual time between the reports of each device, ms; the fleet's own where a device has said too little.
+
+    The upper quartile: a device that also reports what changes says more by night than its own rhythm, and by day no
+    less; and of a device that loses a fifth of its reports it is still one interval.
+    """
     same = reports.device[1:] == reports.device[:-1]
     apart = np.diff(reports.time)[same]
     device = reports.device[1:][same]
-    # Sorted by length within each device, so that its median is a look-up.
+    # Sorted by length within each device, so that its quartile is a look-up.
     ordered = np.sort((device << 42) + apart)
     count = np.bincount(device, minlength=n_devices)
-    middle = np.cumsum(count) - count + (count - 1) // 2
+    quartile = np.cumsum(count) - count + (count - 1) * 3 // 4
     enough = count >= 2
     beat = np.full(n_devices, float(np.median(apart)) if len(apart) else float(_SLOT_MS))
-    beat[enough] = ordered[middle[enough]] & ((1 << 42) - 1)
+    beat[enough] = ordered[quartile[enough]] & ((1 << 42) - 1)
     return np.asarray(np.maximum(beat, _SAME_REPORT_MS), np.float64)
+
+
+def _surprise(reports: _Series, beat_ms: Floats) -> Floats:
+    """(n_devices,) -log of the share of a device's reports that is lost, from how often a single one is missing."""
+    same = reports.device[1:] == reports.device[:-1]
+    device = reports.device[1:][same]
+    beats = np.diff(reports.time)[same] / beat_ms[device]
+    near = beats < _GAP_BEATS + 1.0  # longer ones are an outage or a fault more often than loss
+    device, single = device[near], beats[near] > _GAP_BEATS
+    came = np.bincount(device, minlength=len(beat_ms))
+    missed = np.bincount(device[single], minlength=len(beat_ms))
+    usual = missed.sum() / max(int(came.sum()), 1)
+    share = (missed + _LOSS_KNOWN * usual) / (came + _LOSS_KNOWN)
+    return np.asarray(-np.log(np.clip(share, _LOSS_LEAST, 0.5)), np.float64)
 
 
 def _dead_air(heard: Ints, rate: float, until: int) -> tuple[Ints, Ints]:
@@ -785,7 +891,7 @@ def _dead_air(heard: Ints, rate: float, until: int) -> tuple[Ints, Ints]:
 
     rate : reports that are expected, per ms
     """
-    if not len(heard):
+    if not len(heard) or rate <= 0:
         return np.array([0, until]), np.array([0, 0])
     moments = np.append(np.sort(heard), until)
     apart = np.diff(moments)
@@ -804,6 +910,10 @@ def _sun(time: Ints, until: int, lonlat: tuple[float, float]) -> tuple[Ints, Flo
     begin = (int(time.min()) if len(time) else until) - _HELD_MS
     moments = np.arange(begin, until + 2 * _HELD_MS, 5 * _MINUTE_MS)
     return moments, sun_elevation(moments.astype("datetime64[ms]"), lonlat[1], lonlat[0])
+
+
+def _settled(level: npt.NDArray[np.floating], earlier: npt.NDArray[np.floating]) -> Bools:
+    return np.asarray(np.abs(level - earlier) < _SAME_LEVEL, np.bool_)
 
 
 def _expected_watts(watts: Floats, level: Floats) -> Floats:
@@ -858,8 +968,12 @@ def _circuit_draws(night: _Night, power: _Series) -> Bools:
     watts = _held(_fill(power, begin, shape), _HELD_MS // _SLOT_MS)
     burns = np.where(np.isnan(watts), np.nan, watts > DEAD_WATTS).astype(np.float32)
     slot = (power.time - begin) // _SLOT_MS
-    drawn = _as_most(night.fleet, burns)[power.device, np.maximum(slot, 0)]
-    return np.asarray((drawn > 0.5) & (slot >= 0), np.bool_)
+    most = _as_most(night.fleet, burns)
+    # Before and after as well: lamps of a circuit go on and off some minutes apart, and are heard of a report later.
+    drawn = slot >= 0
+    for apart in (-2, 0, 2):
+        drawn &= most[power.device, np.clip(slot + apart, 0, shape[1] - 1)] > 0.5
+    return np.asarray(drawn, np.bool_)
 
 
 def _overlap(one: _Run, other: _Run, end: int) -> bool:

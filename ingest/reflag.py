@@ -36,7 +36,7 @@ from sensors.reading import Records
 
 Flags = npt.NDArray[np.uint16]
 
-RULES = 1  # raised when a rule changes, so that the last nights are looked at again
+RULES = 2  # raised when a rule changes, so that the last nights are looked at again
 LOOK_BACK = 14  # nights; older ones are looked at again only when asked for
 AGAIN = np.timedelta64(24, "h")  # how soon a night is looked at again when late readings have come
 AFTER = np.timedelta64(2, "h")  # of the next night that is needed to judge the last readings of one
