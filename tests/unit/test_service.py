@@ -227,7 +227,7 @@ def test_hostile_reasons_do_not_fill_the_memory(city):
         service.subscriber.deliver(quantity_topic("noctule", "smalltown", f"ghost-{number}", "power"), b'[{"v":1}]')
     until_done(service, 300)
     assert service.health()["refused_by_reason"] == {
-        "device '…' is not in the site register; add it with '…'": 300
+        "device '…' is not in the site register; add it with 'noctule site add'": 300
     }  # fmt: skip
 
 
