@@ -27,7 +27,7 @@ from sensors.dialects import decode
 from sensors.dialects.routing import matches
 from sensors.exposure import cleaned, exposed
 from sensors.quantities import QUANTITIES, quantity_named, topic_name
-from sensors.quick_pack import RELATIVE_BELOW_S, QuickRecord, quick_reader
+from sensors.quick_pack import RELATIVE_BELOW_S, Packs, QuickRecord, columns, quick_reader, usual
 from sensors.reading import RECORD, Records, empty_records
 from sensors.register import SiteRegister
 from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, parse_topic
@@ -203,20 +203,26 @@ class Intake:
 
     def _read(self, routes: Sequence[Route], payloads: Sequence[bytes], received_ms: Indexes) -> Reading:
         index = np.array([route.index for route in routes], np.int64)
-        if (whole := _all_quickly(routes, payloads)) is not None:
-            records, messages = self._of_packs(index, whole, received_ms)
-            if not self._elsewhere(records, index[messages]).any():
-                return Reading(records, messages, {}, {})
+        whole = _all_quickly(routes, payloads)
+        if whole is not None:
+            records = self._of_packs(index, whole, received_ms)
+            if not self._elsewhere(records, index[whole.pack]).any():
+                return Reading(records, whole.pack, {}, {})
         packs = [_quickly(route, payload) for route, payload in zip(routes, payloads, strict=True)]
-        usual = [at for at, pack in enumerate(packs) if type(pack) is list]
-        columns = [at for at, pack in enumerate(packs) if type(pack) is Columns]
-        unusual = [at for at, pack in enumerate(packs) if pack is None]
+        listed = [at for at, pack in enumerate(packs) if type(pack) is list]
+        if listed:
+            taken = usual([packs[at] for at in listed], [payloads[at] for at in listed])  # type: ignore[misc]
+            for at, is_usual in zip(listed, taken, strict=True):
+                packs[at] = packs[at] if is_usual else None
         parts: list[tuple[Records, Indexes]] = []
-        for members, make in ((usual, self._of_packs), (columns, self._of_columns)):
+        unusual = [at for at, pack in enumerate(packs) if pack is None]
+        for kind, make in ((list, self._of_lists), (Columns, self._of_columns)):
+            members = [at for at, pack in enumerate(packs) if type(pack) is kind]
             if not members:
                 continue
             places = np.array(members)
-            records, messages = make(index[places], [packs[at] for at in members], received_ms[places])
+            theirs, bodies = [packs[at] for at in members], [payloads[at] for at in members]
+            records, messages = make(index[places], theirs, bodies, received_ms[places])
             elsewhere = self._elsewhere(records, index[places][messages])
             if elsewhere.any():
                 left = np.unique(messages[elsewhere])
@@ -230,39 +236,40 @@ class Intake:
             return Reading(*parts[0], {}, {})
         return self._merged(parts, unusual, routes, payloads, received_ms)
 
-    def _of_packs(self, index: Indexes, packs: Sequence[Any], received_ms: Indexes) -> tuple[Records, Indexes]:
-        """Records of usual packs, and which pack each is of."""
-        n = len(packs)
-        lines: list[QuickRecord] = list(itertools.chain.from_iterable(packs))
-        messages = np.arange(n)
-        part: Indexes | int = 0
-        firsts, received = lines, received_ms
-        if len(lines) > n:
-            counts = np.fromiter(map(len, packs), np.int64, n)
-            messages = np.repeat(messages, counts)
-            part = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
-            firsts, received, index = [pack[0] for pack in packs], received_ms[messages], index[messages]
-        time_s = np.array([line.t for line in lines])
+    def _of_packs(self, index: Indexes, packs: Packs, received_ms: Indexes) -> Records:
+        """Records of usual packs.
+
+        index : (n_packs,) array, of the route of each
+        """
+        spans, received = self.facts[index[packs.pack]], received_ms[packs.pack]
+        time_s = packs.time_s
         relative = time_s < RELATIVE_BELOW_S
         if relative.any():
             time_s = np.where(relative, time_s + received / 1000, time_s)
-        boot = np.array([first.boot for first in firsts], np.uint32)
-        seq = np.array([first.seq for first in firsts], np.uint32)
-        spans = self.facts[index]
-        records = np.empty(len(lines), RECORD)
+        records = np.empty(len(time_s), RECORD)
         records["time"] = np.rint(time_s * 1000).astype(np.int64).view("M8[ms]")
         records["received"] = received.view("M8[ms]")
         records["site"] = spans["site"]
         records["quantity"] = spans["quantity"]
-        records["value"] = [line.v for line in lines]
-        records["duration_s"] = [line.duration_s for line in lines]
+        records["value"] = packs.value
+        records["duration_s"] = packs.duration_s
         records["flags"] = 0
-        records["boot"] = boot if firsts is lines else boot[messages]
-        records["seq"] = seq if firsts is lines else seq[messages]
-        records["part"] = part
-        return records, messages
+        records["boot"] = packs.boot
+        records["seq"] = packs.seq
+        records["part"] = packs.part
+        return records
 
-    def _of_columns(self, index: Indexes, packs: Sequence[Any], received_ms: Indexes) -> tuple[Records, Indexes]:
+    def _of_lists(
+        self, index: Indexes, packs: Sequence[Any], payloads: Sequence[bytes], received_ms: Indexes
+    ) -> tuple[Records, Indexes]:
+        """Records of usual packs, and which pack each is of."""
+        found = columns(packs, payloads)
+        assert found is not None  # `usual` has asked
+        return self._of_packs(index, found, received_ms), found.pack
+
+    def _of_columns(
+        self, index: Indexes, packs: Sequence[Any], _payloads: Sequence[bytes], received_ms: Indexes
+    ) -> tuple[Records, Indexes]:
         """Records of packs of columns, and which pack each is of."""
         series: list[Series] = [pack.series[0] for pack in packs]
         spans = self.facts[index]
@@ -364,14 +371,15 @@ class Intake:
         return site
 
 
-def _all_quickly(routes: Sequence[Route], payloads: Sequence[bytes]) -> list[list[QuickRecord]] | None:
-    """All payloads as their readers give them, where each is a usual pack, as nearly always; None where one is not."""
+def _all_quickly(routes: Sequence[Route], payloads: Sequence[bytes]) -> Packs | None:
+    """All payloads at once, where each is a usual pack, as nearly always; None where one is not."""
     if not payloads or max(map(len, payloads)) > MAX_PAYLOAD:
         return None
     try:
-        return [route.read(payload) for route, payload in zip(routes, payloads, strict=True)]  # type: ignore[misc]
+        packs = [route.read(payload) for route, payload in zip(routes, payloads, strict=True)]  # type: ignore[misc]
     except Exception:  # one is unusual, or has no reader
         return None
+    return columns(packs, payloads)
 
 
 def _quickly(route: Route, payload: bytes) -> list[QuickRecord] | Columns | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sensors.dialects import decode
 from sensors.quantities import QUANTITIES, topic_name
-from sensors.quick_pack import RELATIVE_BELOW_S, quick_reader
+from sensors.quick_pack import RELATIVE_BELOW_S, columns, quick_reader, usual
 from sensors.wire import Measurement, Sample, encode_pack
 
 RECEIVED_MS = 1_795_212_000_123
@@ -29,7 +30,9 @@ members = st.one_of(
     st.tuples(st.sampled_from(["v", "t", "duration_s", "boot", "seq"]), st.one_of(numbers, numbers, numbers, odd)),
     st.tuples(st.just("n"), st.sampled_from(["", "power", "illuminance", "people-flow", "urn:x:power", "POWER"])),
     st.tuples(st.just("u"), st.sampled_from(["", "W", "lx", "w"])),
-    st.tuples(st.sampled_from(["bn", "bt", "bv", "bver", "vs", "vb", "extra", "extra_"]), st.one_of(numbers, odd)),
+    st.tuples(st.sampled_from(["bn", "bv", "bver", "vs", "vb", "extra", "extra_"]), st.one_of(numbers, odd)),
+    st.tuples(st.just("bt"), st.one_of(numbers, numbers, odd)),
+    st.tuples(st.just("bu"), st.sampled_from(["", "W", "lx", "count"])),
 )
 
 
@@ -44,24 +47,19 @@ def payloads(draw) -> bytes:
     return ("[" + ",".join(records) + "]").encode()
 
 
-def read_quickly(quantity: str, payload: bytes) -> list[tuple[float, ...]] | None:
-    """What the quick way makes of a payload, put together as the columns of ingest are; None where it gives up."""
+def read_quickly(quantity: str, *payloads: bytes) -> list[tuple[float, ...]] | None:
+    """What the quick way makes of payloads, as ingest does; None where it gives up."""
     try:
-        records = quick_reader(QUANTITIES[quantity])(payload)
+        packs = [quick_reader(QUANTITIES[quantity])(payload) for payload in payloads]
     except msgspec.DecodeError:
         return None
-    first = records[0]
-    return [
-        (
-            round((record.t if record.t >= RELATIVE_BELOW_S else record.t + RECEIVED_MS / 1000) * 1000),
-            record.v,
-            record.duration_s,
-            first.boot,
-            first.seq,
-            part,
-        )
-        for part, record in enumerate(records)
-    ]
+    found = columns(packs, payloads)
+    if found is None:
+        return None
+    time_s = np.where(found.time_s < RELATIVE_BELOW_S, found.time_s + RECEIVED_MS / 1000, found.time_s)
+    part = np.broadcast_to(found.part, time_s.shape)
+    rows = (np.rint(time_s * 1000).astype(int), found.value, found.duration_s, found.boot, found.seq, part)
+    return list(zip(*(row.tolist() for row in rows), strict=True))
 
 
 @given(st.sampled_from(["power", "people_flow", "illuminance"]), payloads())
@@ -76,6 +74,14 @@ def read_quickly(quantity: str, payload: bytes) -> list[tuple[float, ...]] | Non
 @example("power", b'[{"v":1,"\\u0076":2}]')
 @example("power", b'[{"v":1,"boot":1,"boot":1},{"v":1}]')
 @example("power", b'[{"v":1,"n":"","n":""}]')
+@example("power", b'[{"bt":1795212000,"bu":"W","v":1,"t":0},{"v":2,"t":60}]')
+@example("power", b'[{"v":1,"t":0},{"bt":1795212000,"v":2,"t":60}]')
+@example("power", b'[{"bt":1795212000,"v":1},{"bt":5,"v":2}]')
+@example("power", b'[{"bt":249999999999,"v":1,"t":249999999999}]')
+@example("power", b'[{"bt":1,"bt":1795212000,"v":1},{"v":2}]')
+@example("power", b'[{"bu":"W","bu":"W","v":1}]')
+@example("power", b'[{"bu":"lx","v":1,"u":"W"}]')
+@example("power", b'[{"bt":1795212000}]')
 @example("power", b'[{"v":10000000000000000000000000000001}]')
 def test_what_is_read_quickly_is_what_the_ordinary_way_reads(quantity, payload):
     quick = read_quickly(quantity, payload)
@@ -105,12 +111,29 @@ def test_a_member_that_stands_twice_is_left_to_the_ordinary_way_which_refuses(tw
     assert "stands twice" in refused.reason
 
 
+@given(st.lists(payloads(), max_size=6))
+def test_of_a_group_those_are_usual_that_are_by_themselves(group):
+    decoded = []
+    for payload in group:
+        try:
+            decoded.append((payload, quick_reader(QUANTITIES["power"])(payload)))
+        except msgspec.DecodeError:
+            continue
+    alone = [columns([pack], [payload]) is not None for payload, pack in decoded]
+    if decoded:
+        assert usual([pack for _, pack in decoded], [payload for payload, _ in decoded]) == alone
+    kept = [payload for (payload, _), is_usual in zip(decoded, alone, strict=True) if is_usual]
+    if kept:
+        one_by_one = [row for payload in kept for row in read_quickly("power", payload) or ()]
+        assert read_quickly("power", *kept) == one_by_one
+
+
 def test_packs_of_many_shapes_are_read_quickly_one_after_another():
     shapes = [
         b'[{"v":1}]',
         b'[{"v":1,"t":5,"boot":0}]',
         b'[{"v":1},{"v":2,"t":5}]',
-        b'[{"v":1,"seq":3},{"seq":4,"v":1}]',
+        b'[{"bt":1795212000,"bu":"W","v":1,"seq":3},{"v":1,"t":1}]',
     ]
     for payload in [*shapes, *reversed(shapes), *shapes]:
         assert read_quickly("power", payload) is not None
@@ -140,6 +163,7 @@ def test_what_our_own_devices_send_is_read_quickly(quantity):
         b'[{"v":NaN}]',
         b"\x81\xa1\x02\x01",
         b'[{"v":1}] ,[{"v":1}]',
+        b'[{"v":1,"seq":3},{"seq":4,"v":1}]',
     ],
 )
 def test_the_unusual_is_left_to_the_ordinary_way(payload):
