@@ -1,0 +1,151 @@
+"""The lamp work-list: a dead lamp is on it once, with what the city says of it, until somebody has a ticket for it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import warnings
+
+import geopandas
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ingest.archive import append_records
+from ingest.commands import register
+from ingest.work_list import COLUMNS, as_csv, as_geojson, read_tickets, work_list, write_list
+from sensors.clock import set_clock
+from sensors.errors import ExportError
+from sensors.night import night_of
+from sensors.quantities import QUANTITIES
+from sensors.reading import empty_records
+from tests.synthetic_city import make_city
+
+EVENING = np.datetime64("2026-11-20T15:00", "ms")
+NOW = np.datetime64("2026-11-20T23:00", "ms")
+EVERY = np.timedelta64(15 * 60_000, "ms")
+
+app = typer.Typer()
+register(app)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    """A night in which every controller says that its lamp burns, but for the first."""
+    city = make_city(tmp_path_factory.mktemp("lamps") / "town")
+    set_clock(city.path, NOW, 1.0)
+    sites = city.places("sites")
+    watts = dict(zip(city.places("lamps")["lamp"].astype(str), city.places("lamps")["watts"], strict=True))
+    lamps = sites[sites["quantity"].isin(("dimming", "power", "lamp_ok"))]
+    dead = sorted(lamps["device"].unique())[0]
+    moments = np.arange(EVENING, NOW + EVERY, EVERY)
+    parts = []
+    for place, site in enumerate(lamps.itertuples()):
+        part = empty_records(len(moments))
+        part["site"], part["quantity"] = site.site, QUANTITIES[site.quantity].code
+        part["time"] = part["received"] = moments + np.timedelta64(place % 7, "s")
+        part["boot"], part["seq"], part["part"] = 1, np.arange(len(moments)), list(QUANTITIES).index(site.quantity)
+        broken = site.device == dead
+        usual = {"dimming": 1.0, "power": sum(watts[lamp] for lamp in site.lamps.split(";")), "lamp_ok": 1.0}
+        part["value"] = usual[site.quantity] * (not broken or site.quantity == "dimming")
+        parts.append(part)
+    append_records(city, np.concatenate(parts), "test")
+    return city, dead
+
+
+def faults(town, **how):
+    city, _ = town
+    return work_list(city, night_of(NOW, city.zone), until=NOW, **how)
+
+
+def test_a_dead_lamp_is_one_row_with_its_place_and_its_loss(town):
+    city, dead = town
+    (row,) = faults(town).to_dict("records")
+    lamps = city.places("lamps").set_index(city.places("lamps")["lamp"].astype(str))
+    lamp = lamps.loc[row["lamp"]]
+    assert (row["kind"], row["state"], row["device"]) == ("dead", "standing", dead)
+    assert row["since"].startswith("2026-11-20T1")
+    assert (row["easting"], row["northing"]) == (round(lamp.geometry.x, 2), round(lamp.geometry.y, 2))
+    assert row["light_lost_lm"] == pytest.approx(lamp["lumens"] * lamp["mf"], rel=1e-6)
+    assert (row["passages_from"], row["origin"]) == ("unknown", "simulated")
+
+
+def ticket_for(row, state, tmp_path, delimiter=","):
+    file = tmp_path / "cms.csv"
+    asset = row["asset_id"] or row["lamp"]
+    lines = [["ASSET_ID", "state", "opened", "ticket"], [asset, state, "2026-11-19", "T-1"]]
+    file.write_text("\ufeff" + "\n".join(delimiter.join(line) for line in lines) + "\n", "utf-8")
+    return read_tickets(file)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+@pytest.mark.parametrize(("state", "listed"), [("open", 0), ("in progress", 0), ("Closed", 1), (" repaired ", 1)])
+def test_a_lamp_with_an_open_ticket_is_not_reported_again(town, tmp_path, state, listed, delimiter):
+    (row,) = faults(town).to_dict("records")
+    tickets = ticket_for(row, state, tmp_path, delimiter)
+    assert len(faults(town, tickets=tickets)) == listed
+    (all_of_them,) = faults(town, tickets=tickets, everything=True).to_dict("records")
+    assert (all_of_them["ticket"], all_of_them["ticket_state"]) == ("T-1", state.strip())
+
+
+def test_of_several_tickets_of_one_lamp_an_open_one_counts(tmp_path):
+    file = tmp_path / "cms.csv"
+    file.write_text("asset_id,state,opened,ticket\na,open,,T-1\na,closed,,T-2\nb,closed,,T-3\nb,closed,,T-4\n")
+    tickets = read_tickets(file)
+    assert (tickets["a"].ticket, tickets["b"].ticket) == ("T-1", "T-4")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "No such file"),
+        (b"asset;state\n", "lacks asset_id, opened, ticket"),
+        (b"", "lacks asset_id, state, opened, ticket"),
+        (b"asset_id,state,opened,ticket\n\xff,x,,\n", "is not UTF-8"),
+    ],
+)
+def test_a_file_of_tickets_that_is_none_is_refused_in_a_sentence(tmp_path, content, sentence):
+    file = tmp_path / "cms.csv"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ExportError, match=sentence):
+        read_tickets(file)
+
+
+def test_the_three_files_hold_the_same_rows(town, tmp_path):
+    table = faults(town)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a reader of the command would see them
+        for kind in ("csv", "geojson", "gpkg"):
+            write_list(table, kind, tmp_path / f"list.{kind}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "list.geojson", "list.gpkg"]
+    (in_csv,) = csv.DictReader(io.StringIO((tmp_path / "list.csv").read_text("utf-8")))
+    assert tuple(in_csv) == COLUMNS
+    in_json, in_pack = (geopandas.read_file(tmp_path / name) for name in ("list.geojson", "list.gpkg"))
+    assert (in_json.crs.to_epsg(), in_pack.crs.to_epsg()) == (4326, 3067)
+    for one in (in_json, in_pack):
+        assert one["device"].tolist() == [in_csv["device"]] == table["device"].tolist()
+    assert in_json.geometry[0].x == pytest.approx(float(in_csv["longitude"]), abs=1e-6)
+    assert in_pack.geometry[0].x == pytest.approx(float(in_csv["easting"]), abs=0.01)
+
+
+def test_no_cell_is_a_formula_for_a_spreadsheet(town):
+    table = faults(town)
+    table["street"] = "=HYPERLINK(0)"
+    assert "'=HYPERLINK(0)" in as_csv(table)
+    assert json.loads(as_geojson(table))["features"][0]["properties"]["street"] == "=HYPERLINK(0)"
+
+
+def test_the_command_prints_and_writes_it(town, tmp_path):
+    city, dead = town
+    said = CliRunner().invoke(app, ["health", str(city.path), "--lamps"])
+    assert said.exit_code == 0
+    assert said.stdout.startswith("lamps of Smalltown, night of 2026-11-20 (SIMULATED): 1 to see to\ndead ")
+    told = CliRunner().invoke(app, ["health", str(city.path), "--lamps", "--json"])
+    assert [row["device"] for row in json.loads(told.stdout)] == [dead]
+    out = tmp_path / "list.gpkg"
+    written = CliRunner().invoke(app, ["health", str(city.path), "--lamps", "--out", str(out)])
+    assert written.exit_code == 0
+    assert out.is_file()
