@@ -143,7 +143,7 @@ def printable(text: str) -> str:
     r"""Text of a stranger on one line, with what would command a terminal written as an escape.
 
     >>> printable("a\x1b[31mb")
-    'a\\\\x1b[31mb'
+    'a\\x1b[31mb'
     """
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
