@@ -35,17 +35,14 @@ _UNFIT = re.compile(r"[+#/\s\x00]")  # in an account's name: wildcards, levels, 
 Lines = dict[str, list[str]]  # account -> its lines, in order
 
 
-def access_list(city: City, shards: int = 1) -> str:
+def access_list(city: City) -> str:
     """The text of mosquitto's `acl_file` for a city.
 
-    shards : processes that receive for the city; beyond one, each gets an account of its own, named after
-        `broker.user` with its number, so that one can be locked out alone. All of them may read the whole city: which
-        devices are whose follows from the register, and changes without the broker.
+    All shards of ingest log in as `broker.user` and may read the whole city: which devices are whose follows from the
+    register, and changes without the broker.
     """
     broker = city.settings.broker
     readers = [broker.user or INGEST_USER]
-    if shards > 1:
-        readers += [f"{readers[0]}-{number}" for number in range(shards)]
     devices = _devices(city)
     gateways = _gateways(city.settings.dialects, devices)
     _refuse_unfit(city, [*devices, *gateways], readers)

@@ -69,6 +69,7 @@ def ingest(
     opened = City.open(city)  # before what takes seconds to load: a refusal should come at once
     opened.require_places()
     if not replay_dead:
+        from ingest.dead_letters import printable
         from ingest.service import run
 
         if dry_run or reason or device or since:
@@ -80,7 +81,7 @@ def ingest(
             url=broker,
             password=password,
             metrics=metrics,
-            say=lambda sentence: typer.echo(sentence, err=True),
+            say=lambda sentence: typer.echo(printable(sentence), err=True),
         )
         return
     from ingest.dead_letters import replay
@@ -144,7 +145,6 @@ def broker_acl(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write it; to the screen if left out.")
     ] = None,
-    shards: Annotated[int, typer.Option(min=1, help="Processes that receive; each gets an account.")] = 1,
 ) -> None:
     """The broker's access list from the register of sites: each device may write its own topics and nothing else.
 
@@ -155,7 +155,7 @@ def broker_acl(
     from ingest.acl import access_list
     from sensors.city import City
 
-    text = access_list(City.open(city), shards)
+    text = access_list(City.open(city))
     if out is None:
         print(text, end="")
         return

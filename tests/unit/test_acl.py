@@ -110,11 +110,6 @@ def test_two_gateways_of_one_dialect_are_two_accounts(town):
     assert listed["gateway-south-up"] == ["topic write south/+/up"]
 
 
-def test_each_shard_may_have_an_account_of_its_own(town):
-    listed = accounts(access_list(with_rules(town, user="reader"), shards=2))
-    assert listed["reader"] == listed["reader-0"] == listed["reader-1"]
-
-
 @pytest.mark.parametrize("topic", ["a/#/b", "a+/b", "", "a\ntopic write #", "a\nuser b", "a\x00b"])
 def test_what_is_no_filter_ends_up_in_no_line(town, topic):
     with pytest.raises(CityError, match="is no MQTT filter"):
