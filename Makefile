@@ -11,7 +11,7 @@ export OMP_NUM_THREADS := 1
 # Debian keeps mosquitto where only root looks for commands.
 export PATH := $(PATH):/usr/sbin
 
-.PHONY: demo test test-slow lint types contracts unit nojit house journeys doctest bench system lock clean
+.PHONY: demo test test-slow lint types contracts unit nojit house journeys doctest fuzz bench system lock clean
 
 demo: $(STAMP)
 	@exec $(BIN)/noctule demo $(DEMO)
@@ -43,6 +43,15 @@ journeys: $(STAMP) system
 
 doctest: $(STAMP)
 	$(BIN)/pytest --doctest-modules sensors ingest analytics dashboard firmware_sim
+
+# Every decoder for FUZZ_SECONDS each. atheris is not in the lock, so it gets a place of its own that nothing else sees.
+FUZZ_SECONDS ?= 20
+FUZZ := $(VENV)/fuzz
+fuzz: $(STAMP)
+	@test -d $(FUZZ)/atheris || \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(FUZZ) atheris==3.0.0 || \
+	{ echo "fuzzing needs atheris 3.0.0, which could not be installed into $(FUZZ)"; exit 1; }
+	@PYTHONPATH=$(FUZZ) $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_ARGUMENTS)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
