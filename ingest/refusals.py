@@ -44,16 +44,17 @@ class Tally:
     period_s: float
     _open: dict[str, _Count] = field(default_factory=dict)
 
-    def keep(self, identity: str, topic: str, size: int, now_s: float) -> bool:
-        """Count a message of `size` bytes; whether it is one of the first, to be kept in full."""
+    def keep(self, identity: str, topic: str, size: int, now_s: float, messages: int = 1) -> int:
+        """Count messages of `size` bytes in all; how many of them are among the first, to be kept in full."""
         count = self._open.get(identity)
         if count is None:
             if len(self._open) >= IDENTITIES:
                 identity = OTHERS
             count = self._open.setdefault(identity, _Count(now_s, topic))
-        count.messages += 1
+        kept = min(messages, max(0, self.kept - count.messages))
+        count.messages += messages
         count.size += size
-        return count.messages <= self.kept
+        return kept
 
     def due(self, now_s: float, *, all_of_them: bool = False) -> list[tuple[str, str, int, int]]:
         """Identity, topic, messages beyond the kept ones and bytes of all, for each period that is over."""

@@ -457,14 +457,16 @@ class Service:
         """See to what is no reading: too much of one sender, status messages, retained ones."""
         admitted, status, retained = masks
         limit = self.city.settings.ingest.messages_per_second
-        for at in np.flatnonzero(~admitted).tolist():
-            route, payload = routes[at], raws[at][3]
+        for places in _by_route(np.flatnonzero(~admitted), routes):
+            route = routes[places[0]]
             reason = f"more than {limit:g} messages a second came from '{route.identity}'"
-            if self._too_much.keep(route.identity, route.text, len(payload), now_s):
-                kept = self.intake.take_safely(Message(route.text, payload, int(received[at]))).kept
-                self._dead(route, kept, int(received[at]), [reason], now_s, letters)
-            else:
-                self.refusals.count([reason])
+            size = sum([len(raws[at][3]) for at in places])
+            kept = self._too_much.keep(route.identity, route.text, size, now_s, len(places))
+            for at in places[:kept]:
+                taken = self.intake.take_safely(Message(route.text, raws[at][3], int(received[at])))
+                self._dead(route, taken.kept, int(received[at]), [reason], now_s, letters)
+            if len(places) > kept:
+                self.refusals.count([reason], len(places) - kept)
         for at in np.flatnonzero(admitted & status).tolist():
             self._note_status(routes[at], raws[at][3])
         for at in np.flatnonzero(admitted & retained & ~status).tolist():
@@ -637,6 +639,15 @@ class Service:
 
     def _wrong(self) -> list[str]:
         return [*self.troubles.values(), *self.kept.troubles.values(), *self.redivision.troubles.values()]
+
+
+def _by_route(places: npt.NDArray[np.int64], routes: Sequence[Route]) -> Iterator[list[int]]:
+    """Places of messages, together those of one topic: whoever floods is dealt with once a group."""
+    if len(places):
+        index = np.array([routes[at].index for at in places.tolist()])
+        order = np.argsort(index, kind="stable")
+        for part in np.split(places[order], np.flatnonzero(np.diff(index[order])) + 1):
+            yield part.tolist()
 
 
 def _free(folder: Path) -> int | None:
