@@ -22,12 +22,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ingest.archive import compact, night_records
 from ingest.intake import KEPT_OF_OVERSIZE, Intake, Row, as_records
+from ingest.ledger import Senders
+from ingest.limits import SiteFacts
 from ingest.lock import shelf_lock
 from ingest.log import DEAD, GOOD, Message, Position, pack_frame, read_frames, segment_path, segments
 from ingest.refusals import kind_of
+from ingest.screening import Screen
 from ingest.shard_log import ShardLog
 from sensors.city import City
 from sensors.night import nights_of, rfc3339
@@ -38,6 +42,9 @@ BATCH = 4_096  # letters that are stored by one append
 REASONS_SHOWN = 50
 PAYLOAD_SHOWN = 200  # bytes of a letter's payload that a person is shown; --json has all of it
 RATE = "messages a second"  # what the reason of a letter says whose sender sent too much
+RETAINED = "a retained message is of unknown age"  # and of one that was no news
+# Reasons that may be those of a payload of which only the beginning was kept; any other was given by who had read it.
+_MAY_BE_CUT = ("bytes; at most", RATE, "the decoder failed")
 
 
 class Letter(NamedTuple):
@@ -174,8 +181,15 @@ def replay(city: City, wanted: Wanted | None = None, *, dry: bool = False) -> Re
     with ExitStack() as locks:
         for folder in folders:  # all of them before anything is written
             locks.enter_context(shelf_lock(folder, f"noctule ingest {city.path} --replay-dead"))
-        for folder in folders:
-            _replay_shard(city, folder, wanted or Wanted(), intake, known, done)
+        # Listed before anything is appended: what the replay itself writes is not read again.
+        batches = {folder: list(_batches(_readable(folder, wanted or Wanted(), intake, done))) for folder in folders}
+        shards = {folder: ShardLog(city, folder.name, intake) for folder in folders}
+        for kept in shards.values():
+            locks.callback(kept.close)
+        for kept in shards.values():  # what a kill left in a log only is known before anything is called new
+            kept.recover()
+        for folder, kept in shards.items():
+            _replay_shard(city, kept, batches[folder], known, done)
     return done
 
 
@@ -184,32 +198,42 @@ def shard_folders(city: City) -> list[Path]:
     return sorted(path for path in city.shelf("log").glob("*") if path.is_dir() and segments(path))
 
 
-def _replay_shard(city: City, folder: Path, wanted: Wanted, intake: Intake, known: _Known, done: Replayed) -> None:
-    # Listed before anything is appended: what the replay itself writes is not read again.
-    batches = list(_batches(_readable(folder, wanted, intake, done)))
-    if not batches:
-        return
-    kept = ShardLog(city, folder.name, intake)
-    try:
-        kept.recover()
-        for batch in batches:
-            fresh, rows = _fresh(batch, known, done)
-            marks = [Message(letter.place, b"", letter.message.received_ms) for letter, _ in batch]
-            frames = [pack_frame(REPLAYED, marks)]
-            records = empty_records()
-            if fresh:
-                # First: torn between the two, readings are stored and known, and their marks are written next time.
-                frames.insert(0, pack_frame(GOOD, fresh))
-                records = as_records(rows)
-                records = records[kept.new(records)]
-            kept.append(frames, records)
-            kept.show()
-        if kept.written > Position(0, 0):
-            compact(city, {folder.name: kept.written})
-        if (saved := kept.state()) is not None:
-            kept.save(saved)
-    finally:
-        kept.close()
+def _replay_shard(city: City, kept: ShardLog, batches: list[_Batch], known: _Known, done: Replayed) -> None:
+    for batch in batches:
+        fresh, rows = _fresh(batch, known, done)
+        marks = [Message(letter.place, b"", letter.message.received_ms) for letter, _ in batch]
+        frames = [pack_frame(REPLAYED, marks)]
+        records = as_records(rows)
+        records = records[kept.new(records)]
+        if fresh:
+            # First: torn between the two, readings are stored and known, and their marks are written next time.
+            frames.insert(0, pack_frame(GOOD, fresh))
+        kept.append(frames, records)
+        if len(records):
+            kept.show(_flags_of_then(city, known, records))
+    if kept.written > Position(0, 0):
+        compact(city, {kept.name: kept.written})
+    if (saved := kept.state()) is not None:
+        kept.save(saved)
+
+
+def _flags_of_then(city: City, known: _Known, records: Records) -> npt.NDArray[np.uint16]:
+    """The flags that readings would have had if they had been understood when they were received.
+
+    By now their sites may have sent later ones, and screening looks no further back than the last reading.
+    """
+    story = known.around(records)  # with these: they are known by now
+    order = np.lexsort((story["part"], story["seq"], story["boot"], Senders(city).of(story["site"]), story["received"]))
+    story = story[order]
+    flags = dict(zip(_keys(story), Screen(SiteFacts.of(city)).flags(story).tolist(), strict=True))
+    # What contradicts a stored reading of its key is in nobody's story; the archive lists it as a conflict.
+    return np.array([flags.get(key, 0) for key in _keys(records)], np.uint16)
+
+
+def _keys(records: Records) -> list[tuple[object, ...]]:
+    """What tells readings apart, numbered or not."""
+    keys: list[tuple[object, ...]] = records[["site", "quantity", "boot", "seq", "part", "duration_s", "time"]].tolist()
+    return keys
 
 
 _Batch = list[tuple[Letter, list[Row]]]
@@ -257,14 +281,14 @@ def _fresh(batch: _Batch, known: _Known, done: Replayed) -> tuple[list[Message],
 
 def _read_again(intake: Intake, message: Message, wanted: Wanted) -> tuple[list[Row], list[str]]:
     """Rows of a letter as it would be read today, or why there are none."""
-    if "retained" in message.reason:
-        return [], ["a retained message is of unknown age"]
+    if RETAINED in message.reason:
+        return [], [RETAINED]
     if not message.payload:
         return [], ["nothing of it was kept"]
-    if len(message.payload) == KEPT_OF_OVERSIZE:
+    if len(message.payload) == KEPT_OF_OVERSIZE and any(reason in message.reason for reason in _MAY_BE_CUT):
         return [], ["only its beginning was kept"]  # it may look whole where a format needs no end
     if RATE in message.reason and not wanted.reason:
-        return [], [f"its sender was above its rate; ask for it with --reason '{RATE}'"]
+        return [], [f'its sender was above its rate; ask for it with --reason "{RATE}"']
     taken = intake.take_safely(message)
     return taken.rows, taken.reasons
 
@@ -300,6 +324,13 @@ class _Known:
                 new += len(after) - len(before)
                 self._nights[name] = np.concatenate([self._of(name), part])
         return new
+
+    def around(self, records: Records) -> Records:
+        """What is known of the sites of some readings, from the nights of these and those before."""
+        names = np.unique(nights_of(np.concatenate([records["time"], records["received"]]), self._city.zone))
+        wanted = np.unique(np.concatenate([names, names - 1])).astype(str).tolist()
+        held = np.concatenate([self._of(name) for name in wanted])
+        return unique_by_key(held[np.isin(held["site"], records["site"])])
 
     def _of(self, night: str) -> Records:
         if night not in self._nights:
