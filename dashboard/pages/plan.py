@@ -66,13 +66,13 @@ def scenario_rows(meta: Row, say: Words) -> list[tuple[str, str]]:
         text = _signed(_amount(key, value, say)) + say(f"plan.{key}.unit")
         low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
         if low is not None and high is not None:
-            text += " " + say("plan.interval", low=_amount(key, low, say), high=_amount(key, high, say))
+            text += "\n" + say("plan.interval", low=_amount(key, low, say), high=_amount(key, high, say))
         shown.append((say(f"plan.{key}"), text))
     if row.get("passages_untold"):
         shown.append((say("plan.untold"), say.significant(float(row["passages_untold"]))))
     if meta.get("night"):
         kind = "plan.typical" if meta.get("typical") else "plan.given"
-        shown.insert(0, (say("plan.night"), say(kind, day=say.short_day(str(meta["night"])))))
+        shown.insert(0, (say("plan.night"), say(kind, day=say.short_day(str(meta["night"])).replace(" ", "\u00a0"))))
     lamps = [say(f"plan.{key}", count=say.number(row[key])) for key in _LAMPS if row.get(key)]
     if lamps:
         shown.insert(0, (say("plan.lamps"), ", ".join(lamps)))

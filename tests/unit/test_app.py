@@ -258,9 +258,9 @@ def test_a_plan_claims_no_more_digits_than_its_interval_bears_and_names_its_nigh
     row = {"passages": 5651.0, "passages_low": 3464.0, "passages_high": 7839.0, "safety": 1.5, "safety_low": 0.9,
            "safety_high": 2.0, "energy_kwh": -12.4, "lamps_changed": 220}  # fmt: skip
     said = dict(scenario_rows({"table": [row], "night": "2026-11-13", "typical": False}, words("en")))
-    assert said["Planned with"] == "readings of Fri 13 Nov"
-    assert "+5,700\u00a0passages (90\u00a0%: 3,500\u00a0to\u00a07,800)" in said.values()
-    assert "+1.5\u00a0points (90\u00a0%: 0.9\u00a0to\u00a02.0)" in said.values()
+    assert said["Planned with"] == "readings of Fri\u00a013\u00a0Nov"
+    assert "+5,700\u00a0passages\n(90\u00a0%:\u00a03,500\u00a0to\u00a07,800)" in said.values()
+    assert "+1.5\u00a0points\n(90\u00a0%:\u00a00.9\u00a0to\u00a02.0)" in said.values()
     assert "\u221212\u00a0kWh" in said.values()
 
 

@@ -109,5 +109,5 @@ def test_numbers_are_written_as_the_language_does():
 
 
 def test_french_never_breaks_a_line_before_a_sign():
-    assert words("fr")("plan.interval", low="1", high="2") == "(90\u202f%\u00a0: 1\u00a0à\u00a02)"
-    assert words("en")("plan.interval", low="1", high="2") == "(90\u00a0%: 1\u00a0to\u00a02)"
+    assert words("fr")("plan.interval", low="1", high="2") == "(90\u202f%\u00a0:\u00a01\u00a0à\u00a02)"
+    assert words("en")("plan.interval", low="1", high="2") == "(90\u00a0%:\u00a01\u00a0to\u00a02)"
