@@ -349,10 +349,10 @@ def decode(
 
     from ingest.decoding import outcomes, received_at
     from sensors.city import City
-    from sensors.dialects import DECODERS
+    from sensors.dialects.frames import decoder_problem
 
-    if decoder and decoder not in DECODERS:
-        raise typer.BadParameter(f"'{decoder}' is none of {', '.join(DECODERS)}", param_hint="--decoder")
+    if problem := decoder_problem(decoder):
+        raise typer.BadParameter(problem, param_hint="--decoder")
     opened = City.open(city) if city else None
     try:
         received_ms = received_at(received)
