@@ -154,7 +154,10 @@ class Wanted:
         if self.between is not None:
             meant &= (time > self.between[0]) & (time <= self.between[1])
         if self.sites is not None:
-            meant[meant] = np.isin(site[meant], np.array(sorted(self.sites), np.uint32))
+            known = np.zeros(int(site.max(initial=0)) + 1, bool)
+            numbers = np.array(sorted(self.sites), np.int64)
+            known[numbers[numbers < len(known)]] = True
+            meant &= known[site]
         return meant
 
 
@@ -243,18 +246,18 @@ def _pick(opened: Any, columns: list[str], wanted: Wanted) -> pyarrow.Table:
     """The rows that are meant: row groups by their times, and the columns that tell before the others."""
     import pyarrow
 
+    groups = _groups_between(opened, wanted.between)
+    if not groups:
+        return opened.schema_arrow.empty_table().select(columns)
+    # Several columns at once: a person waits for these, and nothing else is being computed for them meanwhile.
     telling = ["quantity", "site", "time"]
-    parts = []
-    for group in _groups_between(opened, wanted.between):
-        told = opened.read_row_group(group, columns=telling, use_threads=False)
-        meant = wanted.mask(*(told[name].to_numpy() for name in telling))
-        if meant.any():
-            rest = [name for name in columns if name not in telling]
-            table = opened.read_row_group(group, columns=rest, use_threads=False)
-            for name in telling:
-                table = table.append_column(name, told[name])
-            parts.append(table.filter(pyarrow.array(meant)).select(columns))
-    return pyarrow.concat_tables(parts) if parts else opened.schema_arrow.empty_table().select(columns)
+    told = opened.read_row_groups(groups, columns=telling, use_threads=True)
+    meant = pyarrow.array(wanted.mask(*(told[name].to_numpy() for name in telling)))
+    rest = [name for name in columns if name not in telling]
+    table = opened.read_row_groups(groups, columns=rest, use_threads=True)
+    for name in telling:
+        table = table.append_column(name, told[name])
+    return table.filter(meant).select(columns)
 
 
 def _groups_between(opened: Any, between: tuple[np.datetime64, np.datetime64] | None) -> list[int]:

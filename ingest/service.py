@@ -461,12 +461,12 @@ class Service:
             route = routes[places[0]]
             reason = f"more than {limit:g} messages a second came from '{route.identity}'"
             size = sum([len(raws[at][3]) for at in places])
-            kept = self._too_much.keep(route.identity, route.text, size, now_s, len(places))
-            for at in places[:kept]:
+            first = self._too_much.keep(route.identity, route.text, size, now_s, len(places))
+            for at in places[:first]:
                 taken = self.intake.take_safely(Message(route.text, raws[at][3], int(received[at])))
                 self._dead(route, taken.kept, int(received[at]), [reason], now_s, letters)
-            if len(places) > kept:
-                self.refusals.count([reason], len(places) - kept)
+            if len(places) > first:
+                self.refusals.count([reason], len(places) - first)
         for at in np.flatnonzero(admitted & status).tolist():
             self._note_status(routes[at], raws[at][3])
         for at in np.flatnonzero(admitted & retained & ~status).tolist():
