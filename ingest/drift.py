@@ -2,7 +2,9 @@
 
     sound    the level that is left between 04:00 and 05:00 local, when the city is quietest: the median of L90 where it
              is sent, else of LAeq, in dB
-    light    the median between 01:00 and 03:00 local, when no shop is open, as ln lx; only nights with some light
+    light    the median between 01:00 and 03:00 local, when no shop is open, as ln lx; only nights with some light, and
+             only while the sun is below -12 degrees: in a northern spring twilight adds to a dim place far more in ln
+             than to its bright neighbours
     footfall the count of the whole night, as ln; only nights that are counted nearly whole
 
 From each night's value the median of its three nearest neighbours of that night is taken away (all others where there
@@ -25,7 +27,7 @@ import numpy.typing as npt
 from ingest.archive import night_records, nights
 from sensors.city import City
 from sensors.flags import usable
-from sensors.night import Night
+from sensors.night import Night, sun_elevation
 from sensors.quantities import QUANTITIES
 from sensors.reading import Records
 from sensors.register import SiteRegister
@@ -37,6 +39,7 @@ NIGHTS = 28
 LEAST_NIGHTS = 10
 NEIGHBOURS = 3
 CHANCE = 0.01
+DARK_DEG = -12.0  # nautical twilight, 0.01 lx; at -6 degrees there are 3 lx
 DRIFT_COLUMNS = ("site", "device", "quantity", "nights", "change", "unit", "p", "against", "suspect", "sentence")
 Floats = npt.NDArray[np.float64]
 
@@ -51,13 +54,14 @@ class _Watch:
     logarithm: bool
     matters: float  # dB, or ln
     unit: str
+    dark: bool = False  # only readings of the dark
 
 
 # A calibration session is refused for 1 dB, and meters in the field spread by 2-3 dB (sensing.md B4).
 # A third of the light, or half the people, is beyond what dirt, lamps and the season do to neighbours alike.
 _WATCHES = (
     _Watch(("sound_la90", "sound_laeq"), (28, 29), False, False, 1.5, "dB"),
-    _Watch(("illuminance",), (25, 27), False, True, math.log(1.3), "ln lx"),
+    _Watch(("illuminance",), (25, 27), False, True, math.log(1.3), "ln lx", dark=True),
     _Watch(("people_flow",), None, True, True, math.log(1.5), "ln"),
 )
 
@@ -78,7 +82,7 @@ def drift(city: City, until: Night, *, most: int = NIGHTS) -> pd.DataFrame:
         records = night_records(city, date)
         records = records[usable(records["flags"])]
         for number, watch in enumerate(_WATCHES):
-            values[number].append(_nightly(records, watched[number], watch, Night(date, city.zone)))
+            values[number].append(_nightly(records, watched[number], watch, Night(date, city.zone), city))
     rows: list[dict[str, object]] = []
     for number, watch in enumerate(_WATCHES):
         series = np.array(values[number]).reshape(len(held), len(watched[number])).T
@@ -120,7 +124,7 @@ def _sites_of(table: pd.DataFrame, watch: _Watch) -> pd.DataFrame:
     return used.sort_values("site").reset_index(drop=True)
 
 
-def _nightly(records: Records, sites: pd.DataFrame, watch: _Watch, night: Night) -> Floats:
+def _nightly(records: Records, sites: pd.DataFrame, watch: _Watch, night: Night, city: City) -> Floats:
     """(n_sites,) the value of a night, NaN where it cannot be said."""
     numbers = sites["site"].to_numpy(np.int64)
     codes = [QUANTITIES[name].code for name in watch.quantities]
@@ -130,6 +134,10 @@ def _nightly(records: Records, sites: pd.DataFrame, watch: _Watch, night: Night)
     )
     mine &= (records["time"] > begin) & (records["time"] <= end)
     records = records[mine]
+    if watch.dark and len(records):
+        longitude, latitude = city.centre_lonlat()
+        moments, which = np.unique(records["time"], return_inverse=True)
+        records = records[(sun_elevation(moments, latitude, longitude) < DARK_DEG)[which]]
     value = np.full(len(numbers), np.nan)
     if not len(numbers) or not len(records):
         return value

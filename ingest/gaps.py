@@ -2,7 +2,7 @@
 
 A device numbers its messages (`boot`, `seq`), so a number that never came is a message that was lost before it reached
 us, or that was refused. Two readings of one site and interval with different values are a conflict: at most one is
-true, and both stay.
+true, and both stay. A clock that cannot be right says nothing of an interval, so it makes no conflict.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sensors.flags import Flag
 from sensors.reading import NO_SEQ, Records
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def conflicts(records: Records, sites: pd.DataFrame) -> pd.DataFrame:
     """Intervals of a site for which it sent different values; columns CONFLICT_COLUMNS, by site and time."""
     import pandas as pd
 
+    records = records[(records["flags"] & np.uint16(int(Flag.CLOCK))) == 0]
     order = np.lexsort(
         (
             records["value"],
@@ -69,11 +71,9 @@ def conflicts(records: Records, sites: pd.DataFrame) -> pd.DataFrame:
     )
     ordered = records[order]
     new = np.ones(len(ordered), bool)
+    new[1:] = False
     for name in ("site", "quantity", "time", "duration_s"):
-        if name == "site":
-            new[1:] = ordered[name][1:] != ordered[name][:-1]
-        else:
-            new[1:] |= ordered[name][1:] != ordered[name][:-1]
+        new[1:] |= ordered[name][1:] != ordered[name][:-1]
     first = np.flatnonzero(new)
     last = np.append(first[1:], len(ordered)) - 1
     # Sorted by value within each interval.
@@ -102,8 +102,8 @@ def _names(sites: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
 
 def _device_of(records: Records, sites: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The place of each record's device among `_names`, -1 for a site that the table does not hold."""
+    import pandas as pd
+
     codes = np.searchsorted(_names(sites).astype(str), sites["device"].to_numpy(object).astype(str))
-    numbers = sites["site"].to_numpy(np.int64)
-    row = np.full(int(max(numbers.max(initial=0), records["site"].max(initial=0))) + 1, -1, np.int64)
-    row[numbers] = codes
-    return np.asarray(row[records["site"]], np.int64)
+    row = pd.Series(codes, index=sites["site"].to_numpy(np.int64)).reindex(records["site"].astype(np.int64))
+    return row.fillna(-1).to_numpy(np.int64)
