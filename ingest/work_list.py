@@ -47,6 +47,7 @@ STREET_M = 40.0  # a lamp further than this from any street is on none
 COVERED = 0.75  # share of the mapped hours that a counter must have counted (coverage rule, sensing.md B1)
 CLASS_COUNTERS = 2  # one counter is no median of its kind of street
 UNKNOWN = "unknown"
+_FORMULA = ("=", "+", "-", "@", "\t")  # what a spreadsheet takes for the beginning of one (OWASP, CSV injection)
 FORMATS = ("table", "csv", "geojson", "gpkg")
 TICKET_COLUMNS = ("asset_id", "state", "opened", "ticket")
 # What CMS exports call a ticket on which nobody works any more; any other state is open.
@@ -163,6 +164,8 @@ def read_tickets(file: Path) -> dict[str, Ticket]:
         raise ExportError(f"{file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ExportError(f"{file} is not UTF-8 text ({error})") from error
+    except csv.Error as error:
+        raise ExportError(f"{file} is no table of tickets ({error}); a quote may not be closed") from error
 
 
 def write_list(table: geopandas.GeoDataFrame, format_: str, out: Path) -> None:
@@ -190,7 +193,9 @@ def as_csv(table: geopandas.GeoDataFrame) -> str:
 
     plain = pd.DataFrame(table[list(COLUMNS)]).copy()
     for name in plain.columns[[not pd.api.types.is_numeric_dtype(plain[name]) for name in plain.columns]]:
-        plain[name] = [f"'{text}" if str(text)[:1] in ("=", "+", "-", "@") else text for text in plain[name]]
+        # A lone carriage return is no line's end to pandas, which leaves it unquoted, and one to every reader.
+        texts = [str(text).replace("\r", " ") for text in plain[name]]
+        plain[name] = [f"'{text}" if text[:1] in _FORMULA else text for text in texts]
     return str(plain.to_csv(index=False, lineterminator="\n"))
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ingest.archive import append_records
 from ingest.commands import register
-from ingest.work_list import COLUMNS, as_csv, as_geojson, read_tickets, work_list, write_list
+from ingest.work_list import COLUMNS, Passages, Ticket, as_csv, as_geojson, read_tickets, work_list, write_list
 from sensors.clock import set_clock
 from sensors.errors import ExportError
 from sensors.night import night_of
@@ -25,6 +25,7 @@ from tests.synthetic_city import make_city
 
 EVENING = np.datetime64("2026-11-20T15:00", "ms")
 NOW = np.datetime64("2026-11-20T23:00", "ms")
+OUTAGE_AT = np.datetime64("2026-11-20T21:07", "ms")
 EVERY = np.timedelta64(15 * 60_000, "ms")
 
 app = typer.Typer()
@@ -104,6 +105,7 @@ def test_of_several_tickets_of_one_lamp_an_open_one_counts(tmp_path):
         (b"asset;state\n", "lacks asset_id, opened, ticket"),
         (b"", "lacks asset_id, state, opened, ticket"),
         (b"asset_id,state,opened,ticket\n\xff,x,,\n", "is not UTF-8"),
+        (b"asset_id,state,opened,ticket\nA1,open,," + b"x" * 10_000_000 + b"\n", "no table of tickets"),
     ],
 )
 def test_a_file_of_tickets_that_is_none_is_refused_in_a_sentence(tmp_path, content, sentence):
@@ -136,6 +138,89 @@ def test_no_cell_is_a_formula_for_a_spreadsheet(town):
     table["street"] = "=HYPERLINK(0)"
     assert "'=HYPERLINK(0)" in as_csv(table)
     assert json.loads(as_geojson(table))["features"][0]["properties"]["street"] == "=HYPERLINK(0)"
+
+
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_whatever_a_spreadsheet_takes_for_a_formula_is_text_in_csv_alone(town, text):
+    table = faults(town)
+    table["evidence"] = text
+    (row,) = csv.DictReader(io.StringIO(as_csv(table), newline=""))
+    assert row["evidence"] == f"'{text}"
+    assert float(row["longitude"]) > 0  # numbers stay numbers
+
+
+def test_a_cell_with_line_ends_stays_in_its_row(town):
+    table = faults(town)
+    table["evidence"] = 'one\r=two\nthree, "four"'
+    (row,) = csv.DictReader(io.StringIO(as_csv(table), newline=""))
+    assert row["evidence"] == 'one =two\nthree, "four"'
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """A cabinet has lost its supply; one of its lamps was dead before, and one of another; a counter counts."""
+    city = make_city(tmp_path_factory.mktemp("outage") / "town")
+    set_clock(city.path, NOW, 1.0)
+    sites = city.places("sites")
+    lamps = city.places("lamps").set_index("lamp")
+    controllers = sites[sites["quantity"].isin(("dimming", "lamp_ok"))]
+    cabinet = controllers["lamps"].map(lamps["cabinet"])
+    dead = [controllers["device"][cabinet == name].iloc[0] for name in ("cabinet-0", "cabinet-1")]
+    moments = np.arange(EVENING, NOW + EVERY, EVERY)
+    parts = []
+    for place, (site, its) in enumerate(zip(controllers.itertuples(), cabinet, strict=True)):
+        times = moments + np.timedelta64(place * 13, "s")
+        times = times[(times < OUTAGE_AT) | (its != "cabinet-1")]
+        part = empty_records(len(times))
+        part["site"], part["quantity"] = site.site, QUANTITIES[site.quantity].code
+        part["time"] = part["received"] = times
+        part["value"] = 0.0 if site.quantity == "lamp_ok" and site.device in dead else 1.0
+        parts.append(part)
+    counter = int(sites[sites["device"] == "counter-05"]["site"].iloc[0])  # in the south-west
+    for back in range(1, 4):
+        begin = np.datetime64("2026-11-20T18:00", "ms") - np.timedelta64(back, "D")  # 20:00 local, for ten hours
+        part = empty_records(40)
+        part["site"], part["quantity"], part["value"] = counter, QUANTITIES["people_flow"].code, [10.0, 30, 5][back - 1]
+        part["time"] = part["received"] = begin + np.arange(1, 41) * EVERY
+        part["duration_s"] = 900
+        parts.append(part)
+    append_records(city, np.concatenate(parts), "test")
+    return city, dead
+
+
+def test_an_outage_is_one_row_of_all_its_lamps_and_what_was_dead_before_needs_a_lamp_as_well(broken):
+    city, dead = broken
+    table = faults(broken)
+    outages = table[table["kind"] == "cabinet-outage"]
+    (row,) = outages.to_dict("records")
+    assert (row["cabinet"], row["device"], row["state"], row["lamps"]) == ("cabinet-1", "", "standing", 22)
+    lamps = city.places("lamps")
+    assert set(row["lamp"].split(";")) == set(lamps[lamps["cabinet"] == "cabinet-1"]["lamp"])
+    assert row["light_lost_lm"] == pytest.approx((lamps["lumens"] * lamps["mf"])[lamps["cabinet"] == "cabinet-1"].sum())
+    assert sorted(table[table["kind"] != "cabinet-outage"]["device"]) == sorted(dead)
+    assert table["kind"][0] == "cabinet-outage"  # first what concerns most
+
+
+def test_a_ticket_for_the_cabinet_is_one_for_its_outage_and_for_no_lamp(broken):
+    ticket = {"cabinet-1": Ticket("cabinet-1", "open", "", "T-9")}
+    assert "cabinet-outage" not in set(faults(broken, tickets=ticket)["kind"])
+    assert "dead" in set(faults(broken, tickets=ticket)["kind"])
+    told = faults(broken, tickets=ticket, everything=True)
+    assert told[told["kind"] == "cabinet-outage"]["state"].tolist() == ["ticket"]
+
+
+def test_passages_are_those_of_a_usual_night_at_the_counter_beside_or_unknown(broken):
+    city, (near, _) = broken
+    row = faults(broken).set_index("device").loc[near]
+    assert row["passages"] == 400  # 10 a quarter of an hour, for ten hours, in the middle one of three nights
+    lamp = city.places("lamps").set_index("lamp").loc[row["lamp"]]
+    counter = city.places("sites").set_index("device").loc["counter-05"]
+    assert row["passages_from"] == f"counter counter-05 at {lamp.geometry.distance(counter.geometry):.0f} m"
+    points = np.array([[lamp.geometry.x, lamp.geometry.y], [lamp.geometry.x + 140, lamp.geometry.y + 140]])
+    found = Passages.at(city, night_of(NOW, city.zone), points, np.array(["", ""], object))
+    assert found.source[1] == "unknown" and np.isnan(found.count[1])
+    assert found.busiest([1]) == (pytest.approx(np.nan, nan_ok=True), "unknown")
+    assert found.busiest([0, 1])[0] == 400
 
 
 def test_the_command_prints_and_writes_it(town, tmp_path):
