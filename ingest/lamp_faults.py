@@ -25,6 +25,7 @@ sensing.md A7, which every constant below repeats.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -303,14 +304,17 @@ class _Night:
         return _picked(power, known), power.value[known] / expected[known]
 
     @cached_property
-    def said_dead(self) -> list[_Run]:
-        """When controllers say themselves that the lamp has failed."""
+    def said_dead(self) -> dict[int, list[_Run]]:
+        """When controllers say themselves that the lamp has failed, by device."""
         said = self.series["lamp_ok"]
-        return list(_runs(said, said.value < 0.5, self.until, reports=DEAD_REPORTS, minutes=DEAD_AFTER))
+        by_device: dict[int, list[_Run]] = {}
+        for run in _runs(said, said.value < 0.5, self.until, reports=DEAD_REPORTS, minutes=DEAD_AFTER):
+            by_device.setdefault(run.device, []).append(run)
+        return by_device
 
     def is_said_dead(self, run: _Run) -> bool:
         """Whether the controller says of the same failure itself what was concluded from its power."""
-        return any(run.device == word.device and _overlap(run, word, self.until) for word in self.said_dead)
+        return any(_overlap(run, word, self.until) for word in self.said_dead.get(run.device, ()))
 
     def sends(self, quantity: str) -> Bools:
         """(n_devices,) which controllers send this quantity."""
@@ -387,7 +391,7 @@ def _runs(series: _Series, bad: Bools, end: int, *, reports: int | None, minutes
 
 def _dead(night: _Night) -> Iterator[LampFault]:
     power = night.series["power"]
-    for run in night.said_dead:
+    for run in itertools.chain.from_iterable(night.said_dead.values()):
         count = run.last - run.first + 1
         evidence = f"its controller says that the lamp has failed ({count} report{'s' * (count > 1)})"
         yield night.fault(DEAD, run.device, run.since, run.confirmed, run.until, evidence, lost=1.0)
