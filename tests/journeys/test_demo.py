@@ -16,18 +16,24 @@ import pytest
 
 from tests.shared_data import ROOT
 
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The wheel alone, in a folder of its own."""
+def wheel(tmp_path_factory):
+    """The wheel of what is committed, built away from the clone."""
     folder = tmp_path_factory.mktemp("wheel")
-    built, site = folder / "built", folder / "site"
-    source = folder / "source"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(built), str(source)], check=True)
-    wheel = next(built.glob("*.whl"))
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "source")], check=True)
+    build = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder / "built"), str(folder / "source")]
+    subprocess.run(build, check=True)
+    return next((folder / "built").glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The wheel alone, in a folder of its own."""
+    site = tmp_path_factory.mktemp("site")
+    subprocess.run([*PIP, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
     return site
 
 
@@ -99,3 +105,17 @@ def test_a_port_in_use_is_one_sentence(installed, tmp_path):
     assert "is in use" in said
     assert "--port" in said
     assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.slow  # some minutes and a hundred packages; the journeys above borrow theirs from this environment
+def test_an_empty_environment_gets_all_it_needs_from_the_wheel(wheel, tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "empty")], check=True)
+    own = tmp_path / "empty" / "bin"
+    pip = [str(own / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", str(wheel)]
+    if subprocess.run(pip, check=False).returncode:
+        pytest.skip("no package index answers, so an empty environment cannot be filled")
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    command = [str(own / "noctule"), "demo", "--prepare-only"]
+    done = subprocess.run(command, cwd=tmp_path, env=home, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "demo" / "prepared" / "helsinki" / "city.toml").is_file()
