@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -27,10 +28,11 @@ from ingest.archive import night_records, nights, read_manifest
 from ingest.broker import start_embedded
 from ingest.health import health_path
 from ingest.mqtt import Publisher
-from sensors.city import City
+from sensors.city import City, write_settings
 from sensors.register import SiteRegister
 from sensors.wire import Sample, encode_pack, quantity_topic
 from tests.shared_data import ROOT
+from tests.synthetic_city import make_city
 
 PATIENCE_S = 120.0  # a busy machine starts a process in ten seconds; nothing here is measured
 QUANTITY = "sound_laeq"
@@ -200,6 +202,14 @@ class Sensors:
 
     def __exit__(self, *_: object) -> None:
         self.publisher.close()
+
+
+def unhurried_town(folder: Path) -> City:
+    """The town, where a device may say as much as it likes: these journeys are about losing, not about refusing."""
+    city = make_city(folder)
+    patient = msgspec.structs.replace(city.settings.ingest, messages_per_second=100_000.0, burst=1_000_000)
+    write_settings(folder, msgspec.structs.replace(city.settings, ingest=patient))
+    return City.open(folder)
 
 
 def held(city: City) -> list[Line]:

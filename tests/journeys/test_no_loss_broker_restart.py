@@ -10,8 +10,7 @@ import signal
 
 import pytest
 
-from tests.journeys.ledger import Ingest, Mosquitto, Sensors, all_arrive, balanced, needs_mosquitto
-from tests.synthetic_city import make_city
+from tests.journeys.ledger import Ingest, Mosquitto, Sensors, all_arrive, balanced, needs_mosquitto, unhurried_town
 
 
 @pytest.mark.parametrize(
@@ -22,7 +21,7 @@ from tests.synthetic_city import make_city
     ],
 )
 def test_a_broker_that_is_stopped_and_started_loses_nothing(tmp_path, restarts):
-    city = make_city(tmp_path / "town")
+    city = unhurried_town(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     broker = Mosquitto(tmp_path / "broker")
     try:

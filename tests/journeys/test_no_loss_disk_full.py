@@ -19,8 +19,7 @@ import pytest
 from ingest.health import read_health
 from ingest.log import Disk
 from ingest.service import run
-from tests.journeys.ledger import Ingest, Sensors, all_arrive, balanced, embedded, held, until
-from tests.synthetic_city import make_city
+from tests.journeys.ledger import Ingest, Sensors, all_arrive, balanced, embedded, held, unhurried_town, until
 
 SMALL, ENOUGH = "600k", "200m"
 
@@ -41,7 +40,7 @@ def small_file_system(folder: Path, size: str) -> Iterator[None]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 @pytest.mark.parametrize("times", [1, pytest.param(5, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_a_disk_that_is_full_for_a_while_loses_nothing(tmp_path, times):
-    city = make_city(tmp_path / "town")
+    city = unhurried_town(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     with small_file_system(tmp_path / "store", SMALL), embedded(tmp_path / "broker") as url:
         city.shelf().symlink_to(tmp_path / "store")
@@ -96,7 +95,7 @@ class RefusingDisk(Disk):
 
 @pytest.mark.parametrize("times", [2, pytest.param(10, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_a_file_layer_without_room_for_a_while_loses_nothing(tmp_path, times):
-    city = make_city(tmp_path / "town")
+    city = unhurried_town(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     disk, stopped = RefusingDisk(), threading.Event()
     with embedded(tmp_path / "broker") as url:

@@ -12,8 +12,7 @@ import time
 
 import pytest
 
-from tests.journeys.ledger import Ingest, Mosquitto, Sensors, all_arrive, balanced, needs_mosquitto
-from tests.synthetic_city import make_city
+from tests.journeys.ledger import Ingest, Mosquitto, Sensors, all_arrive, balanced, needs_mosquitto, unhurried_town
 
 
 @pytest.mark.parametrize(
@@ -24,7 +23,7 @@ from tests.synthetic_city import make_city
     ],
 )
 def test_what_comes_while_ingest_stands_still_is_kept(tmp_path, seconds, flow):
-    city = make_city(tmp_path / "town")
+    city = unhurried_town(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     broker = Mosquitto(tmp_path / "broker")
     try:

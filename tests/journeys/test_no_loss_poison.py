@@ -6,8 +6,7 @@ import pytest
 
 from ingest.health import dead_letters
 from sensors.wire import quantity_topic
-from tests.journeys.ledger import QUANTITY, Ingest, Sensors, all_arrive, balanced, embedded
-from tests.synthetic_city import make_city
+from tests.journeys.ledger import QUANTITY, Ingest, Sensors, all_arrive, balanced, embedded, unhurried_town
 
 POISON = {
     "broken JSON": b"{not json",
@@ -28,7 +27,7 @@ POISON = {
 
 @pytest.mark.parametrize("good", [300, pytest.param(30_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_no_good_message_is_lost_among_poison(tmp_path, good):
-    city = make_city(tmp_path / "town")
+    city = unhurried_town(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     with embedded(tmp_path / "broker") as url, Ingest(city, url) as ingest:
         with Sensors(city, url) as sensors:

@@ -20,9 +20,9 @@ from tests.journeys.ledger import (
     embedded,
     mosquitto,
     needs_mosquitto,
+    unhurried_town,
     until,
 )
-from tests.synthetic_city import make_city
 
 PER_LIFE = 300
 _BROKERS = [pytest.param(mosquitto, marks=needs_mosquitto), embedded]
@@ -31,7 +31,7 @@ _BROKERS = [pytest.param(mosquitto, marks=needs_mosquitto), embedded]
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 @pytest.mark.parametrize("broker", _BROKERS)
 def test_two_shards_killed_in_turn_lose_nothing(tmp_path, broker, kills):
-    city = make_city(tmp_path / "town")
+    city = unhurried_town(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     follower = follow(city)
     with broker(tmp_path / "broker") as url, Ingest(city, url, "0/2") as first, Ingest(city, url, "1/2") as second:
@@ -66,7 +66,7 @@ def test_two_shards_killed_in_turn_lose_nothing(tmp_path, broker, kills):
 )
 def test_a_city_is_divided_anew_without_losing_what_waits_at_the_broker(tmp_path, broker, divisions):
     """One process, then two, and so on, at last one; messages wait at the broker for each session that is given up."""
-    city = make_city(tmp_path / "town")
+    city = unhurried_town(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     with broker(tmp_path / "broker") as url, Sensors(city, url) as sensors:
         for of in divisions:

@@ -10,8 +10,16 @@ import pytest
 
 from ingest.archive import follow
 from ingest.health import read_health
-from tests.journeys.ledger import Ingest, Sensors, all_arrive, balanced, embedded, mosquitto, needs_mosquitto
-from tests.synthetic_city import make_city
+from tests.journeys.ledger import (
+    Ingest,
+    Sensors,
+    all_arrive,
+    balanced,
+    embedded,
+    mosquitto,
+    needs_mosquitto,
+    unhurried_town,
+)
 
 PER_LIFE = 400  # messages published between two kills
 
@@ -19,7 +27,7 @@ PER_LIFE = 400  # messages published between two kills
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 @pytest.mark.parametrize("broker", [pytest.param(mosquitto, marks=needs_mosquitto), embedded])
 def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(tmp_path, broker, kills):
-    city = make_city(tmp_path / "town")
+    city = unhurried_town(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     follower = follow(city)
     generator = np.random.default_rng(7)
