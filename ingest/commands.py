@@ -260,7 +260,8 @@ def _lamp_list(
     from sensors.clock import city_clock
     from sensors.night import Night
 
-    kind = format_ or (out.suffix[1:].lower() if out is not None and out.suffix[1:] in FORMATS else "table")
+    ending = "" if out is None else out.suffix[1:].lower()
+    kind = format_ or (ending if ending in FORMATS else "table")
     if kind not in FORMATS:
         raise typer.BadParameter(f"'{kind}' is none of {', '.join(FORMATS)}", param_hint="--format")
     if (out is None and kind == "gpkg") or (out is not None and kind == "table"):
