@@ -64,7 +64,7 @@ class Overview:
     def lines(self) -> list[str]:
         """For people."""
         said, sites = self.said, self.sites
-        lines = [f"{self.city.name}: {said['state']}, {printable(said['sentence'])}"]
+        lines = [f"{self.city.name}: {_once(said['state'], printable(said['sentence']))}"]
         if self.of:
             devices = sites["device"].unique()
             about = f" --device {devices[0]}" if len(devices) == 1 else ""
@@ -183,6 +183,11 @@ def _many(count: int, noun: str) -> str:
     ('1 site', '2 sites')
     """
     return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _once(state: str, sentence: str) -> str:
+    """A state and what is said of it; not twice where that is the same word."""
+    return sentence if sentence.startswith(state) else f"{state}, {sentence}"
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -220,6 +220,8 @@ class Service:
         self._discovered = Tally(1, STRANGER_S)
         self._letters: list[Message] = []  # that no message of the next group stands for
         self._came = False  # whether the last look at the broker brought anything
+        self._flowing = False  # whether a group has just been stored, so that more is to be expected
+        self._emptied_at = self._arrived_at = now_s  # the last look, and when the first of what it brought had come
         self._group: _Group | None = None
         self._sealed: _Sealed | None = None
         self._hold_s = _HOLD_FIRST_S
@@ -305,14 +307,16 @@ class Service:
             time.sleep(IDLE_S)  # only while nothing can be stored: let the broker keep it
             return
         # At one of them only, and not while a group waits for company: the rest of its time is slept.
+        waits = self._group is None and self._sealed is None and not self._flowing
         for source in sources:
-            patience_s = IDLE_S if len(sources) == 1 else LINGER_S
-            if source is not self.subscriber or self._group is not None or self._sealed is not None:
-                patience_s = 0.0
-            elif self.kept.unshown:
-                patience_s = LINGER_S
+            patience_s = 0.0
+            if waits and source is self.subscriber:
+                patience_s = LINGER_S if len(sources) > 1 or self.kept.unshown else IDLE_S
             source.receive(patience_s, GROUP_MESSAGES)
-        self._came = any(source.inbox for source in sources)
+        self._came, self._flowing = any(source.inbox for source in sources), False
+        now_s = time.monotonic()
+        self._arrived_at = now_s if waits else self._emptied_at
+        self._emptied_at = now_s
         if self.subscriber.connection != self._connection and self.subscriber.state == "connected":
             self._connection = self.subscriber.connection
             self._welcome()
@@ -323,11 +327,18 @@ class Service:
             self._discover()
 
     def _rest(self) -> None:
-        """Sleep while a group waits for company and nothing has come: a system call a group and not one a message."""
+        """Sleep while a group waits for company and nothing has come: a system call a group and not one a message.
+
+        Where one group has just followed another, the next gathers in the socket meanwhile.
+        """
         if self._sealed is not None:
             time.sleep(min(LINGER_S, max(0.0, self._retry_at - time.monotonic())))
-        elif self._group is not None and not any(source.inbox for source in self._sources()):
+        elif any(source.inbox for source in self._sources()):
+            return
+        elif self._group is not None:
             time.sleep(max(0.0, self._group.left_s()))
+        elif self._flowing:
+            time.sleep(LINGER_S)
 
     def _welcome(self) -> None:
         """A connection is made: what comes first is what the broker kept for us meanwhile."""
@@ -352,7 +363,7 @@ class Service:
         for source in self._sources():
             while source.inbox and not (self._group is not None and self._group.full()):
                 if self._group is None:
-                    self._group = _Group(time.monotonic())
+                    self._group = _Group(self._arrived_at)
                 if batch := source.pop(GROUP_MESSAGES - self._group.count):
                     moment = self.clock.now_ms()
                     self._group.add(source, batch.connection, batch.messages, batch.size, moment)
@@ -509,7 +520,7 @@ class Service:
             self._retry_at = time.monotonic() + self._hold_s
             self._hold_s = min(2 * self._hold_s, _HOLD_LONGEST_S)
             return
-        self._sealed, self._hold_s = None, _HOLD_FIRST_S
+        self._sealed, self._hold_s, self._flowing = None, _HOLD_FIRST_S, True
         if self._held_since is not None:
             self._credit(time.monotonic() - self._held_since)
             self._held_since = None

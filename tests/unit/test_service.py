@@ -252,6 +252,7 @@ def test_after_a_kill_the_tail_is_whole_again_with_the_same_flags(city, meter, t
         if seq % 4 == 0:
             until_done(whole, seq + 1)
     until_done(whole, 30)
+    whole.kept.show()
     expected = night_records(city, NIGHT)
     assert (expected["flags"] & Flag.REPEAT).any()
     (file,) = city.shelf("log", "0", "tail").glob("*.rec")  # the process is gone; what is on disk stays
@@ -265,6 +266,7 @@ def test_after_a_kill_the_tail_is_whole_again_with_the_same_flags(city, meter, t
     again.subscriber.deliver(topic(meter), level(29))  # un-acknowledged when it was killed, so delivered again
     again.subscriber.deliver(topic(meter), level(30))
     until_done(again, 2)
+    again.kept.show()
     assert again.counts["duplicates"] == 1
     after = night_records(city, NIGHT)
     assert after["seq"].tolist() == list(range(31))
