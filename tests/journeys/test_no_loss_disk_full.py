@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -38,28 +37,20 @@ def small_file_system(folder: Path, size: str) -> Iterator[None]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-@pytest.mark.parametrize("times", [1, pytest.param(5, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
-def test_a_disk_that_is_full_for_a_while_loses_nothing(tmp_path, times):
+def test_a_disk_that_is_full_for_a_while_loses_nothing(tmp_path):
+    """Once: with room again the log reserves 8 MiB ahead, which would take a million messages to fill."""
     city = unhurried_town(tmp_path / "town")
     (tmp_path / "broker").mkdir()
     with small_file_system(tmp_path / "store", SMALL), embedded(tmp_path / "broker") as url:
         city.shelf().symlink_to(tmp_path / "store")
         with Ingest(city, url) as ingest, Sensors(city, url) as sensors:
-            for time in range(times):
-                until(lambda: fill(sensors, ingest), "the disk does not get full")
-                sensors.publish(500)  # and more, for which there is no room
-                told = sensors.told()
-                assert told - set(held(city)), "there was room for everything, so nothing has been shown"
-                room = f"{(time + 1) * 20}m"
-                subprocess.run(["mount", "-o", f"remount,size={room}", str(tmp_path / "store")], check=True)
-                all_arrive(city, told)
-                until(lambda: not ingest.said("holding"), "it does not say that it goes on")
-                if time < times - 1:
-                    used = shutil.disk_usage(tmp_path / "store").used
-                    subprocess.run(
-                        ["mount", "-o", f"remount,size={used // 1024 + 300}k", str(tmp_path / "store")], check=True
-                    )
+            until(lambda: fill(sensors, ingest), "the disk does not get full")
+            sensors.publish(500)  # and more, for which there is no room
+            told = sensors.told()
+            assert told - set(held(city)), "there was room for everything, so nothing has been shown"
             subprocess.run(["mount", "-o", f"remount,size={ENOUGH}", str(tmp_path / "store")], check=True)
+            all_arrive(city, told)
+            until(lambda: not ingest.said("holding"), "it does not say that it goes on")
             ingest.stop()
         balanced(city, told)
 
