@@ -5,9 +5,9 @@
     store/readings/gaps-*.parquet     what never came, and what contradicts itself (`ledger`)
 
 A compaction writes new files beside, syncs and renames them, and then replaces the manifest: that is the commit. What
-the log holds beyond the manifest's positions is read from the log's tail, so a reading is visible from the moment its
-group is on disk. Nothing that is stored is ever changed: what is learnt later is a dated re-flag row, which pages that
-close after its date know of and earlier ones do not.
+the log holds beyond the manifest's positions is read from the log's tail, so a reading is visible as soon as it is
+flagged, a moment after its group is on disk. Nothing that is stored is ever changed: what is learnt later is a dated
+re-flag row, which pages that close after its date know of and earlier ones do not.
 
 A reading belongs to the night of its `time`, or of `received` where its clock cannot be right.
 """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.archive import night_records, nights
-from ingest.log import DEAD, Message, read_frames, segment_path, segments
 from sensors.city import City
 from sensors.clock import city_clock
 from sensors.flags import Flag, usable
@@ -238,12 +236,3 @@ def _rhythm(row: npt.NDArray[np.int64], received: npt.NDArray[np.int64], n: int)
     other = begin[enough] + count[enough] // 2
     rhythm[enough] = (apart[middle] + apart[other]) / 2.0
     return rhythm
-
-
-def dead_letters(city: City) -> Iterator[Message]:
-    """Every refused message that the log still holds, oldest first within a shard, with its reason."""
-    for shard in sorted(path for path in city.shelf("log").glob("*") if path.is_dir()):
-        for number in segments(shard):
-            for frame in read_frames(segment_path(shard, number)):
-                if frame.kind == DEAD:
-                    yield from frame.messages()

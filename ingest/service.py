@@ -503,7 +503,7 @@ class Service:
             self.online.discard(route.device)
 
     def _store(self) -> None:
-        """Write, sync, show, acknowledge; or hold on to the group and try again later."""
+        """Write, sync, acknowledge; or hold on to the group and try again later."""
         sealed = self._sealed
         assert sealed is not None
         began = time.monotonic()

@@ -1,12 +1,13 @@
 """The tail: screened readings of each group, for whoever follows live; rebuilt from the log where it is missing.
 
-One file a segment, `tail/NNNNNNNNNNNN.rec`, one block for each good frame, in the same order. Not synced: a process
-that dies leaves it whole, and what a power cut takes, the next start decodes again from the log. A disk that refuses
-the tail holds up nobody: blocks wait in memory within a bound, beyond it the tail is given up and later rebuilt.
+One file a segment, `tail/NNNNNNNNNNNN.rec`, one block for each good frame, or for several that followed closely. Not
+synced: a process that dies leaves it whole, and what a power cut takes, the next start decodes again from the log. A
+disk that refuses the tail holds up nobody: blocks wait in memory within a bound, beyond it the tail is given up and
+later rebuilt.
 
     block = magic "NTL1" | count u4 | log offset u8 | CRC-32 u4 | RECORD[count]
 
-`log offset` is where the frame ends in its segment, so that a place in the tail is also a place in the log.
+`log offset` is where the last of its frames ends in its segment, so that a place in the tail is also one in the log.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class TailWriter:
         return self._size
 
     def append(self, end: Position, records: Records) -> None:
-        """Add the screened records of the good frame that ends at `end`; OSError means that they wait."""
+        """Add screened records, of good frames up to the one that ends at `end`; OSError means that they wait."""
         body = np.ascontiguousarray(records).tobytes()
         header = _HEADER.pack(_MAGIC, len(records), end.offset)
         block = b"".join((header, _CRC.pack(zlib.crc32(body, zlib.crc32(header))), body))

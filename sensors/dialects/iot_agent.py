@@ -16,11 +16,10 @@ from typing import Any
 
 from sensors.dialects import fiware
 from sensors.dialects.parsing import number, parse_json, shown, spelt_number
-from sensors.dialects.table import COUNTED, MAX_RECORDS, Dialect, Outcome, Source, measured
+from sensors.dialects.table import COUNTED, MAX_RECORDS, Dialect, Outcome, Source, collected
 from sensors.dialects.times import MAX_DURATION_MS, instant
 from sensors.errors import DecodeError
 from sensors.quantities import QUANTITIES, Quantity, quantity_named
-from sensors.wire import Rejection
 
 _TIME = "TimeInstant"  # of a group, in ISO 8601
 
@@ -76,18 +75,8 @@ def _read_groups(source: Source, groups: list[Group], received_ms: int) -> Outco
         raise DecodeError(
             "no topic level names the device; give 'device' or 'device_level' in [[dialects]] of city.toml"
         )
-    outcome: Outcome = []
-    for group in groups:
-        for one in _read_group(group, received_ms):
-            part = len(outcome)
-            if part >= MAX_RECORDS:
-                raise DecodeError(f"the message holds more than {MAX_RECORDS} values")
-            if isinstance(one, str):
-                outcome.append(Rejection(one, part))
-            else:
-                quantity, time_ms, value, duration_s = one
-                outcome.append(measured(source.device, quantity, time_ms, value, duration_s, part))
-    return outcome
+    found = (one for group in groups for one in _read_group(group, received_ms))
+    return collected((one if isinstance(one, str) else (source.device, *one) for one in found), "values")
 
 
 Found = tuple[str, int, float, float]  # quantity, time_ms, value, duration_s

@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from sensors.dialects.parsing import parse_json, shown, spelt_number
-from sensors.dialects.table import MAX_RECORDS, Dialect, Outcome, Source, measured, ours
+from sensors.dialects.table import Dialect, Outcome, Source, collected, ours
 from sensors.dialects.times import MAX_DURATION_MS, instant
 from sensors.errors import DecodeError
-from sensors.wire import Rejection
 
 _TAKEN = {"noise_LAeq": "sound_laeq", "noise_LA_min": "sound_lamin", "noise_LA_max": "sound_lamax"}
 _NODE = "DNMS_"  # how a node begins these names
@@ -37,17 +36,8 @@ def recognise(value: object, payload: bytes) -> bool:
 def read(source: Source, payload: bytes, received_ms: int) -> Outcome:
     """The levels of a message, or of an array of them."""
     content = parse_json(payload)
-    outcome: Outcome = []
-    for message in content if isinstance(content, list) else [content]:
-        for one in _read_message(source, message, received_ms):
-            part = len(outcome)
-            if part >= MAX_RECORDS:
-                raise DecodeError(f"the message holds more than {MAX_RECORDS} values")
-            if isinstance(one, str):
-                outcome.append(Rejection(one, part))
-            else:
-                outcome.append(measured(*one, part))
-    return outcome
+    messages = content if isinstance(content, list) else [content]
+    return collected((one for message in messages for one in _read_message(source, message, received_ms)), "values")
 
 
 Reading = tuple[str, str, int, float, float]  # device, quantity, time_ms, value, duration_s

@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from sensors.dialects.parsing import number, parse_json, shown
-from sensors.dialects.table import COUNTED, MAX_RECORDS, Dialect, Outcome, Source, measured
+from sensors.dialects.table import COUNTED, Dialect, Outcome, Source, collected
 from sensors.dialects.times import interval
 from sensors.dialects.units import factor
 from sensors.errors import DecodeError
 from sensors.quantities import quantity_named
-from sensors.wire import Rejection
 
 _ADDRESSED = re.compile(r"(?:^|/)(Multi)?Datastreams\('?([^()']{1,100})'?\)/Observations")
 _LINKS = ("Datastream", "MultiDatastream")
@@ -38,17 +37,10 @@ def recognise(value: object, payload: bytes) -> bool:
 
 def read(source: Source, payload: bytes, received_ms: int) -> Outcome:
     """What the Observations of a message say."""
-    outcome: Outcome = []
-    for observation in _raw(parse_json(payload)):
-        for one in _read_observation(observation, source, received_ms):
-            part = len(outcome)
-            if part >= MAX_RECORDS:
-                raise DecodeError(f"the message holds more than {MAX_RECORDS} results")
-            if isinstance(one, str):
-                outcome.append(Rejection(one, part))
-            else:
-                device, quantity, time_ms, value, duration_s = one
-                outcome.append(measured(device, quantity, time_ms, value, duration_s, part))
+    observations = _raw(parse_json(payload))
+    outcome = collected(
+        (one for said in observations for one in _read_observation(said, source, received_ms)), "results"
+    )
     if not outcome:
         raise DecodeError("the message holds no Observation (an object with 'result')")
     return outcome

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sensors.errors import DecodeError
 from sensors.quantities import QUANTITIES
 from sensors.reading import NO_SEQ
 from sensors.wire import Measurement, Rejection
 
 Outcome = list[Measurement | Rejection]
+Said = tuple[str, str, int, float, float]  # device, quantity, time (ms since 1970, UTC), value, duration_s
 COUNTED = frozenset(
     ("people_flow", "people_in", "people_out")
 )  # mean nothing without the interval they were counted in
@@ -51,6 +53,19 @@ def measured(
     """A measurement of a device that numbers nothing; `part` is the record's place in its message."""
     unit = QUANTITIES[quantity].unit
     return Measurement(device, quantity, time_ms, value, unit, duration_s, boot=0, seq=NO_SEQ, part=part)
+
+
+def collected(found: Iterable[Said | str], what: str) -> Outcome:
+    """What a reader found in a message, one after the other: measurements, or the reason why one is none.
+
+    what : what they are called in the refusal of a message that holds too many of them
+    """
+    outcome: Outcome = []
+    for part, one in enumerate(found):
+        if part >= MAX_RECORDS:
+            raise DecodeError(f"the message holds more than {MAX_RECORDS} {what}")
+        outcome.append(Rejection(one, part) if isinstance(one, str) else measured(*one, part))
+    return outcome
 
 
 def device_name(text: str) -> str:

@@ -12,9 +12,10 @@ import pytest
 
 from ingest import service as module
 from ingest.archive import follow, night_records, read_manifest, stored_until
-from ingest.health import dead_letters, read_health
+from ingest.dead_letters import letters as kept_letters
+from ingest.health import read_health
 from ingest.lock import shelf_lock
-from ingest.log import Disk
+from ingest.log import Disk, Message
 from ingest.mqtt import Batch, Raw
 from ingest.service import Service, run
 from sensors.city import City
@@ -96,6 +97,11 @@ def start(city: City, disk: Disk | None = None) -> Service:
     service = Service(city, "0/1", "mqtt://127.0.0.1:1", disk=disk)
     service.subscriber = FakeSubscriber()
     return service
+
+
+def dead(city: City) -> list[Message]:
+    """The refused messages that are kept."""
+    return [letter.message for letter in kept_letters(city)]
 
 
 def turns(service: Service, times: int = 12) -> None:
@@ -188,8 +194,8 @@ def test_refused_messages_are_kept_with_their_reason_and_then_acknowledged(city,
     service.subscriber.deliver(topic(meter), level(1), retained=True)
     service.subscriber.deliver(topic(meter), b"9" * 400_000)
     until_done(service, 4)
-    letters = {letter.payload[:3]: letter for letter in dead_letters(city) if letter.payload[:2] != b"[{"}
-    of_packs = [letter.reason for letter in dead_letters(city) if letter.payload[:2] == b"[{"]
+    letters = {letter.payload[:3]: letter for letter in dead(city) if letter.payload[:2] != b"[{"}
+    of_packs = [letter.reason for letter in dead(city) if letter.payload[:2] == b"[{"]
     assert len(service.subscriber.acknowledged) == len(letters) + len(of_packs) == 4
     assert "JSON" in letters[b"{br"].reason
     assert "400000 bytes" in letters[b"999"].reason
@@ -218,7 +224,7 @@ def test_a_decoders_own_fault_costs_one_message_not_the_service(city, meter, mon
     service.subscriber.deliver(topic(meter), level(2, 41.0))
     until_done(service, 2)
     assert len(night_records(city, NIGHT)) == 1
-    assert "ZeroDivisionError" in next(dead_letters(city)).reason
+    assert "ZeroDivisionError" in dead(city)[0].reason
 
 
 def test_hostile_reasons_do_not_fill_the_memory(city):
@@ -241,7 +247,7 @@ def test_status_messages_say_who_is_online_and_are_no_readings(city, meter):
     service.subscriber.deliver(status, b"")
     until_done(service, 3)
     assert service.health()["devices_online"] == 0
-    assert list(dead_letters(city)) == []
+    assert dead(city) == []
 
 
 @pytest.mark.parametrize("tail_lost", ["nothing", "everything", "half a block"])
