@@ -2,6 +2,7 @@
 
 NoctuleError
 ├── CityError        a city folder, its city.toml or one of its tables is not as it should be
+├── LuminaireError   a photometric file is damaged, impossible or of a kind not read
 ├── RecipeError      a recipe, or a file that it names, cannot be read as it says
 ├── DecodeError      a message cannot be read at all
 ├── AnswerError      a file of survey answers cannot be imported
@@ -23,6 +24,10 @@ class NoctuleError(Exception):
 
 class CityError(NoctuleError):
     """A city folder, its `city.toml` or one of its tables is not as it should be."""
+
+
+class LuminaireError(NoctuleError):
+    """A photometric file is damaged, impossible or of a kind that is not read."""
 
 
 class RecipeError(NoctuleError):

@@ -3,10 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from analytics import footfall, knowledge
+from analytics import footfall, footfall_habits
 from analytics.covariance import Matern
 from analytics.hours import hour_of_week
-from analytics.knowledge import Knowledge, fit_covariance, learn_from
+from analytics.knowledge import Knowledge, learn_from
+from analytics.likelihood import fit_covariance
 from analytics.noise import background_level
 from analytics.surroundings import Surroundings, surroundings
 from sensors.quantities import QUANTITIES
@@ -151,10 +152,10 @@ def test_noise_learns_what_the_model_misses(town):
 
 
 def test_the_ridge_leaves_unseen_features_where_they_were(town):
-    prior = knowledge._ridge(np.empty((0, 7)), np.empty(0))
+    prior = footfall_habits._ridge(np.empty((0, 7)), np.empty(0))
     design = np.zeros((5, 7))
     design[:, 0] = 1.0
-    moved = knowledge._ridge(design, np.full(5, 8.0))
+    moved = footfall_habits._ridge(design, np.full(5, 8.0))
     assert moved[0] > prior[0]
     assert np.array_equal(moved[1:], prior[1:])
 
