@@ -6,6 +6,7 @@ NoctuleError
 ├── RecipeError      a recipe, or a file that it names, cannot be read as it says
 ├── DecodeError      a message cannot be read at all
 ├── AnswerError      a file of survey answers cannot be imported
+├── LayerError       a survey of light or a raster of the city's own cannot be taken
 ├── BrokerError      the MQTT broker refuses us, or its address is wrong
 ├── ShelfLocked      another process already writes this shelf
 ├── StoreError       a shelf on disk is damaged, full or of an unknown format
@@ -40,6 +41,10 @@ class DecodeError(NoctuleError):
 
 class AnswerError(NoctuleError):
     """A file of survey answers cannot be imported."""
+
+
+class LayerError(NoctuleError):
+    """A survey of light or a raster of the city's own cannot be taken."""
 
 
 class BrokerError(NoctuleError):
