@@ -9,8 +9,12 @@ import typer
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
+    from sensors.city import City
+    from sensors.light_survey import SurveyReport, Terms
     from sensors.night import Night
+    from sensors.raster import Band
 
 CityFolder = Annotated[Path, typer.Argument(metavar="CITY", help="The city folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
@@ -18,6 +22,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine t
 city_app = typer.Typer(help="Make a city folder, or see what is wrong with one.", no_args_is_help=True)
 site_app = typer.Typer(help="The register of sensors: add, move, retire, list.", no_args_is_help=True)
 journal_app = typer.Typer(help="What the city did, when and where.", no_args_is_help=True)
+light_survey_app = typer.Typer(help="Lux measured on a drive or from the air.", no_args_is_help=True)
+layer_app = typer.Typer(help="Rasters of light, noise or footfall that the city already owns.", no_args_is_help=True)
+
+SurveyFile = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV of a lux drive, or a GeoTIFF from the air.")]
+SurveyId = Annotated[str, typer.Option("--id", help="Id of the survey; the file's name if left out.")]
+Plane = Annotated[str, typer.Option(help="What the sensor faced: horizontal, vertical; images are aerial.")]
+Height = Annotated[float, typer.Option("--height", help="Of the sensor above the ground, metres; a drive needs it.")]
+SensorSd = Annotated[float, typer.Option(help="Error of one cell, sd of ln lux; 0.2, for an image 0.6.")]
+GainSd = Annotated[float, typer.Option(help="Error that all its cells share, sd of ln lux; 0.15, for an image 0.4.")]
+Clip = Annotated[float, typer.Option(help="End of the instrument, lx: readings there mean 'at least'.")]
+ColumnsOf = Annotated[str, typer.Option("--columns", help="Ours=the file's, like lux=E_h,lon=X,lat=Y.")]
+When = Annotated[str, typer.Option(help="Its night or local moment, like 2014-09-16 or 2014-09-16T22:30.")]
+FileCrs = Annotated[str, typer.Option("--crs", help="Projection of the file where it does not say, like EPSG:3067.")]
+BandNumber = Annotated[int, typer.Option("--band", min=1, help="Of a GeoTIFF.")]
+Scale = Annotated[float | None, typer.Option(help="Value = scale x number + offset.")]
+Offset = Annotated[float | None, typer.Option(help="Value = scale x number + offset.")]
+NoData = Annotated[float | None, typer.Option("--nodata", help="A number that means unknown, besides the file's own.")]
+Attribution = Annotated[str, typer.Option(help="Whom to name in every export.")]
+Licence = Annotated[str, typer.Option(help="Under which it may be used.")]
+SaysSimulated = Annotated[bool, typer.Option("--simulated", help="It is made up; only a simulated city takes it.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +49,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(city_app, name="city")
     app.add_typer(site_app, name="site")
     app.add_typer(journal_app, name="journal")
+    app.add_typer(light_survey_app, name="light-survey")
+    app.add_typer(layer_app, name="layer")
     app.command("night")(night)
 
 
@@ -270,6 +296,324 @@ def journal_import(city: CityFolder, file: Annotated[Path, typer.Argument(help="
 
     new, old = import_entries(City.open(city), file)
     print(f"new: {new}, stood already: {old}")
+
+
+@light_survey_app.command("check")
+def light_survey_check(
+    city: CityFolder,
+    file: SurveyFile,
+    plane: Plane = "",
+    height: Height = -1.0,
+    sensor_sd: SensorSd = 0.0,
+    gain_sd: GainSd = 0.0,
+    clip: Clip = 0.0,
+    columns: ColumnsOf = "",
+    when: When = "",
+    crs: FileCrs = "",
+    band: BandNumber = 1,
+    scale: Scale = None,
+    offset: Offset = None,
+    nodata: NoData = None,
+    as_json: AsJson = False,
+) -> None:
+    """What would become of a survey of light; nothing is kept.
+
+    Example: noctule light-survey check helsinki drive.csv --height 1.6
+    """
+    import json
+
+    from sensors.city import City
+
+    terms = _survey_terms(file, "", plane, height, sensor_sd, gain_sd, clip)
+    report = _read_survey(City.open(city), file, terms, columns, when, crs, _band(band, scale, offset, nodata))[2]
+    print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.text())
+
+
+@light_survey_app.command("import")
+def light_survey_import(
+    city: CityFolder,
+    file: SurveyFile,
+    survey: SurveyId = "",
+    plane: Plane = "",
+    height: Height = -1.0,
+    sensor_sd: SensorSd = 0.0,
+    gain_sd: GainSd = 0.0,
+    clip: Clip = 0.0,
+    columns: ColumnsOf = "",
+    when: When = "",
+    crs: FileCrs = "",
+    band: BandNumber = 1,
+    scale: Scale = None,
+    offset: Offset = None,
+    nodata: NoData = None,
+    instrument: Annotated[str, typer.Option(help="What measured, in words.")] = "",
+    attribution: Attribution = "",
+    licence: Licence = "",
+    simulated: SaysSimulated = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a survey of light into the city: medians by cell, no track, nothing that names anybody.
+
+    A CSV is a lux drive, a GeoTIFF an image from the air or a drone with its calibration to lux on the ground. The
+    same file twice changes nothing.
+
+    Example: noctule light-survey import helsinki drive.csv --id drive-2026 --height 1.6 --clip 99.3
+
+    Example: noctule light-survey import helsinki flight.tif --when 2026-03-12T23:40 --scale 0.021
+    """
+    import json
+
+    import msgspec
+
+    from sensors.city import City
+    from sensors.light_survey import name_from, save_survey
+
+    opened = City.open(city)
+    terms = msgspec.structs.replace(
+        _survey_terms(file, name_from(file, survey), plane, height, sensor_sd, gain_sd, clip),
+        instrument=instrument,
+        attribution=attribution,
+        licence=licence,
+        origin="simulated" if simulated else "recorded",
+    )
+    described, cells, report = _read_survey(opened, file, terms, columns, when, crs, _band(band, scale, offset, nodata))
+    report.known = not save_survey(opened, described, cells)
+    if as_json:
+        print(json.dumps(report.to_dict(), ensure_ascii=False))
+        return
+    print(report.text())
+    stands = "stood already" if report.known else "is kept"
+    print(f"light survey '{terms.survey}' of {opened.name} {stands}; the map knows it from its next start")
+
+
+@light_survey_app.command("list")
+def light_survey_list(city: CityFolder, as_json: AsJson = False) -> None:
+    """The city's surveys of light and what was stated of them.
+
+    Example: noctule light-survey list helsinki
+    """
+    import json
+
+    import msgspec
+
+    from sensors.city import City
+    from sensors.light_survey import survey_terms
+
+    held = survey_terms(City.open(city))
+    if as_json:
+        print(json.dumps([msgspec.to_builtins(terms) for terms in held], ensure_ascii=False))
+        return
+    for terms in held:
+        print(
+            f"{terms.survey}: {terms.readings} readings, {terms.first} to {terms.last}, {terms.plane} at "
+            f"{terms.height_m:g} m, sd {terms.sd:g}, shared {terms.gain_sd:g}, {terms.origin}"
+        )
+    if not held:
+        print("no light surveys")
+
+
+@light_survey_app.command("remove")
+def light_survey_remove(city: CityFolder, survey: Annotated[str, typer.Argument(help="Its id.")]) -> None:
+    """Take a survey of light out of the city.
+
+    Example: noctule light-survey remove helsinki drive-2026
+    """
+    from sensors.city import City
+    from sensors.light_survey import remove_survey
+
+    gone = remove_survey(City.open(city), survey)
+    print(f"light survey '{survey}' with {gone} cells is removed; the map forgets it from its next start")
+
+
+@layer_app.command("import")
+def layer_import(
+    city: CityFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE.tif", help="A GeoTIFF.")],
+    layer: Annotated[str, typer.Option("--layer", help="Which field it is of: illuminance, noise or footfall.")],
+    kind: Annotated[str, typer.Option(help="measured or modelled.")],
+    unit: Annotated[str, typer.Option(help="Of the file: lx, fc; dB, dB(A); persons/h, persons/day, persons/15min.")],
+    name: Annotated[str, typer.Option("--id", help="Its id; the file's name if left out.")] = "",
+    title: Annotated[str, typer.Option("--name", help="What it is called, for people.")] = "",
+    sd: Annotated[float, typer.Option(help="Its error: sd of ln lx, of dB, or of ln persons/h.")] = 0.0,
+    sd_file: Annotated[Path | None, typer.Option(metavar="FILE.tif", help="A GeoTIFF of that error instead.")] = None,
+    use: Annotated[
+        str, typer.Option(help="overlay: kept and handed out; background: weighed into the map.")
+    ] = "overlay",
+    indicator: Annotated[str, typer.Option(help="Of noise: laeq (at night), lden or lnight (roads and rail).")] = "",
+    hours: Annotated[str, typer.Option(help="Of footfall: local hours that it is the mean of, like 20-06.")] = "",
+    lamp_level: Annotated[float, typer.Option(help="Of illuminance: level 0..1 that the lamps had.")] = 1.0,
+    classes: Annotated[str, typer.Option(help="Number=value, where the file holds codes: 1=57.5,2=62.5.")] = "",
+    valid_from: Annotated[str, typer.Option(metavar="NIGHT", help="First night it is true of.")] = "",
+    valid_to: Annotated[str, typer.Option(metavar="NIGHT", help="Last night it is true of.")] = "",
+    crs: FileCrs = "",
+    band: BandNumber = 1,
+    scale: Scale = None,
+    offset: Offset = None,
+    nodata: NoData = None,
+    attribution: Attribution = "",
+    licence: Licence = "",
+    simulated: SaysSimulated = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a raster that the city already owns, measured or modelled, onto its cells.
+
+    Decibels are averaged as energy, all else as numbers. As a background it counts by its stated error.
+
+    Example: noctule layer import helsinki lden.tif --layer noise --indicator lden --kind modelled --unit dB --sd 3
+    """
+    import json
+
+    import msgspec
+
+    from sensors.city import City
+    from sensors.city_layer import LayerTerms, read_layer, save_layer
+    from sensors.light_survey import name_from
+
+    opened = City.open(city)
+    terms = LayerTerms(
+        layer=name_from(file, name),
+        field=layer,
+        kind=kind,
+        unit=unit,
+        sd=0.0 if sd_file else sd,
+        use=use,
+        title=title,
+        indicator=indicator,
+        hours=hours,
+        lamp_level=lamp_level,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        origin="simulated" if simulated else "recorded",
+        attribution=attribution,
+        licence=licence,
+    )
+    chosen = msgspec.structs.replace(_band(band, scale, offset, nodata), classes=_classes(classes))
+    described, both, report = read_layer(file, opened, terms, band=chosen, sd_file=sd_file, crs=crs)
+    report.known = not save_layer(opened, described, both)
+    if as_json:
+        print(json.dumps(report.to_dict(), ensure_ascii=False))
+        return
+    print(report.text())
+    how = (
+        "is weighed into the map from its next start"
+        if use == "background"
+        else "changes no map (--use background would)"
+    )
+    print(f"layer '{terms.layer}' of {opened.name} {'stood already' if report.known else 'is kept'}; it {how}")
+
+
+@layer_app.command("list")
+def layer_list(city: CityFolder, as_json: AsJson = False) -> None:
+    """The city's own layers and what was stated of them.
+
+    Example: noctule layer list helsinki
+    """
+    import json
+
+    import msgspec
+
+    from sensors.city import City
+    from sensors.city_layer import layer_terms
+
+    held = layer_terms(City.open(city))
+    if as_json:
+        print(json.dumps([msgspec.to_builtins(terms) for terms in held], ensure_ascii=False))
+        return
+    for terms in held:
+        valid = f"{terms.valid_from or '...'} to {terms.valid_to or '...'}"
+        error = f"sd {terms.sd:g}" if terms.sd else "sd by cell"
+        print(f"{terms.layer}: {terms.field}, {terms.kind}, {error}, {terms.use}, {valid}, {terms.origin}")
+    if not held:
+        print("no layers")
+
+
+@layer_app.command("export")
+def layer_export(
+    city: CityFolder,
+    name: Annotated[str, typer.Argument(metavar="LAYER", help="Its id.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.tif", help="The file to write.")],
+) -> None:
+    """Hand out one of the city's own layers as a GeoTIFF on the city's cells, with its error and licence.
+
+    Example: noctule layer export helsinki lden lden-on-the-grid.tif
+    """
+    from sensors.city import City
+    from sensors.city_layer import load_layer, write_geotiff
+
+    opened = City.open(city)
+    terms, both = load_layer(opened, name)
+    write_geotiff(out, opened, terms, both)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+@layer_app.command("remove")
+def layer_remove(city: CityFolder, name: Annotated[str, typer.Argument(metavar="LAYER", help="Its id.")]) -> None:
+    """Take a layer out of the city.
+
+    Example: noctule layer remove helsinki lden
+    """
+    from sensors.city import City
+    from sensors.city_layer import remove_layer
+
+    remove_layer(City.open(city), name)
+    print(f"layer '{name}' is removed; the map forgets it from its next start")
+
+
+def _survey_terms(
+    file: Path, survey: str, plane: str, height: float, sensor_sd: float, gain_sd: float, clip: float
+) -> Terms:
+    from sensors.light_survey import Terms, name_from
+
+    image = _is_raster(file)
+    facing = plane or ("aerial" if image else "horizontal")
+    if height < 0 and facing != "aerial":
+        raise typer.BadParameter("state how high the sensor was, like 1.6 for a roof", param_hint="--height")
+    return Terms(
+        survey=name_from(file, survey),
+        plane=facing,
+        height_m=max(height, 0.0),
+        sd=sensor_sd or (0.6 if image else 0.2),
+        gain_sd=gain_sd or (0.4 if image else 0.15),
+        clip_lux=clip,
+    )
+
+
+def _read_survey(
+    city: City, file: Path, terms: Terms, columns: str, when: str, crs: str, band: Band
+) -> tuple[Terms, pd.DataFrame, SurveyReport]:
+    if _is_raster(file):
+        from sensors.night_image import read_night_image
+
+        return read_night_image(file, city, terms, band=band, when=when, crs=crs)
+    from sensors.lux_drive import read_lux_drive
+
+    if terms.plane == "aerial":
+        raise typer.BadParameter("a CSV is a drive: horizontal or vertical", param_hint="--plane")
+    return read_lux_drive(file, city, terms, columns=_pairs(columns, "--columns"), when=when, crs=crs)
+
+
+def _is_raster(file: Path) -> bool:
+    return file.suffix.lower() in (".tif", ".tiff")
+
+
+def _band(number: int, scale: float | None, offset: float | None, nodata: float | None) -> Band:
+    from sensors.raster import Band
+
+    return Band(number=number, scale=scale, offset=offset, nodata=nodata)
+
+
+def _pairs(text: str, option: str) -> dict[str, str]:
+    pairs = [part.split("=", 1) for part in text.split(",") if part.strip()]
+    if any(len(pair) != 2 for pair in pairs):
+        raise typer.BadParameter(f"'{text}' must be pairs like lux=E_h,lon=X", param_hint=option)
+    return {ours.strip(): theirs.strip() for ours, theirs in pairs}
+
+
+def _classes(text: str) -> tuple[tuple[float, float], ...]:
+    try:
+        return tuple((float(code), float(value)) for code, value in _pairs(text, "--classes").items())
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' must be pairs of numbers like 1=57.5", param_hint="--classes") from None
 
 
 def night(

@@ -193,6 +193,10 @@ def check_city(city_path: Path) -> list[str]:
             problems += str(error).splitlines()
             continue
         problems += _outside(name, frame, city.settings.grid)
+    from sensors.city_layer import layer_problems
+    from sensors.light_survey import survey_problems
+
+    problems += survey_problems(city) + layer_problems(city)
     if not city.simulated and not problems:
         simulated = city.places("sites")["origin"] == "simulated"
         if simulated.any():
