@@ -17,9 +17,16 @@ STEP = np.datetime64("2026-11-20T20:00", "ms")  # 22:00 in Helsinki, a Friday
 
 
 def town(
-    rows: int, columns: int, *, meters: int = 150, counters: int = 150, lux: int = 50, seed: int = 0
+    rows: int,
+    columns: int,
+    *,
+    meters: int = 150,
+    counters: int = 150,
+    lux: int = 50,
+    lamp_every_m: float = 28.0,
+    seed: int = 0,
 ) -> Surroundings:
-    """A town of rows x columns cells of 10 m with a lamp every 28 m of street and telemetry from each."""
+    """A town of rows x columns cells of 10 m with lamps along its streets and telemetry from each."""
     generator = np.random.default_rng(seed)
     height, width = 10.0 * rows, 10.0 * columns
     lines = [LineString([(0, y), (width, y)]) for y in np.arange(BLOCK_M / 2, height, BLOCK_M)]
@@ -29,7 +36,7 @@ def town(
         {"street": np.arange(len(lines)), "name": "", "kind": kinds, "walkable": True, "lit": "yes", "width_m": 9.0},
         geometry=lines, crs=CRS,
     )  # fmt: skip
-    along = [line.interpolate(d) for line in lines for d in np.arange(14.0, line.length, 28.0)]
+    along = [line.interpolate(d) for line in lines for d in np.arange(lamp_every_m / 2, line.length, lamp_every_m)]
     n = len(along)
     lamps = geopandas.GeoDataFrame(
         {

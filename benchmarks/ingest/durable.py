@@ -18,19 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.ingest.peers import node_red
-from benchmarks.ingest.stand import (
-    HERE,
-    Cost,
-    arguments,
-    at_least,
-    behind_the_fake_broker,
-    in_the_archive,
-    ingest_command,
-    middle,
-    report,
-    stop,
-)
+from benchmarks.ingest.stand import HERE, Cost, behind_the_fake_broker, in_the_archive, ingest_command, stop
 from benchmarks.ingest.traffic import meter_town, singles, write_messages
+from benchmarks.verdict import arguments, at_least, middle, report
 
 # A round of each takes some seconds: an SQLite commit waits for the disk, so it gets few readings.
 SHARE = {"ours": 1.0, "sqlite": 1 / 200, "sqlite wal": 1 / 15, "node-red": 1 / 5}

@@ -23,20 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.ingest.stand import (
-    ROOT,
-    arguments,
-    at_least,
-    at_most,
-    end,
-    free_port,
-    ingest_command,
-    middle,
-    program,
-    report,
-    stop,
-)
+from benchmarks.ingest.stand import ROOT, end, free_port, ingest_command, program, stop
 from benchmarks.ingest.traffic import write_messages
+from benchmarks.verdict import arguments, at_least, at_most, middle, report
 from ingest.archive import follow
 from ingest.health import read_health
 from ingest.log import GOOD, read_frames, segment_path, segments

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from pyproj import Transformer
 
-from benchmarks.ingest.stand import arguments, at_most, report
 from benchmarks.ingest.traffic import STEP_MS, levels, meter_town
+from benchmarks.verdict import arguments, at_most, report
 from ingest.archive import compact, read_manifest
 from ingest.log import Position
 from ingest.query import readings_in_box

@@ -22,20 +22,17 @@ from pathlib import Path
 from benchmarks.ingest.stand import (
     ROOT,
     Cost,
-    arguments,
-    at_most,
     behind_the_fake_broker,
     cpu_of,
     end,
     in_the_archive,
     ingest_command,
-    middle,
     mosquitto,
     program,
-    report,
     stop,
 )
 from benchmarks.ingest.traffic import PACK, meter_town, packs, singles, write_messages
+from benchmarks.verdict import arguments, at_most, middle, report
 from ingest.health import read_health
 from sensors.city import City
 

@@ -16,19 +16,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.ingest.stand import (
-    HERE,
-    WINDOW,
-    Cost,
-    arguments,
-    at_least,
-    behind_the_fake_broker,
-    end,
-    free_port,
-    middle,
-    report,
-)
+from benchmarks.ingest.stand import HERE, WINDOW, Cost, behind_the_fake_broker, end, free_port
 from benchmarks.ingest.traffic import write_messages
+from benchmarks.verdict import arguments, at_least, middle, report
 
 Command = Callable[[int], Sequence[str]]
 # Of the messages, so that a round of each takes some seconds; behind TLS the relay is what takes the time.
