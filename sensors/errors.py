@@ -7,6 +7,7 @@ NoctuleError
 ├── DecodeError      a message cannot be read at all
 ├── AnswerError      a file of survey answers cannot be imported
 ├── LayerError       a survey of light or a raster of the city's own cannot be taken
+├── LightingError    the light of a street section cannot be computed as asked
 ├── BrokerError      the MQTT broker refuses us, or its address is wrong
 ├── ShelfLocked      another process already writes this shelf
 ├── StoreError       a shelf on disk is damaged, full or of an unknown format
@@ -45,6 +46,10 @@ class AnswerError(NoctuleError):
 
 class LayerError(NoctuleError):
     """A survey of light or a raster of the city's own cannot be taken."""
+
+
+class LightingError(NoctuleError):
+    """The light of a street section cannot be computed as asked."""
 
 
 class BrokerError(NoctuleError):
