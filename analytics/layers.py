@@ -1,0 +1,279 @@
+"""What a city holds of its fields besides sensors, on the grid: surveys of light and rasters that it already owns.
+
+A layer says of each cell a value z with a variance (in the field's transformed unit) and so is an observation of the
+cell; it is weighed against the background by precision, cell by cell:
+
+    1 / variance = 1 / (kappa s^2) + sum 1 / (variance_i + growth_i days_i)
+    shift        = variance x sum (z_i - background) / (variance_i + growth_i days_i)
+
+with s the sd that the background has of itself and kappa what surveys found of s^2 (1 where nobody surveyed). Live
+sensors then correct what results, with its smaller sd. The parts of the sum are what is measured, modelled and
+simulated of the cell before any sensor speaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from analytics.surroundings import Surroundings
+    from sensors.city import City
+    from sensors.city_layer import LayerTerms
+
+MEASURED_BY, MODELLED_BY, SIMULATED_BY = 0, 1, 2  # `by` of a layer
+
+_FOREVER = 4_000_000  # nights
+_LUX_FLOOR = 0.05  # added to lx of a layer before its logarithm, as half of what instruments resolve
+_FOOTFALL_FLOOR = 0.5  # persons/h, likewise
+_ROAD_SD = 6.0  # dB, of the sources' model of roads (sensing.md B5)
+_HOUR_SD = 2.0  # dB, between a level of the year and its share of one quarter of an hour
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What layers make of a background: shift to add, sd that is left, and whose part of the variance it was, 0..1."""
+
+    shift: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    measured: NDArray[np.float32]
+    simulated: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The layers of one field; the first axis of every array is the layer.
+
+    value, variance : (n, northing, easting) f4, NaN and infinite where a layer says nothing; growth : (n,) of variance
+    a day; night : (n,) that age counts from; valid_from, valid_to : (n,) nights, inclusive, all as `hours.evening_of`
+    counts them; by : (n,) MEASURED_BY, MODELLED_BY or SIMULATED_BY; kappa : true variance of the background over what
+    it says
+    """
+
+    value: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    growth: NDArray[np.float64]
+    night: NDArray[np.int64]
+    valid_from: NDArray[np.int64]
+    valid_to: NDArray[np.int64]
+    by: NDArray[np.int64]
+    kappa: float = 1.0
+
+    @classmethod
+    def empty(cls) -> Stack:
+        """No layers."""
+        none, whole = np.empty((0, 0, 0), np.float32), np.empty(0, np.int64)
+        return cls(none, none, np.empty(0), whole, whole, whole, whole)
+
+    @property
+    def size(self) -> int:
+        """How many layers."""
+        return int(self.by.size)
+
+    def joined(self, other: Stack) -> Stack:
+        """These layers and others of the same grid; what surveys found of the background is taken from both."""
+        if not self.size or not other.size:
+            return self if self.size else other
+        arrays = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in ("value", "variance", "growth", "night", "valid_from", "valid_to", "by")
+        }
+        return Stack(**arrays, kappa=max(self.kappa, other.kappa))
+
+    def weigh(
+        self,
+        night: int,
+        sd: NDArray[np.float32],
+        background: NDArray[np.float32] | None = None,
+        at: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    ) -> Weighed:
+        """Weigh the layers that are valid on a night against a background.
+
+        night : as `hours.evening_of` counts them; sd : of the background, (northing, easting), or (points,) with `at`
+        (their rows and columns); background : its values where the layers' are absolute, and not beyond it
+        """
+        prior = np.square(sd, dtype=np.float32) * np.float32(self.kappa)
+        precision = np.float32(1) / prior
+        total = precision.copy()
+        pull = np.zeros_like(total)
+        parts = [np.zeros_like(total), np.zeros_like(total), np.zeros_like(total)]
+        for i in range(self.size):
+            if not self.valid_from[i] <= night <= self.valid_to[i]:
+                continue
+            value = self.value[i] if at is None else self.value[i][at]
+            variance = self.variance[i] if at is None else self.variance[i][at]
+            aged = np.float32(self.growth[i] * abs(night - int(self.night[i])))
+            says = np.isfinite(value) & np.isfinite(variance)
+            weight = np.where(says, np.float32(1) / (variance + aged), np.float32(0))
+            beyond = np.where(says, value if background is None else value - background, np.float32(0))
+            total += weight
+            pull += weight * beyond
+            parts[self.by[i]] += weight
+        return Weighed(
+            shift=pull / total,
+            sd=np.float32(1) / np.sqrt(total),
+            measured=parts[MEASURED_BY] / total,
+            simulated=parts[SIMULATED_BY] / total,
+        )
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What a city holds of each field besides its sensors.
+
+    illuminance : ln lx beyond the lamps' light; noise : dB; footfall : ln persons/h, as a mean over `hours` (n, 168)
+    of the week; road_sd : (northing, easting) f4, dB, what is left of the error of traffic where a map of it was taken
+    in, NaN elsewhere; () where none was
+    """
+
+    illuminance: Stack = field(default_factory=Stack.empty)
+    noise: Stack = field(default_factory=Stack.empty)
+    footfall: Stack = field(default_factory=Stack.empty)
+    hours: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, 168), bool))
+    road_sd: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any layer at all."""
+        return bool(self.illuminance.size + self.noise.size + self.footfall.size + self.road_sd.size)
+
+
+def laid_on(city: City, around: Surroundings) -> tuple[Layers, NDArray[np.float32]]:
+    """Layers of a city on the grid of its surroundings, and the traffic energy that maps of road noise make of ours."""
+    from sensors.city_layer import layer_terms, load_layer
+    from sensors.light_survey import load_surveys
+
+    surveyed = load_surveys(city)
+    illuminance = Stack.empty()
+    if surveyed:
+        from analytics.light_surveys import survey_stack
+
+        illuminance = survey_stack(city, around, surveyed)
+    noise, footfall = Stack.empty(), Stack.empty()
+    hours: list[NDArray[np.bool_]] = []
+    traffic = around.traffic
+    road_sd = np.empty((0, 0), np.float32)
+    for terms in layer_terms(city):
+        if terms.use != "background":
+            continue
+        _, (value, sd) = load_layer(city, terms.layer)
+        if terms.field == "illuminance":
+            illuminance = illuminance.joined(_of(terms, _beyond_lamps(around, value, terms.lamp_level), sd))
+        elif terms.field == "footfall":
+            footfall = footfall.joined(_of(terms, np.log(value + np.float32(_FOOTFALL_FLOOR)), sd))
+            hours.append(_hours(terms.hours))
+        elif terms.indicator == "laeq":
+            noise = noise.joined(_of(terms, value, sd))
+        else:
+            traffic, road_sd = road_map(traffic, value, sd, terms.indicator, road_sd)
+    stacked = np.stack(hours) if hours else np.empty((0, 168), bool)
+    return Layers(illuminance, noise, footfall, stacked, road_sd), traffic
+
+
+def in_use(city: City) -> list[tuple[str, str]]:
+    """Attribution and licence of every survey and of every layer that shapes the map, in the order of their ids."""
+    from sensors.city_layer import layer_terms
+    from sensors.light_survey import survey_terms
+
+    named = [(terms.attribution, terms.licence) for terms in survey_terms(city)]
+    named += [(terms.attribution, terms.licence) for terms in layer_terms(city) if terms.use == "background"]
+    return [pair for pair in dict.fromkeys(named) if pair[0]]
+
+
+def road_map(
+    traffic: NDArray[np.float32],
+    level: NDArray[np.float32],
+    sd: NDArray[np.float32],
+    indicator: str,
+    before: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Traffic energy of a day, as a map of road noise (Lden or Lnight, dB) makes it, and the sd in dB that is left.
+
+    traffic : energy of one whole day's traffic passing within one hour; before : sd of maps taken in already, or empty
+    """
+    share = road_share(indicator)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        model = np.float32(10) * np.log10(traffic * np.float32(share))
+        mapped = np.isfinite(level) & np.isfinite(sd)
+        prior = np.where(np.isfinite(before), before, np.float32(_ROAD_SD)) if before.size else np.float32(_ROAD_SD)
+        trust = prior**2 / (prior**2 + sd**2)
+        blended = np.where(np.isfinite(model), model + trust * (level - model), level)
+        energy = np.power(np.float32(10), blended / np.float32(10)) / np.float32(share)
+        left = np.sqrt(prior**2 * (1 - trust) + np.float32(_HOUR_SD**2))
+    earlier = before if before.size else np.full(traffic.shape, np.nan, np.float32)
+    return (
+        np.where(mapped, energy, traffic).astype(np.float32),
+        np.where(mapped, left, earlier).astype(np.float32),
+    )
+
+
+def road_share(indicator: str) -> float:
+    """Energy of a road's Lden or Lnight, as a share of that of its whole day's traffic within one hour.
+
+    Directive 2002/49/EC Annex I: evenings (19-23) count 5 dB more and nights (23-07) 10 dB more.
+    """
+    from analytics.sources import traffic_share
+
+    hour = np.arange(24)
+    moments = np.datetime64("2026-06-10T00:30", "ms") + hour * np.timedelta64(1, "h")
+    by_hour = np.array([traffic_share(moment, "UTC") for moment in moments])
+    night = (hour >= 23) | (hour < 7)
+    if indicator == "lnight":
+        return float(by_hour[night].mean())
+    evening = (hour >= 19) & (hour < 23)
+    return float((by_hour * np.where(night, 10.0, np.where(evening, 10**0.5, 1.0))).mean())
+
+
+def _of(terms: LayerTerms, value: NDArray[np.float32], sd: NDArray[np.float32]) -> Stack:
+    """One layer as a stack; it does not age, since it says which nights it is true of."""
+    known = np.isfinite(value) & np.isfinite(sd)
+    by = SIMULATED_BY if terms.origin == "simulated" else MEASURED_BY if terms.kind == "measured" else MODELLED_BY
+    return Stack(
+        value=np.where(known, value, np.float32(np.nan)).astype(np.float32)[np.newaxis],
+        variance=np.where(known, sd * sd, np.float32(np.inf)).astype(np.float32)[np.newaxis],
+        growth=np.zeros(1),
+        night=np.zeros(1, np.int64),
+        valid_from=np.array([night_number(terms.valid_from, -_FOREVER)], np.int64),
+        valid_to=np.array([night_number(terms.valid_to, _FOREVER)], np.int64),
+        by=np.array([by], np.int64),
+    )
+
+
+def _beyond_lamps(around: Surroundings, lux: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+    """Ln of a map of lx over the lamps' light at the level that they had."""
+    from analytics.lamp_state import LampState
+    from analytics.light import lamp_light
+
+    n = around.lamps.easting.size
+    lamps, _ = lamp_light(around, LampState(np.full(n, level), np.zeros(n), np.zeros(n, bool)))
+    floor = np.float32(_LUX_FLOOR)
+    beyond: NDArray[np.float32] = np.log((lux + floor) / (lamps + np.float32(_darkest_sky(around)) + floor))
+    return beyond
+
+
+def _darkest_sky(around: Surroundings) -> float:
+    """Lx of the sky at the darkest hour of the year."""
+    from analytics.sky import sky_lux
+
+    local = np.timedelta64(round(around.longitude * 240_000), "ms")  # four minutes a degree
+    midnights = (np.datetime64("2026-12-21", "ms") - local, np.datetime64("2026-06-21", "ms") - local)
+    return min(sky_lux(midnight, around.latitude, around.longitude) for midnight in midnights)
+
+
+def _hours(text: str) -> NDArray[np.bool_]:
+    """Hours of the week (168,) that 'HH-HH' names, all for ''; hours of a week begin with a night's noon."""
+    if not text:
+        return np.ones(168, bool)
+    begin, end = ((int(part) - 12) % 24 for part in text.split("-"))
+    hour = np.arange(24)
+    day = (hour >= begin) & (hour < end) if begin < end else (hour >= begin) | (hour < end)
+    return np.tile(day, 7)
+
+
+def night_number(text: str, otherwise: int = 0) -> int:
+    """A night named by its date, as `hours.evening_of` counts them; `otherwise` for ''."""
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days if text else otherwise
