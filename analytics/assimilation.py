@@ -59,7 +59,8 @@ class Correction:
     """What to add to the background, (northing, easting) f4 but for the shift.
 
     mean and variance are of the place's correction; shift and shift_variance are of the whole city tonight;
-    nearest : metres to the nearest live sensor, infinite without one; origin : bits
+    nearest : metres to the nearest live sensor, infinite without one; origin : bits; measured and simulated : what of
+    the background's variance real and simulated sensors took away, 0..1, silent ones with what they taught included
     """
 
     mean: NDArray[np.float32]
@@ -68,6 +69,8 @@ class Correction:
     shift_variance: float
     nearest: NDArray[np.float32]
     origin: NDArray[np.uint8]
+    measured: NDArray[np.float32]
+    simulated: NDArray[np.float32]
 
 
 def correct(
@@ -98,6 +101,7 @@ def correct(
         nodes_per_range=_NODES_PER_RANGE,
     )
     sd = np.asarray(background_sd, np.float32)
+    measured, simulated = _shares(grid, departures, used, noise, scaled_variance, profile)
     nearest = distance_to(grid, departures.easting[live], departures.northing[live])
     return Correction(
         mean=scaled_mean * sd,
@@ -106,6 +110,8 @@ def correct(
         shift_variance=shift_variance,
         nearest=nearest,
         origin=_origin(grid, departures, live, used, nearest, profile),
+        measured=measured,
+        simulated=simulated,
     )
 
 
@@ -154,6 +160,37 @@ def _stand_in(
     # what is left of the last word is as unsure as that word; what has faded is as unsure as the profile
     word = kept**2 * departures.last_variance
     return value, np.where(spoke, word + (1 - kept**2) * (own + spread), own + spread)
+
+
+def _shares(
+    grid: Grid,
+    departures: Departures,
+    used: NDArray[np.bool_],
+    noise: NDArray[np.float64],
+    scaled_variance: NDArray[np.float32],
+    profile: Profile,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What of the variance real sensors took away, and what simulated ones did beside them; (northing, easting)."""
+    taken = np.float32(1) - scaled_variance / np.float32(profile.covariance.variance)
+    simulated = departures.origin == ORIGINS.index("simulated")
+    nothing = np.zeros_like(taken)
+    if not np.any(used & simulated):
+        return taken, nothing
+    if not np.any(used & ~simulated):
+        return nothing, taken
+    real = used & ~simulated
+    _, alone = krige_cells(
+        departures.easting[real],
+        departures.northing[real],
+        np.zeros(int(real.sum())),
+        noise[real] / departures.sd[real] ** 2,
+        grid.easting,
+        grid.northing,
+        profile.covariance,
+        nodes_per_range=_NODES_PER_RANGE,
+    )
+    measured = np.minimum(np.float32(1) - alone / np.float32(profile.covariance.variance), taken)
+    return measured, taken - measured
 
 
 def _origin(

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics.hours import HOURS, evening_of
+
 if TYPE_CHECKING:
     from analytics.surroundings import Surroundings
     from sensors.city import City
@@ -36,12 +38,16 @@ _HOUR_SD = 2.0  # dB, between a level of the year and its share of one quarter o
 
 @dataclass(frozen=True)
 class Weighed:
-    """What layers make of a background: shift to add, sd that is left, and whose part of the variance it was, 0..1."""
+    """What layers make of a background: shift to add, sd that is left, and whose part of the variance it was, 0..1.
+
+    rest : what of the variance is left to live sensors; parts are single numbers where there is no layer
+    """
 
     shift: NDArray[np.float32]
     sd: NDArray[np.float32]
     measured: NDArray[np.float32]
     simulated: NDArray[np.float32]
+    rest: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -86,16 +92,21 @@ class Stack:
 
     def weigh(
         self,
-        night: int,
+        time: np.datetime64,
+        zone: str,
         sd: NDArray[np.float32],
         background: NDArray[np.float32] | None = None,
         at: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
     ) -> Weighed:
-        """Weigh the layers that are valid on a night against a background.
+        """Weigh the layers that are valid in the night of a moment (UTC) against a background.
 
-        night : as `hours.evening_of` counts them; sd : of the background, (northing, easting), or (points,) with `at`
-        (their rows and columns); background : its values where the layers' are absolute, and not beyond it
+        sd : of the background, (northing, easting), or (points,) with `at` (their rows and columns); background : its
+        values where the layers' are absolute, and not beyond it
         """
+        if not self.size:
+            none = np.zeros((), np.float32)
+            return Weighed(none, sd, none, none, np.ones((), np.float32))
+        night = int(evening_of(np.array([time]), zone)[0])
         prior = np.square(sd, dtype=np.float32) * np.float32(self.kappa)
         precision = np.float32(1) / prior
         total = precision.copy()
@@ -118,6 +129,7 @@ class Stack:
             sd=np.float32(1) / np.sqrt(total),
             measured=parts[MEASURED_BY] / total,
             simulated=parts[SIMULATED_BY] / total,
+            rest=precision / total,
         )
 
 
@@ -125,7 +137,7 @@ class Stack:
 class Layers:
     """What a city holds of each field besides its sensors.
 
-    illuminance : ln lx beyond the lamps' light; noise : dB; footfall : ln persons/h, as a mean over `hours` (n, 168)
+    illuminance : ln lx beyond the lamps' light; noise : dB; footfall : ln persons/h, as a mean over `hours` (n, HOURS)
     of the week; road_sd : (northing, easting) f4, dB, what is left of the error of traffic where a map of it was taken
     in, NaN elsewhere; () where none was
     """
@@ -133,7 +145,7 @@ class Layers:
     illuminance: Stack = field(default_factory=Stack.empty)
     noise: Stack = field(default_factory=Stack.empty)
     footfall: Stack = field(default_factory=Stack.empty)
-    hours: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, 168), bool))
+    hours: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, HOURS), bool))
     road_sd: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     @property
@@ -170,7 +182,7 @@ def laid_on(city: City, around: Surroundings) -> tuple[Layers, NDArray[np.float3
             noise = noise.joined(_of(terms, value, sd))
         else:
             traffic, road_sd = road_map(traffic, value, sd, terms.indicator, road_sd)
-    stacked = np.stack(hours) if hours else np.empty((0, 168), bool)
+    stacked = np.stack(hours) if hours else np.empty((0, HOURS), bool)
     return Layers(illuminance, noise, footfall, stacked, road_sd), traffic
 
 
@@ -267,7 +279,7 @@ def _darkest_sky(around: Surroundings) -> float:
 def _hours(text: str) -> NDArray[np.bool_]:
     """Hours of the week (168,) that 'HH-HH' names, all for ''; hours of a week begin with a night's noon."""
     if not text:
-        return np.ones(168, bool)
+        return np.ones(HOURS, bool)
     begin, end = ((int(part) - 12) % 24 for part in text.split("-"))
     hour = np.arange(24)
     day = (hour >= begin) & (hour < end) if begin < end else (hour >= begin) | (hour < end)
