@@ -1,50 +1,48 @@
 """Illuminance on the ground: lamps as point sources, dimmed and failing as they report, corrected by lux sensors.
 
-Photometry by EN 13201-3:2015 (formulas at the top of `kernels/light.py`, distribution in `photometry.py`). Live dimming
-scales it, a failed lamp gives nothing whatever its dimming says, a lamp without telemetry follows the city's schedule
-with a wider error.
+Photometry by EN 13201-3:2015 (formulas at the top of `kernels/light.py`, what a lamp gives in `photometry.py`). Live
+dimming scales it, a failed lamp gives nothing whatever its dimming says (`lamp_state.py`). A cell holds the mean over
+its area (`footprints.py`); buildings shade it where the city asks for that (`lighting.occlusion`).
 
-The sky adds what the sun leaves in twilight and a small urban glow, so that no place is at 0 lx. Shadows of trees,
-walls and vehicles are not modelled; they are in the error.
+The sky adds what the sun leaves in twilight and a small urban glow, so that no place is at 0 lx. Shadows of trees and
+vehicles are not modelled; they are in the error.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
 from analytics.assimilation import SIMULATED, Departures, correct
-from analytics.hours import minutes_after_noon
+from analytics.footprints import CUTOFF_M, class_of_height, layout_of
 from analytics.kernels import light as kernels
 from analytics.kernels.jit import over_rows
-from analytics.observations import latest, said, weighted_mean
+from analytics.lamp_state import LampState, lamp_state
+from analytics.observations import said, weighted_mean
 from analytics.profile import Profile
 from analytics.sky import sky_lux
-from analytics.surroundings import ORIGINS, PLANES, Sites, Surroundings
+from analytics.surroundings import PLANES, Surroundings
 from sensors.reading import Records
 
-CUTOFF_M = 60.0  # ten mounting heights of a 6 m lamp: it still gives 0.01 lx there, less than the sky
-_SCHEDULE_SD = 0.35  # what a lamp does that does not report: schedule, switching times, and 1 to 2 % out
-_TELEMETRY_SD = 0.05
-_TELEMETRY_FADES_H = 2.0  # heartbeats come every 15 to 60 min; two hours of silence and the schedule is as good
+# Where light is asked for (EN 13201-3): the code of the kernels, and the usual height in metres.
+LIGHT_PLANES = {
+    "horizontal": (kernels.HORIZONTAL, 0.0),
+    "vertical": (kernels.VERTICAL, 1.5),
+    "semi-cylindrical": (kernels.SEMICYLINDRICAL, 1.5),
+    "cylindrical": (kernels.CYLINDRICAL, 1.5),
+    "hemispherical": (kernels.HEMISPHERICAL, 0.0),
+}
+_FACING = ("vertical", "semi-cylindrical")
+
 _CELL_SD = 0.25  # within a cell and a quarter of an hour: parked vehicles, leaves, people
 
 _LUX_SD = 0.15  # cosine error, dirt and temperature of a pole sensor: 10 to 20 %
 _LUX_SPOT_SD = 0.3  # a few square metres stand for a cell of a hundred
 _LUX_FLOOR = 0.1  # lx; below this a pole sensor reads noise
 _SKY_SD = 0.7  # clouds
-_BURNS_BELOW_LUX = 50.0  # photocells switch at 35 to 70 lx
 
 _CHECK_RADIUS_M = 25.0  # uniformity looks this far: about one lamp spacing
-
-
-@dataclass(frozen=True)
-class LampState:
-    """What the lamps do at a moment; (n,) each: level 0..1, sd of ln level, and whether a simulated device said so."""
-
-    level: NDArray[np.float64]
-    sd: NDArray[np.float64]
-    simulated: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -98,59 +96,75 @@ def lowest_around(surroundings: Surroundings, illuminance: NDArray[np.float32]) 
     return np.where(np.isinf(lowest), illuminance, lowest)  # no street within reach: the place speaks for itself
 
 
-def lamp_state(surroundings: Surroundings, records: Records, until: np.datetime64, sky: float) -> LampState:
-    """Level of every lamp at a moment from what its controller last said, else from the schedule.
-
-    sky : lx from the sky; lamps without telemetry are off while it is light
-    """
-    sites, n = surroundings.sites, surroundings.lamps.easting.size
-    scheduled = scheduled_level(surroundings, until) if sky < _BURNS_BELOW_LUX else 0.0
-    level = np.full(n, scheduled)
-    sd = np.full(n, _SCHEDULE_SD)
-    simulated = np.zeros(n, bool)
-    dimming, dimming_time = latest(said(records, sites, "dimming", None, until), sites.site.size)
-    for lamp, row in _lamps_told(sites, dimming_time):
-        age_h = (until - dimming_time[row]) / np.timedelta64(1, "h")
-        level[lamp] = np.clip(dimming[row], 0.0, 1.0)
-        faded = 1.0 - np.exp(-age_h / _TELEMETRY_FADES_H)
-        sd[lamp] = np.sqrt(_TELEMETRY_SD**2 + faded * _SCHEDULE_SD**2)
-        simulated[lamp] = sites.origin[row] == ORIGINS.index("simulated")
-    works, works_time = latest(said(records, sites, "lamp_ok", None, until), sites.site.size)
-    for lamp, row in _lamps_told(sites, works_time):
-        level[lamp] = np.where(works[row] < 0.5, 0.0, level[lamp])
-        simulated[lamp] |= sites.origin[row] == ORIGINS.index("simulated")
-    return LampState(level, sd, simulated)
-
-
-def _lamps_told(sites: Sites, time: NDArray[np.datetime64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Lamps that somebody spoke for and the row of `Sites` that did so last, as one batch; empty when nobody did."""
-    rows = np.flatnonzero(~np.isnat(time))
-    if not rows.size:
-        return []
-    rows = rows[np.argsort(time[rows], kind="stable")]
-    counts = sites.lamp_start[rows + 1] - sites.lamp_start[rows]
-    speaker = np.repeat(rows, counts)
-    first = np.repeat(sites.lamp_start[rows] - np.cumsum(counts) + counts, counts)
-    lamp = sites.lamp_index[first + np.arange(speaker.size)]
-    last = np.full(int(sites.lamp_index.max(initial=-1)) + 1, -1, np.int64)
-    last[lamp] = speaker  # in order of time, so the latest word on a lamp stays
-    told = np.flatnonzero(last >= 0)
-    return [(told, last[told])]
-
-
 def lamp_light(surroundings: Surroundings, state: LampState) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cell averages of the lamps' illuminance in lx, and of illuminance times the sd of its logarithm.
 
     Lamps of one make err together, so their errors add like their light and not like independent ones.
     """
-    grid, lamps = surroundings.grid, surroundings.lamps
-    total, weighted = np.empty(grid.shape, np.float32), np.empty(grid.shape, np.float32)
-    over_rows(
-        kernels.light_raster, grid.shape[0], grid.cell_m, float(grid.easting[0]), float(grid.northing[0]), CUTOFF_M,
-        lamps.easting, lamps.northing, lamps.height_m, lamps.peak_cd * state.level, lamps.shape,
-        np.hypot(lamps.model_sd, state.sd), total, weighted,
-    )  # fmt: skip
-    return total, weighted
+    return surroundings.footprints.light(state.level, np.hypot(surroundings.lamps.model_sd, state.sd))
+
+
+def illuminance_raster(
+    surroundings: Surroundings,
+    level: float | NDArray[np.float64] = 1.0,
+    *,
+    plane: str = "horizontal",
+    height_m: float | None = None,
+    facing_deg: float | None = None,
+) -> xr.DataArray:
+    """The lamps' maintained illuminance on any plane over the city's grid, each cell the mean over its area.
+
+    Parameters
+    ----------
+    level : share of full light of all lamps, or (n_lamps,) of each, in the order of `surroundings.lamps`
+    plane : horizontal, vertical, semi-cylindrical, cylindrical or hemispherical (EN 13201-3:2015)
+    height_m : of the plane above the ground; without it the standard's: 0 horizontal and hemispherical, else 1.5
+    facing_deg : bearing, degrees clockwise from north, that a vertical or semi-cylindrical plane faces
+
+    Returns
+    -------
+    DataArray (northing, easting)
+        lx; `height_m` and `facing_deg` in the attributes.
+    """
+    code, height, face = _plane(plane, height_m, facing_deg)
+    grid, lamps, feet = surroundings.grid, surroundings.lamps, surroundings.footprints
+    levels = np.broadcast_to(np.asarray(level, np.float64), lamps.easting.shape)
+    if code == kernels.HORIZONTAL and height == 0.0:
+        values = feet.light(levels, np.zeros(levels.size))[0]
+    else:
+        total = np.empty(grid.shape)
+        over_rows(
+            kernels.plane_raster, grid.shape[0], grid.cell_m, float(grid.easting[0]), float(grid.northing[0]), height,
+            code, face[0], face[1], CUTOFF_M, lamps.sources, lamps.distributions, surroundings.walls,
+            layout_of(grid.cell_m, grid.shape[1]), class_of_height(lamps.height_m - height), feet.row, feet.column,
+            np.ascontiguousarray(levels), total,
+        )  # fmt: skip
+        values = total.astype(np.float32)
+    attributes = {"units": "lx", "long_name": f"{plane} illuminance, maintained", "height_m": height}
+    if plane in _FACING:
+        attributes["facing_deg"] = float(facing_deg or 0.0)
+    return xr.DataArray(values, grid.coordinates, ("northing", "easting"), name="illuminance", attrs=attributes)
+
+
+def illuminance_at(
+    surroundings: Surroundings,
+    easting: ArrayLike,
+    northing: ArrayLike,
+    level: float | NDArray[np.float64] = 1.0,
+    *,
+    plane: str = "horizontal",
+    height_m: float | None = None,
+    facing_deg: float | None = None,
+) -> NDArray[np.float64]:
+    """Do what `illuminance_raster` does at single points, exactly; lx, (n,) for (n,) metres of the projection."""
+    code, height, face = _plane(plane, height_m, facing_deg)
+    east, north = (np.atleast_1d(np.asarray(side, np.float64)) for side in (easting, northing))
+    n = east.size
+    levels = np.ascontiguousarray(np.broadcast_to(np.asarray(level, np.float64), surroundings.lamps.easting.shape))
+    return _at_points(
+        surroundings, levels, np.zeros(levels.size), east, north, np.full(n, height), np.full(n, code, np.uint8),
+        np.full(n, face[0]), np.full(n, face[1]),
+    )[0]  # fmt: skip
 
 
 def light_at(
@@ -160,16 +174,20 @@ def light_at(
     northing: NDArray[np.float64],
     height_m: NDArray[np.float64],
     vertical: NDArray[np.bool_],
+    facing_deg: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Do what `lamp_light` does at points of their own height; a vertical plane sees the mean of all facings."""
-    lamps = surroundings.lamps
-    total, weighted = np.empty(easting.size), np.empty(easting.size)
-    over_rows(
-        kernels.light_points, easting.size, easting, northing, height_m, vertical, CUTOFF_M, lamps.easting,
-        lamps.northing, lamps.height_m, lamps.peak_cd * state.level, lamps.shape,
-        np.hypot(lamps.model_sd, state.sd), total, weighted,
-    )  # fmt: skip
-    return total, weighted
+    """Do what `lamp_light` does at points of their own height.
+
+    facing_deg : bearing of each vertical plane; one that is NaN, or all without it, sees the mean of all facings
+    """
+    facing = np.full(easting.size, np.nan) if facing_deg is None else np.asarray(facing_deg, np.float64)
+    mean = np.where(np.isfinite(facing), kernels.VERTICAL, kernels.CYLINDRICAL)  # the mean of Ev over all facings
+    plane = np.where(vertical, mean, kernels.HORIZONTAL).astype(np.uint8)
+    bearing = np.radians(np.nan_to_num(facing))
+    weight = np.hypot(surroundings.lamps.model_sd, state.sd)
+    return _at_points(
+        surroundings, state.level, weight, easting, northing, height_m, plane, np.sin(bearing), np.cos(bearing)
+    )
 
 
 def lux_departures(
@@ -182,8 +200,9 @@ def lux_departures(
     rows = rows[sites.plane[rows] != PLANES.index("none")]  # nothing can be compared with no plane
     vertical = sites.plane[rows] == PLANES.index("vertical")
     lamps, lamps_sd = light_at(
-        surroundings, state, sites.easting[rows], sites.northing[rows], sites.height_m[rows], vertical
-    )
+        surroundings, state, sites.easting[rows], sites.northing[rows], sites.height_m[rows], vertical,
+        sites.facing_deg[rows],
+    )  # fmt: skip
     seen_sky = np.where(vertical, 0.5 * sky, sky)  # a wall hides half of it
     expected = lamps + seen_sky
     readings = said(records, sites, "illuminance", step, until)
@@ -195,24 +214,13 @@ def lux_departures(
         northing=sites.northing[rows],
         origin=sites.origin[rows],
         departure=np.log((np.maximum(value, 0.0) + 0.5 * _LUX_FLOOR) / (expected + 0.5 * _LUX_FLOOR)),
-        noise_variance=np.where(vertical, 2.0, 1.0) * noise,  # the facing of a vertical sensor is not known
+        noise_variance=np.where(vertical & np.isnan(sites.facing_deg[rows]), 2.0, 1.0)
+        * noise,  # its facing is not known
         last=np.full(rows.size, np.nan),  # lamps change at once; an old lux value says nothing about now
         last_variance=np.full(rows.size, np.nan),
         hours_since=np.full(rows.size, np.nan),
         sd=np.hypot((lamps_sd + seen_sky * _SKY_SD) / expected, 1e-3),
     )
-
-
-def scheduled_level(surroundings: Surroundings, time: np.datetime64) -> float:
-    """Level that the city's schedule asks of a lamp at a moment (UTC)."""
-    if not surroundings.schedule:
-        return 1.0
-    now = minutes_after_noon(time, surroundings.zone)
-    entries = sorted(
-        ((int(clock[:2]) * 60 + int(clock[3:]) - 720) % 1440, level) for clock, level in surroundings.schedule
-    )
-    begun = [level for minute, level in entries if minute <= now]
-    return float(begun[-1] if begun else entries[-1][1])
 
 
 def _simulated_light(surroundings: Surroundings, state: LampState, lamps: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -222,3 +230,34 @@ def _simulated_light(surroundings: Surroundings, state: LampState, lamps: NDArra
         return lamps > 0
     reached, _ = lamp_light(surroundings, LampState(on, state.sd, state.simulated))
     return reached > 0
+
+
+def _at_points(
+    surroundings: Surroundings,
+    level: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    easting: NDArray[np.float64],
+    northing: NDArray[np.float64],
+    height_m: NDArray[np.float64],
+    plane: NDArray[np.uint8],
+    face_east: NDArray[np.float64],
+    face_north: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    lamps = surroundings.lamps
+    total, weighted = np.empty(easting.size), np.empty(easting.size)
+    over_rows(
+        kernels.light_points, easting.size, easting, northing, height_m, plane, face_east, face_north, CUTOFF_M,
+        lamps.sources, lamps.distributions, surroundings.walls, level, weight, total, weighted,
+    )  # fmt: skip
+    return total, weighted
+
+
+def _plane(plane: str, height_m: float | None, facing_deg: float | None) -> tuple[int, float, tuple[float, float]]:
+    """Code of the kernels, height, and the unit vector (east, north) that the plane faces."""
+    if plane not in LIGHT_PLANES:
+        raise ValueError(f"there is no plane '{plane}'; expected one of {', '.join(LIGHT_PLANES)}")
+    if plane in _FACING and facing_deg is None:
+        raise ValueError(f"a {plane} plane needs the bearing that it faces: facing_deg, degrees clockwise from north")
+    code, usual = LIGHT_PLANES[plane]
+    bearing = np.radians(facing_deg or 0.0)
+    return code, usual if height_m is None else float(height_m), (float(np.sin(bearing)), float(np.cos(bearing)))

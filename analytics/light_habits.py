@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from analytics import light
 from analytics.habits import Habits, Prior, profile_of
 from analytics.hours import HOURS
+from analytics.lamp_state import lamp_state
 from analytics.observations import said
 from analytics.profile import Profile
 from analytics.sky import sky_lux
@@ -35,7 +36,7 @@ def night_departures(around: Surroundings, records: Records) -> NDArray[np.float
         step = middle - np.timedelta64(around.step_minutes, "m")
         sky = sky_lux(middle, around.latitude, around.longitude)
         if sky < 1.0:  # by daylight a lux sensor says nothing about lamps
-            state = light.lamp_state(around, records, middle, sky)
+            state = lamp_state(around, records, middle, sky)
             departures = light.lux_departures(around, state, sky, records, step)
             out[around.sites.rows(departures.site)] = departures.departure
     return out

@@ -28,14 +28,15 @@ from scipy.special import ndtri
 from analytics.atlas import night_steps, write_plan
 from analytics.closing import Desk, cut_of, received_by
 from analytics.fields import fields_at
-from analytics.light import LampState, lamp_light, lamp_state, lowest_around
+from analytics.lamp_state import DRIVER_SHARE, LampState, lamp_state
+from analytics.light import lamp_light, lowest_around
 from analytics.perception import fuse, safety_change, total_sd, weighted_change
-from analytics.photometry import DEFAULT_LUMENS, prepare_lamps
+from analytics.photometry import DEFAULT_LUMENS
 from analytics.release import release
 from analytics.scenario import Scenario
 from analytics.sky import sky_lux
 from analytics.sources import along
-from analytics.surroundings import Sites, Surroundings
+from analytics.surroundings import Surroundings, with_lamps
 from sensors.city import City
 from sensors.clock import city_clock
 from sensors.night import Night, night_of, rfc3339
@@ -45,7 +46,6 @@ from sensors.reading import Records, empty_records
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-_DRIVER_SHARE = 0.08  # of full power at level 0, sensing.md A8
 _LUMENS_PER_WATT = 130.0  # of a lamp whose watts nobody knows: middle of today's 110 to 160, sensing.md A5
 _NOTICED_LX = 0.05  # a cell counts as changed from here on; pole sensors read noise below 0.1 lx
 _FULL_LIGHT = (("12:00", 1.0),)
@@ -228,10 +228,9 @@ class _Side:
     @classmethod
     def of(cls, city: City, before: Surroundings, scenario: Scenario) -> _Side:
         """Lay out the scenario's lamps; everything else stands as it does."""
-        factor = city.settings.lighting.maintenance_factor
         table = scenario.after
-        lamps = prepare_lamps(table, factor)
-        after = replace(before, lamps=lamps, sites=_with_lamps(before, lamps.lamp))
+        after = with_lamps(before, city, table)
+        lamps = after.lamps
         row_of = {str(lamp): row for row, lamp in enumerate(table["lamp"].astype(str))}
         order = np.array([row_of[lamp] for lamp in lamps.lamp.tolist()], np.int64)
         old = scenario.lamps
@@ -409,17 +408,6 @@ def _records(city: City, night: Night | None) -> Records:
     return night_records(city, night)
 
 
-def _with_lamps(before: Surroundings, lamps: npt.NDArray[np.str_]) -> Sites:
-    """The sites with their lamps' places in another list of lamps; lamps that are gone have no site."""
-    sites = before.sites
-    place_of = {lamp: index for index, lamp in enumerate(lamps.tolist())}
-    new = np.array([place_of.get(lamp, -1) for lamp in before.lamps.lamp.tolist()], np.int64)
-    index = new[sites.lamp_index] if sites.lamp_index.size else sites.lamp_index
-    stays = index >= 0
-    before_each = np.concatenate([[0], np.cumsum(stays)]).astype(np.int64)
-    return replace(sites, lamp_index=index[stays], lamp_start=before_each[sites.lamp_start])
-
-
 def _watts(table: Any) -> Floats:
     lumens, watts = table["lumens"].to_numpy(np.float64), table["watts"].to_numpy(np.float64)
     assumed = np.where(lumens > 0, lumens, DEFAULT_LUMENS) / _LUMENS_PER_WATT
@@ -429,4 +417,4 @@ def _watts(table: Any) -> Floats:
 
 def _power(watts: Floats, level: Floats) -> float:
     """W of all lamps at their levels, (n,) each; one that is off takes nothing."""
-    return float(np.where(level > 0, watts * (_DRIVER_SHARE + (1 - _DRIVER_SHARE) * level), 0.0).sum())
+    return float(np.where(level > 0, watts * (DRIVER_SHARE + (1 - DRIVER_SHARE) * level), 0.0).sum())

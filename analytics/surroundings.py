@@ -14,12 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analytics.footprints import Footprints
 from analytics.grid import Grid
 from analytics.kernels import density
 from analytics.kernels.jit import over_rows
+from analytics.kernels.sight import Walls
 from analytics.photometry import Lamps, prepare_lamps
 from analytics.sources import traffic_energy, venue_power
+from analytics.walls import no_walls, walls_of
 from sensors.city import City, LightingSettings
+from sensors.luminaire import Luminaire
 from sensors.quantities import QUANTITIES
 
 ORIGINS = ("device", "recorded", "simulated")
@@ -38,6 +42,7 @@ class Sites:
     """Every site of the register by ascending number; (n,) arrays.
 
     quantity : code; origin, plane : index into ORIGINS, PLANES; inside : within the grid; row, column : its cell;
+    facing_deg : bearing that a vertical plane faces, NaN where not known
     valid_from, valid_to : UTC, NaT open; lamp_start, lamp_index : lamps of site i are
     lamp_index[lamp_start[i] : lamp_start[i + 1]], rows of `Lamps`
     """
@@ -48,6 +53,7 @@ class Sites:
     northing: NDArray[np.float64]
     height_m: NDArray[np.float64]
     plane: NDArray[np.uint8]
+    facing_deg: NDArray[np.float64]
     facade: NDArray[np.bool_]
     origin: NDArray[np.uint8]
     inside: NDArray[np.bool_]
@@ -93,7 +99,7 @@ class Surroundings:
 
     indoor, street : (northing, easting) bool, inside a building; on a walkable street
     features : (FEATURES, northing, easting) f4; traffic : (northing, easting) f4, energy of one whole day's traffic
-    passing within one hour
+    passing within one hour; walls : what shades lamps, nothing unless the city asks for it
     """
 
     grid: Grid
@@ -108,9 +114,20 @@ class Surroundings:
     features: NDArray[np.float32]
     traffic: NDArray[np.float32]
     lamps: Lamps
+    walls: Walls
     sites: Sites
     venues: Venues
     digest: str
+
+    @cached_property
+    def footprints(self) -> Footprints:
+        """What each lamp can light, worked out at the first step and kept."""
+        quarters = np.repeat(np.repeat(self.indoor, 2, axis=0), 2, axis=1)
+        return Footprints(self.grid, self.lamps, self.walls, quarters)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was worked out from it: another process does that again in less time than it would travel."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def surroundings(city: City) -> Surroundings:
@@ -123,6 +140,7 @@ def surroundings(city: City) -> Surroundings:
         zone=settings.zone,
         lonlat=city.centre_lonlat(),
         lighting=settings.lighting,
+        luminaires=_luminaires(city),
         step_minutes=settings.night.step_minutes,
         window=(settings.night.from_, settings.night.to),
     )
@@ -135,11 +153,12 @@ def lay_out(
     zone: str,
     lonlat: tuple[float, float],
     lighting: LightingSettings,
+    luminaires: Mapping[str, Luminaire] | None = None,
     step_minutes: int = 15,
     window: tuple[str, str] = ("20:00", "06:00"),
 ) -> Surroundings:
     """Do what `surroundings` does from tables of places in the grid's projection."""
-    lamps = prepare_lamps(places["lamps"], lighting.maintenance_factor)
+    lamps = _prepared(places["lamps"], places["streets"], lighting, luminaires)
     streets = places["streets"]
     walkable = streets[streets.walkable.to_numpy(bool)] if len(streets) else streets
     sites = _sites(grid, places["sites"], lamps)
@@ -159,11 +178,47 @@ def lay_out(
         features=_features(grid, by_kind, street, venues, places["stops"]),
         traffic=traffic_energy(grid, streets, places["traffic"]),
         lamps=lamps,
+        walls=walls_of(places["buildings"], lamps.easting, lamps.northing) if lighting.occlusion else no_walls(),
         sites=sites,
         venues=venues,
         digest="",
     )
     return replace(laid_out, digest=_digest(laid_out))
+
+
+def with_lamps(before: Surroundings, city: City, table: geopandas.GeoDataFrame) -> Surroundings:
+    """The same surroundings with other lamps; sites keep those of their lamps that stay."""
+    lighting = city.settings.lighting
+    lamps = _prepared(table, city.places("streets"), lighting, _luminaires(city))
+    walls = walls_of(city.places("buildings"), lamps.easting, lamps.northing) if lighting.occlusion else no_walls()
+    sites = before.sites
+    place_of = {lamp: index for index, lamp in enumerate(lamps.lamp.tolist())}
+    new = np.array([place_of.get(lamp, -1) for lamp in before.lamps.lamp.tolist()], np.int64)
+    index = new[sites.lamp_index] if sites.lamp_index.size else sites.lamp_index
+    stays = index >= 0
+    before_each = np.concatenate([[0], np.cumsum(stays)]).astype(np.int64)
+    kept = replace(sites, lamp_index=index[stays], lamp_start=before_each[sites.lamp_start])
+    return replace(before, lamps=lamps, walls=walls, sites=kept)
+
+
+def _prepared(
+    table: geopandas.GeoDataFrame,
+    streets: geopandas.GeoDataFrame,
+    lighting: LightingSettings,
+    luminaires: Mapping[str, Luminaire] | None,
+) -> Lamps:
+    return prepare_lamps(
+        table,
+        lighting.maintenance_factor,
+        luminaires=luminaires,
+        streets=streets,
+        dimming_curve=lighting.dimming_curve,
+    )
+
+
+def _luminaires(city: City) -> Mapping[str, Luminaire]:
+    """The city's luminaires by name, C = 0 facing the street."""
+    return {}
 
 
 def _inside(grid: Grid, buildings: geopandas.GeoDataFrame) -> NDArray[np.bool_]:
@@ -276,6 +331,7 @@ def _sites(grid: Grid, table: geopandas.GeoDataFrame, lamps: Lamps) -> Sites:
         northing=northing,
         height_m=table.height_m.fillna(0.0).to_numpy(np.float64),
         plane=_index_of(table.plane, PLANES, "none"),
+        facing_deg=_bearing(table),
         facade=(table.mounting == "facade").to_numpy(bool),
         origin=_index_of(table.origin, ORIGINS, "simulated"),
         inside=inside,
@@ -286,6 +342,13 @@ def _sites(grid: Grid, table: geopandas.GeoDataFrame, lamps: Lamps) -> Sites:
         lamp_start=np.cumsum([0, *map(len, of_site)]).astype(np.int64),
         lamp_index=np.array([index for indices in of_site for index in indices], np.int64),
     )
+
+
+def _bearing(table: geopandas.GeoDataFrame) -> NDArray[np.float64]:
+    """Optional column `azimuth_deg` of the sites."""
+    if "azimuth_deg" not in table:
+        return np.full(len(table), np.nan)
+    return np.asarray(pd.to_numeric(table["azimuth_deg"], errors="coerce"), np.float64)
 
 
 def _index_of(column: Any, words: tuple[str, ...], otherwise: str) -> NDArray[np.uint8]:
@@ -299,6 +362,11 @@ def _digest(part: Any) -> str:
         value = getattr(part, field.name)
         if is_dataclass(value):
             hasher.update(_digest(value).encode())
+        elif hasattr(value, "_fields"):  # a named tuple of a kernel
+            for part_name, part_value in value._asdict().items():
+                array = np.asarray(part_value)
+                hasher.update(f"{field.name}{part_name}{array.dtype}{array.shape}".encode())
+                hasher.update(np.ascontiguousarray(array).tobytes())
         elif isinstance(value, np.ndarray):
             hasher.update(f"{field.name}{value.dtype}{value.shape}".encode())
             hasher.update(np.ascontiguousarray(value).tobytes())

@@ -15,10 +15,12 @@ from analytics.fields import fields_at
 from analytics.grid import Grid
 from analytics.knowledge import learn_from
 from analytics.kriging import krige, krige_at
+from analytics.light import illuminance_at, illuminance_raster
 from analytics.ordinal import fit_ordered_probit
 from analytics.perception import compile_view
 from analytics.surroundings import Surroundings, lay_out
 from sensors.city import LightingSettings
+from sensors.luminaire import Luminaire
 from sensors.places import empty_place
 from sensors.quantities import QUANTITIES
 from sensors.reading import Records, empty_records, sort_by_key
@@ -35,10 +37,19 @@ def compile_kernels() -> float:
     night = _readings(village)
     knowledge = learn_from([night], village)
     fields_at(village, knowledge, night, _STEP)
+    _light_every_plane(village)
     _krige_both_precisions(village.grid)
     fit_ordered_probit(np.arange(8.0)[:, None] % 3, np.arange(8) % 2 + 1, 2)
     compile_view()
     return time.process_time() - begun
+
+
+def _light_every_plane(village: Surroundings) -> None:
+    """Planes other than the ground, points, and a lamp that is dimmed."""
+    illuminance_raster(village, plane="hemispherical", height_m=1.0)
+    illuminance_at(village, 60.0, 60.0)
+    total, _ = village.footprints.light(np.ones(1), np.ones(1))
+    village.footprints.dim(total, np.zeros(1, np.int64), np.zeros(1, np.float32))
 
 
 def _krige_both_precisions(grid: Grid) -> None:
@@ -56,7 +67,8 @@ def _village() -> Surroundings:
     middle = Point(60.0, 60.0)
     street = LineString([(0.0, 60.0), (_SIDE_M, 60.0)])
     lamp = {
-        "lamp": ["1"], "luminaire": [""], "lumens": [4000.0], "mf": [0.85], "height_m": [6.0], "source": ["assumed"]
+        "lamp": ["1"], "luminaire": ["lantern"], "lumens": [4000.0], "mf": [0.85], "height_m": [6.0],
+        "source": ["assumed"],
     }  # fmt: skip
     names = ["dimming", "lamp_ok", "people_flow", "sound_laeq", "illuminance"]
     sites = pd.DataFrame({"site": np.arange(5, dtype=np.uint32), "quantity": names, "lamps": ["1", "1", "", "", ""]})
@@ -75,7 +87,14 @@ def _village() -> Surroundings:
         "sites": _frame(dict(sites), [middle] * len(names)),
     }
     grid = Grid(10.0, 0.0, 0.0, (12, 12))
-    return lay_out(grid, tables, zone="UTC", lonlat=(24.94, 60.17), lighting=LightingSettings())
+    lantern = Luminaire(
+        "lantern", "", np.zeros(1), np.array([0.0, 90.0]), np.full((1, 2), 400.0), 4000.0, 1000.0, 1.0, 1.0, 0.0, 30.0,
+        "axial", (0.0, 0.0, 0.0),
+    )  # fmt: skip
+    return lay_out(
+        grid, tables, zone="UTC", lonlat=(24.94, 60.17), lighting=LightingSettings(occlusion=True),
+        luminaires={"lantern": lantern},
+    )  # fmt: skip
 
 
 def _frame(columns: dict[str, object], shapes: list[object]) -> geopandas.GeoDataFrame:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import geopandas
 
 FORMAT = 1
+DIMMING_CURVES = ("linear", "dali-log")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # a topic level: lower-case ASCII, digits, hyphen
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
@@ -92,6 +93,12 @@ class LightingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     # 22:00; a city centre at night keeps full light until 23:00 here.
     schedule: tuple[tuple[str, float], ...] = (("16:00", 1.0), ("23:00", 0.7), ("05:00", 1.0))
     maintenance_factor: float = 0.85  # LLMF x LSF x LMF of LED streets, 0.80-0.90 (sensing.md A2)
+    # What a reported dimming of 0..1 means: a share of full light, or an arc power level of DALI (n / 254), whose light
+    # is logarithmic (IEC 62386-102). A lamp's own column `dimming_curve` goes before.
+    dimming_curve: str = "linear"
+    # Whether buildings shade lamps. Footprints and lamps must stand within a metre or so of where they are for that,
+    # which not every city can say.
+    occlusion: bool = False
 
 
 class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -269,6 +276,11 @@ def _problems(settings: CitySettings) -> list[str]:
         for clock, level in settings.lighting.schedule
         if not _CLOCK.fullmatch(clock) or not 0 <= level <= 1
     ]
+    if settings.lighting.dimming_curve not in DIMMING_CURVES:
+        problems.append(
+            f"lighting.dimming_curve '{settings.lighting.dimming_curve}' is not known; "
+            f"expected one of {', '.join(DIMMING_CURVES)}"
+        )
     if settings.release.minimum_people < 10:
         problems.append(f"release.minimum_people {settings.release.minimum_people} must be at least 10 (docs/map.md)")
     if settings.release.public_cell_m < 200:

@@ -1,140 +1,214 @@
-"""Illuminance from lamps by the point-source law, as cell averages and at single points.
+"""Illuminance from lamps by the point-source law on any plane, exactly as their distributions say.
 
-A lamp at height h above the plane, at distance d, gamma from nadir, q = cos^2 gamma = h^2 / (h^2 + r^2)
-(EN 13201-3:2015 clause 7; CIE 140):
+A lamp at height h above the point, r away along the ground, d^2 = h^2 + r^2; gamma is the angle of its ray from nadir,
+e the angle between the ray and the vertical at the point (the same), a the azimuth between the way to the lamp and the
+way the plane faces (EN 13201-3:2015 clause 7; CIE 140):
 
-    horizontal     E = I(gamma) cos^3 gamma / h^2
-    cylindrical    E = I(gamma) sin gamma / (pi d^2)      vertical illuminance averaged over all facings
+    horizontal         E   = I cos e / d^2                      of a plane that looks up
+    vertical           Ev  = I sin e max(cos a, 0) / d^2
+    semi-cylindrical   Esc = I sin e (1 + cos a) / (pi d^2)     over the whole circle: 0 only from right behind
+    cylindrical        Ez  = I sin e / (pi d^2)                 the mean of Ev over all facings
+    hemispherical      Ehs = I (1 + cos e) / (4 d^2)
 
-The default distribution, where no photometric file is known, is axial and downward (analytics/light.py says why):
+I(C, gamma) of a luminaire is linear between the angles of its table; tilted by t about the line along the street, a
+direction (forward, left, down) is (forward cos t - down sin t, left, forward sin t + down cos t) to the luminaire.
+
+The default distribution, where no photometric file is known, is axial and downward (analytics/photometry.py says why):
 
     I(gamma) = peak cos gamma (1 + b sin^4 gamma),   luminous flux = pi peak (1 + b / 3)
 
-so that E = peak / h^2 q^2 (1 + b (1 - q)^2) needs one division and no root. A cell holds the mean of its four Gauss
-points, exact for cubics across the cell; its centre alone is coarse beside a 5 m pole.
+so that horizontally E = peak / h^2 q^2 (1 + b (1 - q)^2), q = cos^2 gamma = h^2 / (h^2 + r^2): one division, no root.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analytics.kernels.jit import cell_kernel, kernel
+from analytics.kernels.sight import shaded
 
-_GAUSS = 0.28867513459481287  # 1 / (2 sqrt 3): the Gauss-Legendre points of a unit cell, from its centre
+HORIZONTAL, VERTICAL, SEMICYLINDRICAL, CYLINDRICAL, HEMISPHERICAL = range(5)
+
+
+class Sources(NamedTuple):
+    """Lamps sorted by northing, (n,) arrays; what they give at full level.
+
+    east, north, height : f8 metres; strength : f8, cd of the peak of the default distribution, or what the candela of
+    the luminaire's table are multiplied by; shape : f8 b of the default distribution; luminaire : i4 row of
+    `Distributions`, -1 without; table : i4 row of the packed tables, -1 without; cosine, sine : f8 of the direction
+    that its C = 0 faces, from east; tilt_cosine, tilt_sine : f8
+    """
+
+    east: NDArray[np.float64]
+    north: NDArray[np.float64]
+    height: NDArray[np.float64]
+    strength: NDArray[np.float64]
+    shape: NDArray[np.float64]
+    luminaire: NDArray[np.int32]
+    table: NDArray[np.int32]
+    cosine: NDArray[np.float64]
+    sine: NDArray[np.float64]
+    tilt_cosine: NDArray[np.float64]
+    tilt_sine: NDArray[np.float64]
+
+
+class Distributions(NamedTuple):
+    """Tables of luminaires one after the other, C = 0 facing the street.
+
+    c_deg : f8, each luminaire's azimuths from 0 up and its first again, a turn later; gamma_deg : f8; candela : f8,
+    (C, gamma) row by row; c_start, gamma_start, candela_start : (luminaires + 1,) i8
+    """
+
+    c_deg: NDArray[np.float64]
+    gamma_deg: NDArray[np.float64]
+    candela: NDArray[np.float64]
+    c_start: NDArray[np.int64]
+    gamma_start: NDArray[np.int64]
+    candela_start: NDArray[np.int64]
 
 
 @kernel()
 def horizontal(r2: Any, h2: Any, peak_over_h2: Any, b: Any, one: Any) -> Any:
-    """Horizontal illuminance in lx at squared horizontal distance r2 from a lamp (metres squared)."""
+    """Horizontal illuminance in lx at squared horizontal distance r2 from a default lamp (metres squared)."""
     q = h2 / (h2 + r2)
     s = one - q
     return peak_over_h2 * q * q * (one + b * s * s)
 
 
-@cell_kernel()
-def light_raster(
-    first: Any,
-    last: Any,
-    cell: Any,
-    west: Any,
-    south: Any,
-    cutoff: Any,
-    east: Any,
-    north: Any,
-    height: Any,
-    peak: Any,
-    b: Any,
-    weight: Any,
-    total: Any,
-    weighted: Any,
-) -> None:
-    """Fill rows of `total` with the illuminance in lx of all lamps and of `weighted` with it times each lamp's weight.
+@kernel()
+def table_intensity(distributions: Any, luminaire: Any, forward: Any, left: Any, down: Any) -> Any:
+    """Candela of a luminaire towards a direction in its own frame, of any length; 0 outside its table's gamma."""
+    across = np.hypot(forward, left)
+    gamma = np.degrees(np.arctan2(across, down))
+    c = np.degrees(np.arctan2(left, forward))
+    c0, c1 = distributions.c_start[luminaire], distributions.c_start[luminaire + 1]
+    g0, g1 = distributions.gamma_start[luminaire], distributions.gamma_start[luminaire + 1]
+    c_deg, gamma_deg = distributions.c_deg[c0:c1], distributions.gamma_deg[g0:g1]
+    width = g1 - g0
+    begin = distributions.candela_start[luminaire]
+    if c < c_deg[0]:
+        c += 360.0
+    if gamma < gamma_deg[0] or gamma > gamma_deg[width - 1]:
+        return 0.0
+    i = min(max(np.searchsorted(c_deg, c, side="right") - 1, 0), c1 - c0 - 2)
+    u = (c - c_deg[i]) / (c_deg[i + 1] - c_deg[i])
+    if width == 1:
+        return (1 - u) * distributions.candela[begin + i] + u * distributions.candela[begin + i + 1]
+    j = min(max(np.searchsorted(gamma_deg, gamma, side="right") - 1, 0), width - 2)
+    v = (gamma - gamma_deg[j]) / (gamma_deg[j + 1] - gamma_deg[j])
+    at = begin + i * width + j
+    low = (1 - v) * distributions.candela[at] + v * distributions.candela[at + 1]
+    high = (1 - v) * distributions.candela[at + width] + v * distributions.candela[at + width + 1]
+    return (1 - u) * low + u * high
 
-    west, south: centre of cell (0, 0); lamps sorted by northing, (n,) f8 metres, peak : (n,) f8 cd, b : (n,) f8;
-    weight : (n,) f8; total, weighted : (rows, columns) f4. Lamps count within `cutoff` metres of a cell's centre.
-    """
-    one = np.float32(1)
-    columns = total.shape[1]
-    step = np.float32(cell)
-    lo, hi = np.float32(-_GAUSS * cell), np.float32(_GAUSS * cell)
-    for row in range(first, last):
-        for c in range(columns):
-            total[row, c] = 0
-            weighted[row, c] = 0
-    begin = np.searchsorted(north, south + first * cell - cutoff)
-    end = np.searchsorted(north, south + (last - 1) * cell + cutoff, side="right")
-    for k in range(begin, end):
-        if not peak[k] > 0:
-            continue
-        h2 = np.float32(height[k] * height[k])
-        scale = np.float32(0.25 * peak[k] / (height[k] * height[k]))
-        shape, share = np.float32(b[k]), np.float32(weight[k])
-        r0 = max(int(np.ceil((north[k] - cutoff - south) / cell)), first)
-        r1 = min(int(np.floor((north[k] + cutoff - south) / cell)) + 1, last)
-        for row in range(r0, r1):
-            d_north = south + row * cell - north[k]
-            reach = np.sqrt(max(cutoff * cutoff - d_north * d_north, 0.0))
-            c0 = max(int(np.ceil((east[k] - reach - west) / cell)), 0)
-            c1 = min(int(np.floor((east[k] + reach - west) / cell)) + 1, columns)
-            below, above = np.float32(d_north) + lo, np.float32(d_north) + hi
-            below *= below
-            above *= above
-            offset = np.float32(west + c0 * cell - east[k])
-            line, share_line = total[row, c0 : max(c0, c1)], weighted[row, c0 : max(c0, c1)]
-            for j in range(line.size):
-                d_east = offset + np.float32(np.int32(j)) * step
-                left, right = d_east + lo, d_east + hi
-                left *= left
-                right *= right
-                lux = (
-                    horizontal(left + below, h2, scale, shape, one) + horizontal(right + below, h2, scale, shape, one)
-                ) + (horizontal(left + above, h2, scale, shape, one) + horizontal(right + above, h2, scale, shape, one))
-                line[j] += lux
-                share_line[j] += share * lux
+
+@kernel()
+def intensity(sources: Any, distributions: Any, k: Any, d_east: Any, d_north: Any, h: Any) -> Any:
+    """Candela of lamp k at full level towards a point d_east, d_north away and h below it, metres."""
+    if sources.luminaire[k] < 0:
+        d2 = d_east * d_east + d_north * d_north + h * h
+        if h <= 0.0 or d2 <= 0.0:
+            return 0.0
+        q = h * h / d2
+        return sources.strength[k] * np.sqrt(q) * (1.0 + sources.shape[k] * (1.0 - q) ** 2)
+    forward = d_east * sources.cosine[k] + d_north * sources.sine[k]
+    left = d_north * sources.cosine[k] - d_east * sources.sine[k]
+    tilted = forward * sources.tilt_cosine[k] - h * sources.tilt_sine[k]
+    down = forward * sources.tilt_sine[k] + h * sources.tilt_cosine[k]
+    return sources.strength[k] * table_intensity(distributions, sources.luminaire[k], tilted, left, down)
+
+
+@kernel()
+def on_plane(plane: Any, candela: Any, d_east: Any, d_north: Any, h: Any, face_east: Any, face_north: Any) -> Any:
+    """Illuminance in lx that so many candela give on a plane; face_east, face_north : unit vector that it faces."""
+    r2 = d_east * d_east + d_north * d_north
+    d2 = r2 + h * h
+    if d2 <= 0.0:
+        return 0.0
+    d = np.sqrt(d2)
+    if plane == HORIZONTAL:
+        return candela * max(h, 0.0) / (d * d2)
+    if plane == HEMISPHERICAL:
+        return candela * (1.0 + h / d) / (4.0 * d2)
+    if plane == CYLINDRICAL:
+        return candela * np.sqrt(r2) / (np.pi * d * d2)
+    facing = -(d_east * face_east + d_north * face_north)  # r cos a
+    if plane == VERTICAL:
+        return candela * max(facing, 0.0) / (d * d2)
+    return candela * (np.sqrt(r2) + facing) / (np.pi * d * d2)
 
 
 @cell_kernel()
 def light_points(
-    first: Any,
-    last: Any,
-    at_east: Any,
-    at_north: Any,
-    at_height: Any,
-    cylindrical: Any,
-    cutoff: Any,
-    east: Any,
-    north: Any,
-    height: Any,
-    peak: Any,
-    b: Any,
-    weight: Any,
-    total: Any,
-    weighted: Any,
-) -> None:
+    first: Any, last: Any, at_east: Any, at_north: Any, at_height: Any, plane: Any, face_east: Any, face_north: Any,
+    cutoff: Any, sources: Any, distributions: Any, walls: Any, level: Any, weight: Any, total: Any, weighted: Any,
+) -> None:  # fmt: skip
     """Fill `total` and `weighted` at points first to last, each at its own height in metres above the ground.
 
-    cylindrical : (points,) bool; where False the plane is horizontal and looks up. A lamp below the point adds nothing.
+    plane : (points,) u1; face_east, face_north : (points,) f8; level, weight : (n,) f8; walls : `Walls`, may be empty
     """
     for p in range(first, last):
         total[p] = 0.0
         weighted[p] = 0.0
-        begin = np.searchsorted(north, at_north[p] - cutoff)
-        end = np.searchsorted(north, at_north[p] + cutoff, side="right")
+        begin = np.searchsorted(sources.north, at_north[p] - cutoff)
+        end = np.searchsorted(sources.north, at_north[p] + cutoff, side="right")
         for k in range(begin, end):
-            h = height[k] - at_height[p]
-            d_east, d_north = at_east[p] - east[k], at_north[p] - north[k]
-            r2 = d_east * d_east + d_north * d_north
-            if h <= 0.0 or r2 > cutoff * cutoff:
+            d_east, d_north = at_east[p] - sources.east[k], at_north[p] - sources.north[k]
+            if not level[k] > 0.0 or d_east * d_east + d_north * d_north > cutoff * cutoff:
                 continue
-            if cylindrical[p]:
-                d2 = h * h + r2
-                q = h * h / d2
-                intensity = peak[k] * np.sqrt(q) * (1.0 + b[k] * (1.0 - q) ** 2)
-                lux = intensity * np.sqrt(1.0 - q) / (np.pi * d2)
-            else:
-                lux = horizontal(r2, h * h, peak[k] / (h * h), b[k], 1.0)
+            h = sources.height[k] - at_height[p]
+            candela = intensity(sources, distributions, k, d_east, d_north, h)
+            lux = level[k] * on_plane(plane[p], candela, d_east, d_north, h, face_east[p], face_north[p])
+            if lux > 0.0 and shaded(
+                walls, k, sources.east[k], sources.north[k], sources.height[k], at_east[p], at_north[p], at_height[p]
+            ):
+                lux = 0.0
             total[p] += lux
             weighted[p] += weight[k] * lux
+
+
+@cell_kernel()
+def plane_raster(
+    first: Any, last: Any, cell: Any, west: Any, south: Any, height: Any, plane: Any, face_east: Any, face_north: Any,
+    cutoff: Any, sources: Any, distributions: Any, walls: Any, layout: Any, kind: Any, row: Any, column: Any,
+    level: Any, total: Any,
+) -> None:  # fmt: skip
+    """Fill rows of `total` with the mean over each cell of the illuminance on a plane `height` metres up.
+
+    west, south: centre of cell (0, 0); row, column : (n,) i8 the lamp's own cell, rows ascending; kind : its class of
+    heights above the plane; layout : where the points of a cell lie (kernels/footprint.py); total : (rows, columns) f8
+    """
+    for r in range(first, last):
+        for c in range(total.shape[1]):
+            total[r, c] = 0.0
+    reach = layout.reach.max()
+    begin = np.searchsorted(row, first - reach)
+    end = np.searchsorted(row, last + reach, side="right")
+    for k in range(begin, end):
+        if not level[k] > 0.0:
+            continue
+        at = layout.cell_start[kind[k]]
+        h = sources.height[k] - height
+        own_east, own_north = west + column[k] * cell, south + row[k] * cell
+        for g in range(layout.group_start[kind[k]], layout.group_start[kind[k] + 1]):
+            point, cells, points = layout.group[g, 0], layout.group[g, 1], layout.group[g, 2]
+            for c in range(cells):
+                r, e = row[k] + layout.cell_north[at + c], column[k] + layout.cell_east[at + c]
+                if r < first or r >= last or e < 0 or e >= total.shape[1]:
+                    continue
+                lux = 0.0
+                for i in range(point + c, point + points * cells, cells):
+                    east, north = own_east + layout.east[i], own_north + layout.north[i]
+                    d_east, d_north = east - sources.east[k], north - sources.north[k]
+                    if d_east * d_east + d_north * d_north > cutoff * cutoff:
+                        continue
+                    if shaded(walls, k, sources.east[k], sources.north[k], sources.height[k], east, north, height):
+                        continue
+                    candela = intensity(sources, distributions, k, d_east, d_north, h)
+                    lux += layout.share[i] * on_plane(plane, candela, d_east, d_north, h, face_east, face_north)
+                total[r, e] += level[k] * lux
+            at += cells
 
 
 @cell_kernel()

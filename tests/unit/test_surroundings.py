@@ -88,7 +88,7 @@ def test_lamps_without_data_get_the_documented_default():
         "source": [None],
     }
     lamps = prepare_lamps(geopandas.GeoDataFrame(columns, geometry=[Point(0, 0)]), 0.8)
-    assert lamps.peak_cd[0] == pytest.approx(0.8 * DEFAULT_LUMENS / (3 * np.pi))
+    assert lamps.strength[0] == pytest.approx(0.8 * DEFAULT_LUMENS / (3 * np.pi))
     assert lamps.height_m[0] == 5.5
 
 
