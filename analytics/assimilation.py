@@ -7,8 +7,14 @@ All in the quantity's transformed unit. A sensor's departure from the background
 The shift is a precision-weighted mean, shrunk to 0 by what nights usually differ by; the rest, divided by the
 background's own sd there, is kriged with unit-variance Matérn covariance and multiplied by the sd again, so a vague
 background yields to a sensor sooner than a sure one. A sensor that is silent stands in with its learnt bias plus what
-is left of its last departure tonight; the variance of that stand-in grows back to the profile's (AR(1) in continuous
-time, a Kalman local level), so silence visibly widens the interval.
+is left of its last departure tonight, and what live sensors beside it differ by tonight; the variance of that stand-in
+grows back to the profile's (AR(1) in continuous time, a Kalman local level), so silence visibly widens the interval.
+
+Part of what a place differs by ends within some metres (the other pavement, the mouth of a passage). For the map that
+part is noise of the sensor; at the sensor's own cell it is given back, exactly: with f the smooth part, u the local one
+of variance t and e the error of variance s, the mean of u is t (y - f) / (t + s) there, and
+
+    var(f + u) = s - s^2 (s + t - var f) / (s + t)^2
 """
 
 from dataclasses import dataclass
@@ -16,10 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics.covariance import Matern
 from analytics.grid import Grid
 from analytics.kernels import buckets
 from analytics.kernels.jit import over_rows
-from analytics.kriging import krige_cells
+from analytics.kriging import krige_at, krige_cells
 from analytics.profile import Profile
 from analytics.surroundings import ORIGINS
 
@@ -28,6 +35,8 @@ MEASURED, MODELLED, SIMULATED = 1, 2, 4  # bits of <field>_origin
 # Half the density that `krige` promises: a city's sensors stand farther apart than 25 m and err by more than a tenth of
 # the background, and then nodes at a sixth of the range differ from exact ones by less than 0.02 sd (test_kriging).
 _NODES_PER_RANGE = 6.0
+
+LOCAL_M = 15.0  # how far the local part reaches: counters 15 to 25 m apart, across a street, share little of it
 
 _MEASURED_CORRELATION = 0.7  # a cell counts as measured while it shares half of its variance with a live sensor
 _INFLUENCE_CORRELATION = 0.05  # beyond this a sensor moves a cell by less than rounding shows
@@ -86,20 +95,11 @@ def correct(
     live = np.isfinite(departures.departure)
     shift, shift_variance = _shift(departures, live, bias, bias_variance, profile)
     met = np.isfinite(bias_variance)
-    silent_value, silent_variance = _stand_in(departures, bias, bias_variance, profile)
+    silent_value, silent_variance = _stand_in(departures, live, shift, bias, bias_variance, profile)
     value = np.where(live, departures.departure - shift, silent_value)
     noise = np.where(live, departures.noise_variance, silent_variance)
     used = live | met | np.isfinite(departures.last)
-    scaled_mean, scaled_variance = krige_cells(
-        departures.easting[used],
-        departures.northing[used],
-        value[used] / departures.sd[used],
-        noise[used] / departures.sd[used] ** 2,
-        grid.easting,
-        grid.northing,
-        profile.covariance,
-        nodes_per_range=_NODES_PER_RANGE,
-    )
+    scaled_mean, scaled_variance = _kriged(grid, departures, used, value, noise, profile)
     sd = np.asarray(background_sd, np.float32)
     measured, simulated = _shares(grid, departures, used, noise, scaled_variance, profile)
     nearest = distance_to(grid, departures.easting[live], departures.northing[live])
@@ -129,6 +129,32 @@ def distance_to(grid: Grid, easting: NDArray[np.float64], northing: NDArray[np.f
     return out
 
 
+def _kriged(
+    grid: Grid,
+    departures: Departures,
+    used: NDArray[np.bool_],
+    value: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    profile: Profile,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and variance of the place's correction in units of the background's sd, (northing, easting)."""
+    easting, northing, sd = departures.easting[used], departures.northing[used], departures.sd[used]
+    scaled_value, scaled_noise = value[used] / sd, noise[used] / sd**2
+    mean, variance = krige_cells(
+        easting,
+        northing,
+        scaled_value,
+        scaled_noise + profile.local_variance,
+        grid.easting,
+        grid.northing,
+        profile.covariance,
+        nodes_per_range=_NODES_PER_RANGE,
+    )
+    if profile.local_variance > 0:
+        _give_back(grid, easting, northing, scaled_value, scaled_noise, profile.local_variance, mean, variance)
+    return mean, variance
+
+
 def _shift(
     departures: Departures,
     live: NDArray[np.bool_],
@@ -148,18 +174,90 @@ def _shift(
 
 
 def _stand_in(
-    departures: Departures, bias: NDArray[np.float64], bias_variance: NDArray[np.float64], profile: Profile
+    departures: Departures,
+    live: NDArray[np.bool_],
+    shift: float,
+    bias: NDArray[np.float64],
+    bias_variance: NDArray[np.float64],
+    profile: Profile,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Value and variance with which a silent sensor stands in, relative to the background."""
+    """Value and variance with which a silent sensor stands in, relative to the background and the city's shift."""
     own = (1.0 - profile.city_share) * profile.temporal_sd**2
     known_bias = np.isfinite(bias_variance)
     spread = np.where(known_bias, bias_variance, profile.covariance.variance * departures.sd**2)
     spoke = np.isfinite(departures.last)
     kept = np.where(spoke, profile.hour_correlation ** np.where(spoke, departures.hours_since, 0.0), 0.0)
-    value = bias + kept * np.where(spoke, departures.last - bias, 0.0)
+    # of the shift that the whole city has now, so much was in the last word already, and is not to be added twice
+    differed = kept * np.where(spoke, departures.last - bias - np.where(known_bias, kept * shift, 0.0), 0.0)
     # what is left of the last word is as unsure as that word; what has faded is as unsure as the profile
-    word = kept**2 * departures.last_variance
-    return value, np.where(spoke, word + (1 - kept**2) * (own + spread), own + spread)
+    tonight = np.where(spoke, (1 - kept**2) * own + kept**2 * departures.last_variance, own)
+    silent = known_bias & ~live
+    if profile.night_share > 0 and own > 0 and silent.any() and np.any(known_bias & live):
+        beside, beside_variance = _beside(departures, known_bias & live, silent, shift, bias, bias_variance, profile)
+        precision = 1.0 / tonight[silent] + 1.0 / beside_variance - 1.0 / own
+        differed[silent] = (differed[silent] / tonight[silent] + beside / beside_variance) / precision
+        tonight[silent] = 1.0 / precision
+    return bias + differed, tonight + np.where(spoke, 1 - kept**2, 1.0) * spread
+
+
+def _beside(
+    departures: Departures,
+    heard: NDArray[np.bool_],
+    silent: NDArray[np.bool_],
+    shift: float,
+    bias: NDArray[np.float64],
+    bias_variance: NDArray[np.float64],
+    profile: Profile,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What silent sensors are likely to differ by tonight, from those that are heard beside them, and its variance."""
+    own = (1.0 - profile.city_share) * profile.temporal_sd**2
+    alone = (1.0 - profile.night_share) * own
+    mean, variance = krige_at(
+        departures.easting[heard],
+        departures.northing[heard],
+        departures.departure[heard] - shift - bias[heard],
+        departures.noise_variance[heard] + bias_variance[heard] + alone,
+        departures.easting[silent],
+        departures.northing[silent],
+        Matern(0.5, profile.night_range_m, profile.night_share * own),
+    )
+    return mean.astype(np.float64), variance.astype(np.float64) + alone
+
+
+def _give_back(
+    grid: Grid,
+    easting: NDArray[np.float64],
+    northing: NDArray[np.float64],
+    value: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    local: float,
+    mean: NDArray[np.float32],
+    variance: NDArray[np.float32],
+) -> None:
+    """Add the local part to a kriged map, in place: unsure everywhere, known beside sensors; all in units of the sd."""
+    row, column, inside = grid.cells(easting, northing)
+    row, column, easting, northing = row[inside], column[inside], easting[inside], northing[inside]
+    total = noise[inside] + local
+    smooth_variance = variance[row, column].astype(np.float64)
+    known = local / total * (value[inside] - mean[row, column])
+    after = noise[inside] * (1.0 - noise[inside] * (total - smooth_variance) / total**2)
+    gained = np.maximum(smooth_variance + local - after, 0.0)
+    variance += np.float32(local)
+    reach = int(np.ceil(2.0 * LOCAL_M / grid.cell_m))
+    around = np.arange(-reach, reach + 1)
+    rows = row[:, None, None] + around[None, :, None] + 0 * around[None, None, :]
+    columns = column[:, None, None] + 0 * around[None, :, None] + around[None, None, :]
+    sensor = np.broadcast_to(np.arange(row.size)[:, None, None], rows.shape)
+    within = (rows >= 0) & (rows < grid.shape[0]) & (columns >= 0) & (columns < grid.shape[1])
+    rows, columns, sensor = rows[within], columns[within], sensor[within]
+    # one that shares the sensor's cell is as near as it can be, wherever in the cell the sensor stands
+    apart = grid.cell_m * np.hypot(rows - row[sensor], columns - column[sensor])
+    cell = rows * grid.shape[1] + columns
+    order = np.lexsort((sensor, apart, cell))  # each cell asks its nearest sensor alone
+    order = order[np.r_[True, np.diff(cell[order]) != 0]] if order.size else order
+    rows, columns, sensor, near = rows[order], columns[order], sensor[order], np.exp(-apart[order] / LOCAL_M)
+    mean[rows, columns] += (near * known[sensor]).astype(np.float32)
+    variance[rows, columns] -= (near**2 * gained[sensor]).astype(np.float32)
 
 
 def _shares(
@@ -171,7 +269,8 @@ def _shares(
     profile: Profile,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What of the variance real sensors took away, and what simulated ones did beside them; (northing, easting)."""
-    taken = np.float32(1) - scaled_variance / np.float32(profile.covariance.variance)
+    whole = np.float32(profile.covariance.variance + profile.local_variance)
+    taken = np.float32(1) - scaled_variance / whole
     simulated = departures.origin == ORIGINS.index("simulated")
     nothing = np.zeros_like(taken)
     if not np.any(used & simulated):
@@ -179,17 +278,8 @@ def _shares(
     if not np.any(used & ~simulated):
         return nothing, taken
     real = used & ~simulated
-    _, alone = krige_cells(
-        departures.easting[real],
-        departures.northing[real],
-        np.zeros(int(real.sum())),
-        noise[real] / departures.sd[real] ** 2,
-        grid.easting,
-        grid.northing,
-        profile.covariance,
-        nodes_per_range=_NODES_PER_RANGE,
-    )
-    measured = np.minimum(np.float32(1) - alone / np.float32(profile.covariance.variance), taken)
+    _, alone = _kriged(grid, departures, real, np.zeros(real.size), noise, profile)
+    measured = np.minimum(np.float32(1) - alone / whole, taken)
     return measured, taken - measured
 
 

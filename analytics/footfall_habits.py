@@ -3,13 +3,19 @@
 Levels of counters are regressed on the features of their places by ridge towards documented coefficients.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from analytics import footfall
-from analytics.habits import NIGHT_HOURS, Prior, by_hour, fit_habits, profile_of
+from analytics.counts import dispersion
+from analytics.habits import NIGHT_HOURS, Habits, Prior, by_hour, fit_habits, profile_of
+from analytics.hours import evening_of
 from analytics.observations import Said
 from analytics.profile import Profile
+from analytics.special_nights import KINDS, USUAL
 from analytics.surroundings import FEATURES, Surroundings
 
 # Mean persons/h of Melbourne's counters by local hour, 20:00 to 05:00, 2013-10 to 2014-09 (shared data README 6); the
@@ -30,23 +36,69 @@ _COEFFICIENTS = {
 }
 
 
-def learn_footfall(readings: Said, around: Surroundings) -> tuple[Profile, NDArray[np.float64]]:
-    """Habits of counters and the city, and the (1 + FEATURES,) coefficients of `footfall.place_level`."""
+# Levels of 28 counters in Melbourne, 2012 to 2014, wander by 0.0007 a night in ln^2; a mean whose weight halves every
+# 20 nights (habits: 90) forecasts the next eight weeks best.
+_LEVEL_NIGHTS, _RECENT_NIGHTS, _DRIFT = 20.0, 90.0, 0.0007
+# Of what a counter differs by tonight beyond the whole city, half is shared with counters beside it and fades over
+# 400 m (the same nights: leaving counters out is best with 0.3 to 0.6 and 300 to 800 m).
+_NIGHT_SHARE, _NIGHT_RANGE_M = 0.5, 400.0
+_AHEAD_NIGHTS = 120  # special nights are kept so far ahead
+
+
+def learn_footfall(
+    readings: Said, around: Surroundings, special: Mapping[int, int] | None = None
+) -> tuple[Profile, NDArray[np.float64]]:
+    """Habits of counters and the city, and the (1 + FEATURES,) coefficients of `footfall.place_level`.
+
+    special : kinds of nights out of the usual (`special_nights`), by days since 1970
+    """
     row, hour, time, people, hours = by_hour(readings, np.maximum(readings.value, 0.0), around.zone)
     value, _ = footfall.log_rate(people, hours)
     variance = 1.0 / (people + 0.5)  # Poisson alone: a counter's own error is the same every night and so in its level
-    # 0.51, 0.66 from hour to hour and 0.34 between counters: Melbourne's nights (shared data README 6); cities' habits
-    # differ by about 0.5 and those of places by 0.35
-    prior = Prior(_default_shape(), 0.51, 0.66, 0.34, 300.0, float(np.hypot(footfall.PLACE_SD, 0.41)), 0.4, 1.5)
-    habits = fit_habits(row, hour, time, value, variance, around.sites.site.size, prior)
+    moments = (time * 3_600_000 + 1_800_000).astype("datetime64[ms]")
+    evening = evening_of(moments, around.zone) if time.size else time
+    kind = np.array([(special or {}).get(night, USUAL) for night in evening.tolist()], np.int64)
+    habits = fit_habits(
+        row, hour, time, value, variance, around.sites.site.size, _prior(), evening=evening, kind=kind, kinds=KINDS
+    )
     counters = habits.rows[around.sites.inside[habits.rows]]
     features = around.features[:, around.sites.row[counters], around.sites.column[counters]].T.astype(np.float64)
+    design = np.column_stack([np.ones(counters.size), features])
     level = habits.level[np.searchsorted(habits.rows, counters)]
-    coefficients = _ridge(np.column_stack([np.ones(len(level)), features]), level)
+    coefficients = _ridge(design, level)
     place = np.zeros(habits.rows.size)
-    inside = around.sites.inside[habits.rows]
-    place[inside] = level - np.column_stack([np.ones(len(level)), features]) @ coefficients
-    return profile_of(habits, place, prior, around), coefficients
+    place[around.sites.inside[habits.rows]] = level - design @ coefficients
+    profile = profile_of(habits, place, _prior(), around)
+    k, city_k = _dispersion(habits, row, hour, people)
+    kept = {night: habits.effect[kind] for night, kind in (special or {}).items() if _near(night, evening)}
+    profile = replace(profile, k=k, city_k=city_k, special=kept, night_share=_NIGHT_SHARE, night_range_m=_NIGHT_RANGE_M)
+    return profile, coefficients
+
+
+def _prior() -> Prior:
+    # 0.51, 0.66 from hour to hour and 0.34 between counters: Melbourne's nights (shared data README 6); cities' habits
+    # differ by about 0.5 and those of places by 0.35
+    return Prior(
+        _default_shape(), 0.51, 0.66, 0.34, 300.0, float(np.hypot(footfall.PLACE_SD, 0.41)), 0.4, 1.0,
+        level_nights=_LEVEL_NIGHTS, recent_nights=_RECENT_NIGHTS, huber=1.0, off_hours=0.02, drift=_DRIFT,
+        local=footfall.LOCAL_SHARE,
+    )  # fmt: skip
+
+
+def _dispersion(
+    habits: Habits, row: NDArray[np.int64], hour: NDArray[np.int64], people: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """Negative binomial shape of each counter's hourly counts in mapped hours, and the city's."""
+    used = np.isfinite(habits.rest) & (hour % 24 >= NIGHT_HOURS.start) & (hour % 24 < NIGHT_HOURS.stop)
+    place = np.searchsorted(habits.rows, row[used])
+    expected = np.log(people[used] + 0.5) - habits.rest[used]  # of the count itself, where an hour was counted in part
+    return dispersion(np.round(people[used]), expected, place, habits.rows.size)
+
+
+def _near(night: int, evening: NDArray[np.int64]) -> bool:
+    if not evening.size:
+        return True
+    return bool(evening.min() <= night <= evening.max() + _AHEAD_NIGHTS)
 
 
 def _default_shape() -> NDArray[np.float64]:

@@ -29,16 +29,31 @@ def hour_of_week(times: NDArray[np.datetime64], zone: str) -> NDArray[np.int64]:
     return (minute_of_week(times, zone) // 60).astype(np.int64)
 
 
+def evening_of(times: NDArray[np.datetime64], zone: str) -> NDArray[np.int64]:
+    """The night of moments in UTC, named by the local date on which it begins: days since 1970."""
+    times = times.astype("datetime64[ms]")
+    since_noon = (times + local_offset(times, _zone(zone))).astype(np.int64) - 43_200_000
+    return np.asarray(since_noon // 86_400_000, np.int64)
+
+
 def hour_blend(time: np.datetime64, zone: str) -> tuple[int, int, float]:
     """The two hours of the week whose middles surround a moment, and the share of the second.
 
     An hour's value stands at its half hour; between two nights (at noon) the last value is held.
     """
-    minute = float(minute_of_week(np.array([time]), zone)[0])
-    day, within = divmod(minute, 1440.0)
-    place = min(max(within / 60.0 - 0.5, 0.0), 23.0)
-    first = min(int(place), 22)
-    return int(day) * 24 + first, int(day) * 24 + first + 1, place - first
+    first, second, share = hour_blends(np.array([time]), zone)
+    return int(first[0]), int(second[0]), float(share[0])
+
+
+def hour_blends(
+    times: NDArray[np.datetime64], zone: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Do what `hour_blend` does for many moments at once."""
+    day, within = np.divmod(minute_of_week(times, zone), 1440.0)
+    place = np.clip(within / 60.0 - 0.5, 0.0, 23.0)
+    hour = np.minimum(place.astype(np.int64), 22)
+    first = day.astype(np.int64) * 24 + hour
+    return first, first + 1, place - hour
 
 
 def minutes_after_noon(time: np.datetime64, zone: str) -> float:

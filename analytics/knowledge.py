@@ -1,6 +1,6 @@
 """What earlier nights taught, of light, noise and footfall: one value, frozen at noon and named by its content."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from analytics.light_habits import learn_light, night_departures
 from analytics.noise_habits import learn_noise
 from analytics.observations import Said, ordered, said
 from analytics.profile import Profile
+from analytics.special_nights import kinds_of_nights
 from analytics.surroundings import Surroundings, surroundings
 from sensors.city import City
 from sensors.night import Night
@@ -52,11 +53,17 @@ def learn(city: City, before: Night | None) -> Knowledge:
 
     known = sorted(night for night in nights(city) if before is None or night < before.date)
     recent = (night_records(city, night) for night in known[-HISTORY_NIGHTS:])
-    return learn_from(recent, surroundings(city), before="" if before is None else before.name)
+    name = "" if before is None else before.name
+    return learn_from(recent, surroundings(city), before=name, special=kinds_of_nights(city))
 
 
-def learn_from(nights: Iterable[Records], around: Surroundings, *, before: str = "") -> Knowledge:
-    """Learn from the records of nights, one array a night, in any order; no nights give the defaults."""
+def learn_from(
+    nights: Iterable[Records], around: Surroundings, *, before: str = "", special: Mapping[int, int] | None = None
+) -> Knowledge:
+    """Learn from the records of nights, one array a night, in any order; no nights give the defaults.
+
+    special : kinds of nights out of the usual by days since 1970, past ones and those to come
+    """
     sites = around.sites
     heard: dict[str, list[Said]] = {"people_flow": [], "sound_laeq": []}
     lux: list[NDArray[np.float64]] = []
@@ -69,7 +76,7 @@ def learn_from(nights: Iterable[Records], around: Surroundings, *, before: str =
         for quantity, parts in heard.items():
             parts.append(said(records, sites, quantity, None, records["time"][-1]))
         lux.append(night_departures(around, records))
-    walking, coefficients = learn_footfall(_joined(heard["people_flow"]), around)
+    walking, coefficients = learn_footfall(_joined(heard["people_flow"]), around, special or {})
     sound = learn_noise(_joined(heard["sound_laeq"]), around, walking, coefficients)
     seen = learn_light(lux, around)
     return Knowledge(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.covariance import Matern
-from analytics.hours import HOURS, hour_blend, hour_of_week
+from analytics.hours import HOURS, evening_of, hour_blend, hour_blends
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,11 @@ class Profile:
     city_share : share of its variance that all sensors have in common
     covariance : of the correction to the background, in units of the background's own sd; range_interval : 90 % for
     its range in metres; simulated : whether simulated sensors taught any of it; nights : how many were learnt from
+    local_variance : in the same units, of what ends within some metres of a sensor (the other pavement differs)
+    night_share, night_range_m : of what a sensor differs by tonight beyond the city, the share that neighbours have
+    too, fading as exp(-d / range); no share where nothing is known of it
+    drift : variance by which a level wanders a night; k : (n,) negative binomial shape of a sensor's counts, city_k
+    that of one never met; special : what nights out of the usual add to the shape, (24,) by days since 1970
     """
 
     shape: NDArray[np.float64]
@@ -34,18 +39,39 @@ class Profile:
     bias_variance: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     simulated: bool = False
     nights: int = 0
+    local_variance: float = 0.0
+    night_share: float = 0.0
+    night_range_m: float = 400.0
+    drift: float = 0.0
+    k: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    city_k: float = np.inf
+    special: dict[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def at(self, time: np.datetime64, zone: str) -> float:
         """The shape at a moment (UTC), between the middles of its hours."""
-        first, second, share = hour_blend(time, zone)
-        return float((1 - share) * self.shape[first] + share * self.shape[second])
+        return float(self.shape_at(np.array([time]), zone)[0])
 
     def shape_at(self, times: NDArray[np.datetime64], zone: str) -> NDArray[np.float64]:
-        """The shape at the hours of some moments (UTC), NaN for NaT."""
+        """The shape at some moments (UTC), NaN for NaT."""
         out = np.full(times.shape, np.nan)
         known = ~np.isnat(times)
-        out[known] = self.shape[hour_of_week(times[known], zone)]
+        first, second, share = hour_blends(times[known], zone)
+        usual = (1 - share) * self.shape[first] + share * self.shape[second]
+        if self.special:
+            evening = evening_of(times[known], zone)
+            for night, added in self.special.items():
+                unusual = (1 - share) * added[first % 24] + share * added[second % 24]
+                usual += np.where(evening == night, unusual, 0.0)
+        out[known] = usual
         return out
+
+    def dispersion(self, sites: NDArray[np.uint32]) -> NDArray[np.float64]:
+        """Negative binomial shape of sensors' hourly counts by site number; the city's for those never met."""
+        k = np.full(sites.size, self.city_k)
+        if self.site.size and self.k.size:
+            row = np.searchsorted(self.site, sites).clip(0, self.site.size - 1)
+            k = np.where(self.site[row] == sites, self.k[row], k)
+        return k
 
     def bias_at(
         self, sites: NDArray[np.uint32], time: np.datetime64, zone: str
@@ -76,6 +102,13 @@ class Profile:
             "bias_variance": self.bias_variance.tolist(),
             "simulated": self.simulated,
             "nights": self.nights,
+            "local_variance": self.local_variance,
+            "night_share": self.night_share,
+            "night_range_m": self.night_range_m,
+            "drift": self.drift,
+            "k": self.k.tolist(),
+            "city_k": self.city_k if np.isfinite(self.city_k) else None,
+            "special": {str(night): added.tolist() for night, added in sorted(self.special.items())},
         }  # fmt: skip
 
     @classmethod
@@ -83,6 +116,7 @@ class Profile:
         """What `to_dict` wrote."""
         plain = dict(content)
         low, high = plain.pop("range_interval")
+        city_k = plain.pop("city_k", None)
         return cls(
             shape=np.array(plain.pop("shape"), np.float64),
             covariance=Matern(**plain.pop("covariance")),
@@ -90,5 +124,8 @@ class Profile:
             site=np.array(plain.pop("site"), np.uint32),
             bias=np.array(plain.pop("bias"), np.float64).reshape(-1, HOURS),
             bias_variance=np.array(plain.pop("bias_variance"), np.float64),
+            k=np.array(plain.pop("k", []), np.float64),
+            city_k=np.inf if city_k is None else float(city_k),
+            special={int(night): np.array(added, np.float64) for night, added in plain.pop("special", {}).items()},
             **plain,
         )

@@ -263,7 +263,7 @@ def journal_list(city: CityFolder, as_json: AsJson = False) -> None:
 @journal_app.command("add")
 def journal_add(
     city: CityFolder,
-    kind: Annotated[str, typer.Option(help="event, works, measure, campaign, closing-time or decision.")],
+    kind: Annotated[str, typer.Option(help="event, works, measure, campaign, closing-time, decision or holiday.")],
     title: Annotated[str, typer.Option(help="One line for people.")],
     start: Annotated[str, typer.Option(help="RFC 3339 with its zone.")],
     end: Annotated[str, typer.Option(help="RFC 3339 with its zone; empty while it lasts.")] = "",

@@ -21,7 +21,7 @@ from sensors.city import City
 from sensors.errors import CityError, gather
 from sensors.night import parse_rfc3339
 
-KINDS = ("event", "works", "measure", "campaign", "closing-time", "decision")
+KINDS = ("event", "works", "measure", "campaign", "closing-time", "decision", "holiday")
 STATUSES = ("planned", "open", "done", "dropped")
 _DANGEROUS_FIRST = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would read such a cell as a formula
 
