@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.kernels.jit import cell_kernel, kernel
-from analytics.kernels.light import horizontal, table_intensity
+from analytics.kernels.light import count_upto, horizontal, table_intensity, widest
 
 AZIMUTHS = 128  # of the table, over the circle: 2.8 degrees
 RADII = 96  # over gamma 0 to 90: 0.9 degrees; a table is 99 kB and eight of them stay in a core's L2 cache
@@ -189,9 +189,9 @@ def add_footprints(
     """
     columns = total.shape[1]
     flat, flat_weighted = total.reshape(-1), weighted.reshape(-1)
-    reach = layout.reach.max()
-    begin = np.searchsorted(row, first - reach)
-    end = np.searchsorted(row, last + reach, side="right")
+    reach = widest(layout)
+    begin = count_upto(row, first - reach - 1)
+    end = count_upto(row, last + reach)
     for k in range(begin, end):
         if not level[k] > 0:
             continue

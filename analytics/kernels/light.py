@@ -77,6 +77,19 @@ def horizontal(r2: Any, h2: Any, peak_over_h2: Any, b: Any, one: Any) -> Any:
 
 
 @kernel()
+def count_upto(ascending: Any, value: Any) -> Any:
+    """How many of ascending values are not above a value; numba's `searchsorted` takes 3 s to compile."""
+    low, high = 0, ascending.size
+    while low < high:
+        middle = (low + high) // 2
+        if ascending[middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel()
 def table_intensity(distributions: Any, luminaire: Any, forward: Any, left: Any, down: Any) -> Any:
     """Candela of a luminaire towards a direction in its own frame, of any length; 0 outside its table's gamma."""
     across = np.hypot(forward, left)
@@ -91,11 +104,11 @@ def table_intensity(distributions: Any, luminaire: Any, forward: Any, left: Any,
         c += 360.0
     if gamma < gamma_deg[0] or gamma > gamma_deg[width - 1]:
         return 0.0
-    i = min(max(np.searchsorted(c_deg, c, side="right") - 1, 0), c1 - c0 - 2)
+    i = min(max(count_upto(c_deg, c) - 1, 0), c1 - c0 - 2)
     u = (c - c_deg[i]) / (c_deg[i + 1] - c_deg[i])
     if width == 1:
         return (1 - u) * distributions.candela[begin + i] + u * distributions.candela[begin + i + 1]
-    j = min(max(np.searchsorted(gamma_deg, gamma, side="right") - 1, 0), width - 2)
+    j = min(max(count_upto(gamma_deg, gamma) - 1, 0), width - 2)
     v = (gamma - gamma_deg[j]) / (gamma_deg[j + 1] - gamma_deg[j])
     at = begin + i * width + j
     low = (1 - v) * distributions.candela[at] + v * distributions.candela[at + 1]
@@ -117,6 +130,15 @@ def intensity(sources: Any, distributions: Any, k: Any, d_east: Any, d_north: An
     tilted = forward * sources.tilt_cosine[k] - h * sources.tilt_sine[k]
     down = forward * sources.tilt_sine[k] + h * sources.tilt_cosine[k]
     return sources.strength[k] * table_intensity(distributions, sources.luminaire[k], tilted, left, down)
+
+
+@kernel()
+def widest(layout: Any) -> Any:
+    """Cells that the light of any class of lamps reaches beyond a lamp's own."""
+    reach = 0
+    for kind in range(layout.reach.size):
+        reach = max(reach, layout.reach[kind])
+    return reach
 
 
 @kernel()
@@ -151,8 +173,8 @@ def light_points(
     for p in range(first, last):
         total[p] = 0.0
         weighted[p] = 0.0
-        begin = np.searchsorted(sources.north, at_north[p] - cutoff)
-        end = np.searchsorted(sources.north, at_north[p] + cutoff, side="right")
+        begin = count_upto(sources.north, at_north[p] - cutoff)
+        end = count_upto(sources.north, at_north[p] + cutoff)
         for k in range(begin, end):
             d_east, d_north = at_east[p] - sources.east[k], at_north[p] - sources.north[k]
             if not level[k] > 0.0 or d_east * d_east + d_north * d_north > cutoff * cutoff:
@@ -182,9 +204,9 @@ def plane_raster(
     for r in range(first, last):
         for c in range(total.shape[1]):
             total[r, c] = 0.0
-    reach = layout.reach.max()
-    begin = np.searchsorted(row, first - reach)
-    end = np.searchsorted(row, last + reach, side="right")
+    reach = widest(layout)
+    begin = count_upto(row, first - reach - 1)
+    end = count_upto(row, last + reach)
     for k in range(begin, end):
         if not level[k] > 0.0:
             continue
