@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(replay)
     app.command("export")(export)
     app.command("plan")(plan)
+    app.command("street-light")(street_light)
     app.command("fit")(fit)
     app.command("warmup")(warmup)
 
@@ -187,6 +188,52 @@ def plan(
     with _progress_bar("steps of the night", hidden=as_json) as progress:
         results = room.plan(opened, read, chosen, progress=progress)
     typer.echo(json.dumps([result.row() for result in results]) if as_json else room.table_text(results))
+
+
+def street_light(
+    luminaire: Annotated[
+        str, typer.Option(metavar="FILE|isotropic:CD|lambert:LUMENS", help="Photometric file, or an ideal source.")
+    ],
+    width: Annotated[float, typer.Option(help="Of the area that is lit, from the kerb, m.")],
+    height: Annotated[float | None, typer.Option(help="Of the luminaires above the road, m.")] = None,
+    spacing: Annotated[float | None, typer.Option(help="Between luminaires of a row, m; the field is as long.")] = None,
+    overhang: Annotated[float, typer.Option(help="Of the luminaire over the road, from the kerb, m.")] = 0.0,
+    arrangement: Annotated[str, typer.Option(help="single, opposite or staggered.")] = "single",
+    positions: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Luminaires as a table: x,y,height_m,dim.")
+    ] = None,
+    begin: Annotated[
+        float | None, typer.Option("--from", help="Where the field begins with --positions, x in m.")
+    ] = None,
+    mf: Annotated[float, typer.Option(help="Maintenance factor, 0 to 1.")] = 1.0,
+    dim: Annotated[float, typer.Option(help="Level of the luminaires, 0 to 1.")] = 1.0,
+    curve: Annotated[str, typer.Option(help="What a level means: linear light output, or dali-log.")] = "linear",
+    tilt: Annotated[float, typer.Option(help="How far the street side is lifted, degrees.")] = 0.0,
+    rotation: Annotated[float, typer.Option(help="About the vertical, anticlockwise from above, degrees.")] = 0.0,
+    orientation: Annotated[
+        str, typer.Option(help="street-c0 or street-c90: the C of a file's street side; by its form if empty.")
+    ] = "",
+    class_: Annotated[
+        list[str] | None, typer.Option("--class", help="A class to compare with: P3, C4, SC5; may be repeated.")
+    ] = None,
+    watts: Annotated[float | None, typer.Option(help="Of one luminaire at full level; for D_P and D_E.")] = None,
+    hours: Annotated[float, typer.Option(help="Burning hours a year at this level; for D_E.")] = 4000.0,
+    as_json: AsJson = False,
+) -> None:
+    """Light of one street section on the grid of EN 13201-3, point by point, and the classes whose values it reaches.
+
+    Example: noctule street-light --luminaire lambert:4000 --height 6 --spacing 25 --width 7 --mf 0.85 --class P3
+    """
+    from analytics.section_report import Section, report
+
+    section = Section(
+        luminaire=luminaire, width_m=width, height_m=height, spacing_m=spacing, overhang_m=overhang,
+        arrangement=arrangement, positions=positions, begin_m=begin, maintenance_factor=mf, dimming=dim, curve=curve,
+        tilt_deg=tilt, rotation_deg=rotation, orientation=orientation, classes=tuple(class_ or ()), watts=watts,
+        hours=hours,
+    )  # fmt: skip
+    found = report(section)
+    typer.echo(json.dumps(found.to_dict(), allow_nan=False) if as_json else found.text())
 
 
 def _night_named(city: City, name: str) -> Night:
