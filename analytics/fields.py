@@ -23,19 +23,34 @@ _ORIGIN = {
     "flag_masks": [1, 2, 4],
     "flag_meanings": "measured modelled simulated",
 }
+_BYTES = ("_origin", "_measured", "_simulated")
+_MEASURED = {
+    "long_name": "share of the background's variance that real sensors, surveys and measured maps took away",
+    "units": "percent",
+}
+_SIMULATED = {
+    "long_name": "share that simulated sensors took away or that rests on simulated input; what is left is modelled",
+    "units": "percent",
+}
 _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "illuminance": {"long_name": "horizontal illuminance on the ground", "units": "lx"},
     "illuminance_sd": {"long_name": "standard deviation of ln illuminance", "units": "1"},
     "illuminance_min": {"long_name": "lowest illuminance on the street within 25 m", "units": "lx"},
     "illuminance_origin": _ORIGIN,
+    "illuminance_measured": _MEASURED,
+    "illuminance_simulated": _SIMULATED,
     "illuminance_nearest": {"long_name": "distance to the nearest live lux sensor", "units": "m"},
     "noise": {"long_name": "LAeq in the free field; modelled, not legal metrology", "units": "dB"},
     "noise_sd": {"long_name": "standard deviation of noise", "units": "dB"},
     "noise_origin": _ORIGIN,
+    "noise_measured": _MEASURED,
+    "noise_simulated": _SIMULATED,
     "noise_nearest": {"long_name": "distance to the nearest live noise meter", "units": "m"},
     "footfall": {"long_name": "people passing a line across the street, median", "units": "persons/h"},
     "footfall_sd": {"long_name": "standard deviation of ln footfall", "units": "1"},
     "footfall_origin": _ORIGIN,
+    "footfall_measured": _MEASURED,
+    "footfall_simulated": _SIMULATED,
     "footfall_nearest": {"long_name": "distance to the nearest live counter", "units": "m"},
 }
 
@@ -55,7 +70,8 @@ def fields_at(surroundings: Surroundings, knowledge: Knowledge, records: Records
     -------
     Dataset with dimensions (time = 1, northing, easting)
         float32 fields with their errors, `<field>_nearest` in metres (infinite without a live sensor) and
-        `<field>_origin` (uint8 bits: 1 measured, 2 modelled, 4 simulated); units in `attrs`.
+        `<field>_origin` (uint8 bits: 1 measured, 2 modelled, 4 simulated); `<field>_measured` and `<field>_simulated`
+        (uint8, per cent; the rest is modelled); units in `attrs`.
     """
     step = step.astype("datetime64[ms]")
     records = ordered(records)
@@ -71,14 +87,20 @@ def fields_at(surroundings: Surroundings, knowledge: Knowledge, records: Records
             "illuminance_min": lit.lowest,
             "illuminance_origin": lit.origin,
             "illuminance_nearest": lit.nearest,
+            "illuminance_measured": lit.measured,
+            "illuminance_simulated": lit.simulated,
             "noise": sound.level,
             "noise_sd": sound.sd,
             "noise_origin": sound.origin,
             "noise_nearest": sound.nearest,
+            "noise_measured": sound.measured,
+            "noise_simulated": sound.simulated,
             "footfall": people.rate,
             "footfall_sd": people.sd,
             "footfall_origin": people.origin,
             "footfall_nearest": people.nearest,
+            "footfall_measured": people.measured,
+            "footfall_simulated": people.simulated,
         },
     )
 
@@ -86,7 +108,7 @@ def fields_at(surroundings: Surroundings, knowledge: Knowledge, records: Records
 def _dataset(surroundings: Surroundings, step: np.datetime64, layers: dict[str, NDArray[Any]]) -> xr.Dataset:
     variables = {}
     for name, layer in layers.items():
-        kind = np.uint8 if name.endswith("_origin") else np.float32
+        kind = np.uint8 if name.endswith(_BYTES) else np.float32
         values = np.ascontiguousarray(layer, kind)[np.newaxis]
         variables[name] = xr.Variable(("time", "northing", "easting"), values, dict(_ATTRIBUTES[name]))
     coordinates = surroundings.grid.coordinates.assign(time=("time", [step.astype("datetime64[ns]")]))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.assimilation import Departures, correct
+from analytics.layers import shares, weighed_against, with_layers
 from analytics.observations import Said, latest, said
 from analytics.profile import Profile
 from analytics.surroundings import Surroundings
@@ -27,12 +28,14 @@ _CELL_SD = 0.2  # ln, one line for a cell
 
 @dataclass(frozen=True)
 class FootfallField:
-    """(northing, easting) arrays: persons/h (median), sd of its logarithm, metres to a live counter, origin bits."""
+    """(northing, easting) arrays: persons/h (median), sd of its logarithm, metres to a live counter, bits, per cent."""
 
     rate: NDArray[np.float32]
     sd: NDArray[np.float32]
     nearest: NDArray[np.float32]
     origin: NDArray[np.uint8]
+    measured: NDArray[np.uint8]
+    simulated: NDArray[np.uint8]
 
 
 def footfall_field(
@@ -51,12 +54,19 @@ def footfall_field(
     background = place_level(surroundings, coefficients) + np.float32(profile.at(middle, zone))
     departures = _departures(surroundings, profile, background, records, step, middle)
     sd = np.where(surroundings.street, np.float32(place_sd(profile)), np.float32(OFF_STREET_SD))
-    correction = correct(surroundings.grid, departures, profile, sd, middle, zone)
+    layers = surroundings.layers
+    beyond_hours = layers.footfall_offset(profile.shape) - profile.at(middle, zone)
+    held = layers.footfall.weigh(middle, zone, sd, background, beyond_hours)  # maps of flows that the city owns
+    departures, profile = weighed_against(held, sd, departures, profile, surroundings.sites)
+    correction = correct(surroundings.grid, departures, profile, held.sd, middle, zone)
+    measured, made_up = shares(held, correction, profile.simulated)
     return FootfallField(
-        rate=np.exp(background + correction.mean + np.float32(correction.shift)),
+        rate=np.exp(background + held.shift + correction.mean + np.float32(correction.shift)),
         sd=np.sqrt(correction.variance + np.float32(correction.shift_variance + _CELL_SD**2)),
         nearest=correction.nearest,
-        origin=correction.origin,
+        origin=with_layers(correction.origin, held),
+        measured=measured,
+        simulated=made_up,
     )
 
 

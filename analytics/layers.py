@@ -13,7 +13,7 @@ simulated of the cell before any sensor speaks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from analytics.hours import HOURS, evening_of
 
 if TYPE_CHECKING:
-    from analytics.surroundings import Surroundings
+    from analytics.assimilation import Correction, Departures
+    from analytics.profile import Profile
+    from analytics.surroundings import Sites, Surroundings
     from sensors.city import City
     from sensors.city_layer import LayerTerms
 
@@ -96,18 +98,18 @@ class Stack:
         zone: str,
         sd: NDArray[np.float32],
         background: NDArray[np.float32] | None = None,
-        at: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+        offset: NDArray[np.float64] | None = None,
     ) -> Weighed:
         """Weigh the layers that are valid in the night of a moment (UTC) against a background.
 
-        sd : of the background, (northing, easting), or (points,) with `at` (their rows and columns); background : its
-        values where the layers' are absolute, and not beyond it
+        sd : of the background, (northing, easting) or one number; background : its values where the layers' are
+        absolute, and not beyond it; offset : (n,) that each layer's values have beyond the background's kind
         """
         if not self.size:
             none = np.zeros((), np.float32)
             return Weighed(none, sd, none, none, np.ones((), np.float32))
         night = int(evening_of(np.array([time]), zone)[0])
-        prior = np.square(sd, dtype=np.float32) * np.float32(self.kappa)
+        prior = np.broadcast_to(np.square(sd, dtype=np.float32) * np.float32(self.kappa), self.value.shape[1:])
         precision = np.float32(1) / prior
         total = precision.copy()
         pull = np.zeros_like(total)
@@ -115,11 +117,12 @@ class Stack:
         for i in range(self.size):
             if not self.valid_from[i] <= night <= self.valid_to[i]:
                 continue
-            value = self.value[i] if at is None else self.value[i][at]
-            variance = self.variance[i] if at is None else self.variance[i][at]
+            value, variance = self.value[i], self.variance[i]
             aged = np.float32(self.growth[i] * abs(night - int(self.night[i])))
             says = np.isfinite(value) & np.isfinite(variance)
             weight = np.where(says, np.float32(1) / (variance + aged), np.float32(0))
+            if offset is not None:
+                value = value - np.float32(offset[i])
             beyond = np.where(says, value if background is None else value - background, np.float32(0))
             total += weight
             pull += weight * beyond
@@ -131,6 +134,58 @@ class Stack:
             simulated=parts[SIMULATED_BY] / total,
             rest=precision / total,
         )
+
+
+def weighed_against(
+    held: Weighed, sd: NDArray[np.float32], departures: Departures, profile: Profile, sites: Sites
+) -> tuple[Departures, Profile]:
+    """What sensors say, and are expected to say, beyond a background that layers were weighed into.
+
+    sd : of the background before, (northing, easting) or one number; departures and profile : beyond the one before
+    """
+    if not held.shift.ndim:
+        return departures, profile
+    rows = sites.rows(departures.site)
+    cell = (sites.row[rows], sites.column[rows])
+    here = held.shift[cell].astype(np.float64)
+    smaller = held.sd[cell] / np.broadcast_to(sd, held.sd.shape)[cell]
+    moved = replace(
+        departures, departure=departures.departure - here, last=departures.last - here, sd=departures.sd * smaller
+    )
+    met = sites.rows(profile.site)
+    shift = np.where(met >= 0, held.shift[sites.row[met], sites.column[met]], 0.0).astype(np.float64)
+    return moved, replace(profile, bias=profile.bias - shift[:, np.newaxis])
+
+
+def shares(
+    held: Weighed, correction: Correction, background_simulated: NDArray[np.bool_] | bool
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """What of a cell is measured and what simulated, per cent; the rest is modelled.
+
+    Shares are of the variance that the background had and that was taken away: by layers, then by sensors. What nobody
+    took away is the background's own, and counts as simulated where that rests on simulated input.
+    """
+    measured = held.measured + held.rest * correction.measured
+    simulated = held.simulated + held.rest * correction.simulated
+    simulated = np.where(background_simulated, np.float32(1) - measured, simulated)
+    return _per_cent(measured), _per_cent(simulated)
+
+
+def with_layers(origin: NDArray[np.uint8], held: Weighed) -> NDArray[np.uint8]:
+    """Bits of origin where layers count: measured where half of the variance went to measured ones."""
+    from analytics.assimilation import MEASURED, MODELLED, SIMULATED  # which stands on what stands on this
+
+    if not held.shift.ndim:
+        return origin
+    out = origin.copy()
+    mostly = held.measured >= 0.5
+    out[mostly] = (out[mostly] & np.uint8(255 - MODELLED)) | np.uint8(MEASURED)
+    out[held.simulated > 0.005] |= np.uint8(SIMULATED)
+    return out
+
+
+def _per_cent(share: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(np.clip(share, 0, 1) * np.float32(100)), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -147,6 +202,16 @@ class Layers:
     footfall: Stack = field(default_factory=Stack.empty)
     hours: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, HOURS), bool))
     road_sd: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    def noise_sd(self, usual: float) -> NDArray[np.float32]:
+        """Sd in dB of the sources' model: the usual one, or what is left of it where a map of road noise was taken."""
+        if not self.road_sd.size:
+            return np.full((), usual, np.float32)
+        return np.where(np.isfinite(self.road_sd), self.road_sd, np.float32(usual)).astype(np.float32)
+
+    def footfall_offset(self, shape: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Ln of what a layer's mean over its hours is beyond the level of a place, (n,); shape : (HOURS,) ln."""
+        return np.array([np.log(np.mean(np.exp(shape[hours]))) for hours in self.hours])
 
     @property
     def any(self) -> bool:

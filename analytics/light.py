@@ -19,6 +19,7 @@ from analytics.footprints import CUTOFF_M, class_of_height, layout_of
 from analytics.kernels import light as kernels
 from analytics.kernels.jit import over_rows
 from analytics.lamp_state import LampState, lamp_state
+from analytics.layers import shares, weighed_against, with_layers
 from analytics.observations import said, weighted_mean
 from analytics.profile import Profile
 from analytics.sky import sky_lux
@@ -47,13 +48,15 @@ _CHECK_RADIUS_M = 25.0  # uniformity looks this far: about one lamp spacing
 
 @dataclass(frozen=True)
 class LightField:
-    """(northing, easting) arrays: lx, sd of ln lx, lowest lx around, metres to the nearest live lux sensor, bits."""
+    """(northing, easting) arrays: lx, sd of ln lx, lowest lx around, metres to the nearest live lux sensor, bits, %."""
 
     illuminance: NDArray[np.float32]
     sd: NDArray[np.float32]
     lowest: NDArray[np.float32]
     nearest: NDArray[np.float32]
     origin: NDArray[np.uint8]
+    measured: NDArray[np.uint8]
+    simulated: NDArray[np.uint8]
 
 
 def light_field(surroundings: Surroundings, profile: Profile, records: Records, step: np.datetime64) -> LightField:
@@ -69,20 +72,24 @@ def light_field(surroundings: Surroundings, profile: Profile, records: Records, 
     lamps, lamps_sd = lamp_light(surroundings, state)
     total = lamps + np.float32(sky)
     model_sd = (lamps_sd + np.float32(sky * _SKY_SD)) / total
+    held = surroundings.layers.illuminance.weigh(middle, surroundings.zone, model_sd)  # surveys, and maps of lx
     departures = lux_departures(surroundings, state, sky, records, step)
-    correction = correct(grid, departures, profile, model_sd, middle, surroundings.zone)
+    departures, profile = weighed_against(held, model_sd, departures, profile, surroundings.sites)
+    correction = correct(grid, departures, profile, held.sd, middle, surroundings.zone)
     shape = profile.at(middle, surroundings.zone)
-    illuminance = np.exp(np.log(total) + correction.mean + np.float32(shape + correction.shift))
+    illuminance = np.exp(np.log(total) + held.shift + correction.mean + np.float32(shape + correction.shift))
     lowest = lowest_around(surroundings, illuminance)
-    origin = correction.origin
-    if state.simulated.any():
-        origin = origin | np.where(_simulated_light(surroundings, state, lamps), SIMULATED, 0).astype(np.uint8)
+    simulated = _simulated_light(surroundings, state, lamps) if state.simulated.any() else np.zeros(grid.shape, bool)
+    measured, made_up = shares(held, correction, simulated)
+    origin = with_layers(correction.origin | np.where(simulated, SIMULATED, 0).astype(np.uint8), held)
     return LightField(
         illuminance=illuminance,
         sd=np.sqrt(correction.variance + np.float32(correction.shift_variance + _CELL_SD**2)),
         lowest=lowest,
         nearest=correction.nearest,
         origin=origin,
+        measured=measured,
+        simulated=made_up,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.assimilation import SIMULATED, Departures, correct
+from analytics.layers import shares, weighed_against, with_layers
 from analytics.observations import Said, latest, said, seconds, weighted_mean
 from analytics.profile import Profile
 from analytics.sources import VENUE_REACH_M, open_share, spread, spread_voices, traffic_share
@@ -29,12 +30,14 @@ _FLOOR = 10**3.8  # energy of the far city, 38 dB
 
 @dataclass(frozen=True)
 class NoiseField:
-    """(northing, easting) arrays: dB, sd in dB, metres to the nearest live meter, origin bits."""
+    """(northing, easting) arrays: dB, sd in dB, metres to the nearest live meter, origin bits, per cent by origin."""
 
     level: NDArray[np.float32]
     sd: NDArray[np.float32]
     nearest: NDArray[np.float32]
     origin: NDArray[np.uint8]
+    measured: NDArray[np.uint8]
+    simulated: NDArray[np.uint8]
 
 
 def noise_field(
@@ -53,14 +56,21 @@ def noise_field(
     middle = step + np.timedelta64(surroundings.step_minutes * 30, "s")
     background = background_level(surroundings, footfall, middle) + np.float32(profile.at(middle, zone))
     departures = _departures(surroundings, profile, background, records, step, middle)
-    correction = correct(grid, departures, profile, MODEL_SD, middle, zone)
+    model_sd = surroundings.layers.noise_sd(MODEL_SD)
+    held = surroundings.layers.noise.weigh(middle, zone, model_sd, background)  # maps of levels that the city owns
+    departures, profile = weighed_against(held, model_sd, departures, profile, surroundings.sites)
+    correction = correct(grid, departures, profile, held.sd, middle, zone)
     between = np.minimum(correction.nearest / np.float32(_METER_REACH_M), np.float32(1)) * np.float32(BETWEEN_METERS_SD)
     variance = correction.variance + np.float32(correction.shift_variance)
+    heard = footfall_origin & np.uint8(SIMULATED)  # voices of simulated people
+    measured, made_up = shares(held, correction, heard > 0)
     return NoiseField(
-        level=background + correction.mean + np.float32(correction.shift),
+        level=background + held.shift + correction.mean + np.float32(correction.shift),
         sd=np.sqrt(np.maximum(variance, between * between)),
         nearest=correction.nearest,
-        origin=correction.origin | (footfall_origin & np.uint8(SIMULATED)),
+        origin=with_layers(correction.origin | heard, held),
+        measured=measured,
+        simulated=made_up,
     )
 
 

@@ -5,7 +5,7 @@ Computed once from the city folder; `digest` names it, so that a page can say wh
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from analytics.grid import Grid
 from analytics.kernels import density
 from analytics.kernels.jit import over_rows
 from analytics.kernels.sight import Walls
+from analytics.layers import Layers, laid_on
 from analytics.photometry import Lamps, prepare_lamps
 from analytics.sources import traffic_energy, venue_power
 from analytics.walls import no_walls, walls_of
@@ -99,7 +100,8 @@ class Surroundings:
 
     indoor, street : (northing, easting) bool, inside a building; on a walkable street
     features : (FEATURES, northing, easting) f4; traffic : (northing, easting) f4, energy of one whole day's traffic
-    passing within one hour; walls : what shades lamps, nothing unless the city asks for it
+    passing within one hour; walls : what shades lamps, nothing unless the city asks for it; layers : what the city
+    holds of its fields besides sensors
     """
 
     grid: Grid
@@ -118,6 +120,7 @@ class Surroundings:
     sites: Sites
     venues: Venues
     digest: str
+    layers: Layers = field(default_factory=Layers)
 
     @cached_property
     def footprints(self) -> Footprints:
@@ -127,14 +130,14 @@ class Surroundings:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was worked out from it: another process does that again in less time than it would travel."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 def surroundings(city: City) -> Surroundings:
-    """Lay out a city's standing parts; reads `places/` and `city.toml` and nothing else."""
+    """Lay out a city's standing parts; reads `places/` and `city.toml`, and the journal where light was surveyed."""
     settings = city.settings
     names = ("sites", "lamps", "streets", "buildings", "venues", "stops", "traffic")
-    return lay_out(
+    laid_out = lay_out(
         Grid.of(city),
         {name: city.places(name) for name in names},
         zone=settings.zone,
@@ -144,6 +147,11 @@ def surroundings(city: City) -> Surroundings:
         step_minutes=settings.night.step_minutes,
         window=(settings.night.from_, settings.night.to),
     )
+    layers, traffic = laid_on(city, laid_out)
+    if not layers.any:
+        return laid_out
+    held = replace(laid_out, layers=layers, traffic=traffic)
+    return replace(held, digest=_digest(held))
 
 
 def lay_out(
@@ -358,18 +366,18 @@ def _index_of(column: Any, words: tuple[str, ...], otherwise: str) -> NDArray[np
 def _digest(part: Any) -> str:
     """SHA-256 over every array and setting of nested dataclasses, in the order of their fields."""
     hasher = hashlib.sha256()
-    for field in fields(part):
-        value = getattr(part, field.name)
+    for one in fields(part):
+        value = getattr(part, one.name)
         if is_dataclass(value):
             hasher.update(_digest(value).encode())
         elif hasattr(value, "_fields"):  # a named tuple of a kernel
             for part_name, part_value in value._asdict().items():
                 array = np.asarray(part_value)
-                hasher.update(f"{field.name}{part_name}{array.dtype}{array.shape}".encode())
+                hasher.update(f"{one.name}{part_name}{array.dtype}{array.shape}".encode())
                 hasher.update(np.ascontiguousarray(array).tobytes())
         elif isinstance(value, np.ndarray):
-            hasher.update(f"{field.name}{value.dtype}{value.shape}".encode())
+            hasher.update(f"{one.name}{value.dtype}{value.shape}".encode())
             hasher.update(np.ascontiguousarray(value).tobytes())
         else:
-            hasher.update(f"{field.name}{value!r}".encode())
+            hasher.update(f"{one.name}{value!r}".encode())
     return hasher.hexdigest()

@@ -70,16 +70,15 @@ def same_bits(one: xr.Dataset, two: xr.Dataset) -> bool:
 
 
 def test_every_layer_is_there_with_its_unit(town, fields):
-    names = {
-        f"{field}{end}" for field in ("illuminance", "noise", "footfall") for end in ("", "_sd", "_origin", "_nearest")
-    }
+    ends = ("", "_sd", "_origin", "_nearest", "_measured", "_simulated")
+    names = {f"{field}{end}" for field in ("illuminance", "noise", "footfall") for end in ends}
     assert set(fields) == names | {"illuminance_min"}
     assert fields.sizes == {"time": 1, "northing": 32, "easting": 32}
     assert fields.time.values[0] == STEP
     assert fields.illuminance.attrs["units"] == "lx"
     assert "not legal metrology" in fields.noise.attrs["long_name"]
     for name, layer in fields.items():
-        assert layer.dtype == (np.uint8 if name.endswith("_origin") else np.float32)
+        assert layer.dtype == (np.uint8 if name.endswith(("_origin", "_measured", "_simulated")) else np.float32)
         assert np.all(np.isfinite(layer))
 
 
