@@ -16,7 +16,7 @@ from analytics.assimilation import Departures, correct
 from analytics.layers import shares, weighed_against, with_layers
 from analytics.observations import Said, latest, said
 from analytics.profile import Profile
-from analytics.surroundings import Surroundings
+from analytics.surroundings import Sites, Surroundings
 from sensors.reading import Records
 
 PLACE_SD = 0.95  # ln, between the place features and a street: 77 counters of Melbourne, 2023 to 2025
@@ -90,6 +90,35 @@ def log_rate(count: NDArray[np.float64], hours: NDArray[np.float64]) -> tuple[ND
     return np.log((count + 0.5) / known), 1.0 / (count + 0.5) + 1.0 / _COUNT_K
 
 
+def counters(sites: Sites) -> NDArray[np.int64]:
+    """Rows of the sites that tell how many people pass: counters of people, and of devices once they are calibrated.
+
+    People present in an area are another quantity, and so are devices without a gain: neither is ever among them.
+    """
+    devices = sites.of("devices_seen")
+    return np.sort(np.r_[sites.of("people_flow"), devices[sites.gains.calibrated(devices)]])
+
+
+def passing(records: Records, sites: Sites, after: np.datetime64 | None, until: np.datetime64) -> Said:
+    """What counters said of people passing in (after, until]: dead time and gain are seen to where they are known."""
+    people = said(records, sites, "people_flow", after, until)
+    if not sites.gains.gain.size:
+        return people
+    devices = said(records, sites, "devices_seen", after, until)
+    calibrated = sites.gains.calibrated(devices.row)
+    joined = Said(
+        *(
+            np.concatenate([getattr(people, name), getattr(devices, name)[calibrated]])
+            for name in ("row", "time", "value", "duration_s")
+        )
+    )
+    order = np.argsort(joined.time, kind="stable")
+    row, time, value, seconds = (getattr(joined, name)[order] for name in ("row", "time", "value", "duration_s"))
+    timed = seconds > 0
+    value[timed] = sites.gains.people(row[timed], np.maximum(value[timed], 0.0), seconds[timed])
+    return Said(row, time, value, seconds)
+
+
 def counted(readings: Said, n_sites: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """People and hours counted by each row of `Sites`; a count without a duration counts for nothing."""
     timed = readings.duration_s > 0
@@ -106,29 +135,52 @@ def _departures(
     step: np.datetime64,
     middle: np.datetime64,
 ) -> Departures:
-    sites = surroundings.sites
-    rows = sites.of("people_flow")
+    sites, zone = surroundings.sites, surroundings.zone
+    rows = counters(sites)
     rows = rows[sites.inside[rows]]
     until = step + np.timedelta64(surroundings.step_minutes, "m")
-    people, hours = counted(said(records, sites, "people_flow", step, until), sites.site.size)
+    now = passing(records, sites, step, until)
+    people, hours = counted(now, sites.site.size)
     value, variance = log_rate(people[rows], hours[rows])
+    variance = variance + _gain_variance(sites, rows)
     here = background[sites.row[rows], sites.column[rows]].astype(np.float64)
-    before = said(records, sites, "people_flow", None, step)
+    before = passing(records, sites, None, step)
     last_count, last_time = latest(before, sites.site.size)
     last_seconds = np.zeros(sites.site.size)
     last_seconds[before.row] = before.duration_s
     last_value, last_variance = log_rate(np.maximum(last_count[rows], 0.0), last_seconds[rows] / 3600.0)
-    now_shape = profile.at(middle, surroundings.zone)
-    then_shape = profile.shape_at(last_time[rows], surroundings.zone)
+    now_shape = profile.at(middle, zone)
+    # a count is of its own interval: an hour that ends in this step is told of its half hour, not of the step
+    now_time = _middles(now, sites.site.size)[rows]
+    then_time = last_time[rows] - (500 * last_seconds[rows]).astype("timedelta64[ms]")
     return Departures(
         site=sites.site[rows],
         easting=sites.easting[rows],
         northing=sites.northing[rows],
         origin=sites.origin[rows],
-        departure=value - here,
+        departure=value - here + now_shape - profile.shape_at(now_time, zone),
         noise_variance=variance,
-        last=last_value - here + now_shape - then_shape,
-        last_variance=last_variance,
-        hours_since=(middle - last_time[rows]) / np.timedelta64(1, "h"),
+        last=last_value - here + now_shape - profile.shape_at(then_time, zone),
+        last_variance=last_variance + _gain_variance(sites, rows),
+        hours_since=(middle - then_time) / np.timedelta64(1, "h"),
         sd=np.where(surroundings.street[sites.row[rows], sites.column[rows]], place_sd(profile), OFF_STREET_SD),
     )
+
+
+def _middles(readings: Said, n_sites: int) -> NDArray[np.datetime64]:
+    """The middle of what each row of `Sites` counted in a step, NaT where it counted nothing."""
+    timed = readings.duration_s > 0
+    row, seconds = readings.row[timed], readings.duration_s[timed]
+    total = np.bincount(row, seconds, n_sites)
+    middle = readings.time[timed].astype("datetime64[ms]").astype(np.int64) - (500 * seconds).astype(np.int64)
+    first = middle.min(initial=np.iinfo(np.int64).max)
+    out = np.full(n_sites, np.datetime64("NaT"), "datetime64[ms]")
+    heard = total > 0
+    mean = np.bincount(row, seconds * (middle - first), n_sites)[heard] / total[heard]
+    out[heard] = (first + np.rint(mean).astype(np.int64)).astype("datetime64[ms]")
+    return out
+
+
+def _gain_variance(sites: Sites, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the gain adds to the variance of a count; beside 1 / `_COUNT_K`, which holds an uncalibrated counter's."""
+    return np.nan_to_num(sites.gains.variance(rows), nan=0.0)

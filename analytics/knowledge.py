@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics.footfall import passing
 from analytics.footfall_habits import learn_footfall
 from analytics.light_habits import learn_light, night_departures
 from analytics.noise_habits import learn_noise
@@ -73,8 +74,8 @@ def learn_from(
         if not records.size:
             continue
         number += 1
-        for quantity, parts in heard.items():
-            parts.append(said(records, sites, quantity, None, records["time"][-1]))
+        heard["people_flow"].append(passing(records, sites, None, records["time"][-1]))
+        heard["sound_laeq"].append(said(records, sites, "sound_laeq", None, records["time"][-1]))
         lux.append(night_departures(around, records))
     walking, coefficients = learn_footfall(_joined(heard["people_flow"]), around, special or {})
     sound = learn_noise(_joined(heard["sound_laeq"]), around, walking, coefficients)

@@ -3,6 +3,7 @@
 Computed once from the city folder; `digest` names it, so that a page can say which surroundings it was made with.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analytics.counter_gain import Gains
 from analytics.footprints import Footprints
 from analytics.grid import Grid
 from analytics.kernels import density
@@ -45,7 +47,7 @@ class Sites:
     quantity : code; origin, plane : index into ORIGINS, PLANES; inside : within the grid; row, column : its cell;
     facing_deg : bearing that a vertical plane faces, NaN where not known
     valid_from, valid_to : UTC, NaT open; lamp_start, lamp_index : lamps of site i are
-    lamp_index[lamp_start[i] : lamp_start[i + 1]], rows of `Lamps`
+    lamp_index[lamp_start[i] : lamp_start[i + 1]], rows of `Lamps`; gains : of counters that are calibrated
     """
 
     site: NDArray[np.uint32]
@@ -64,6 +66,7 @@ class Sites:
     valid_to: NDArray[np.datetime64]
     lamp_start: NDArray[np.int64]
     lamp_index: NDArray[np.int64]
+    gains: Gains = dataclasses.field(default_factory=Gains)
 
     def of(self, quantity: str) -> NDArray[np.int64]:
         """Rows of the sites that measure a quantity."""
@@ -349,6 +352,7 @@ def _sites(grid: Grid, table: geopandas.GeoDataFrame, lamps: Lamps) -> Sites:
         valid_to=table.valid_to.to_numpy("datetime64[ms]"),
         lamp_start=np.cumsum([0, *map(len, of_site)]).astype(np.int64),
         lamp_index=np.array([index for indices in of_site for index in indices], np.int64),
+        gains=Gains.read(table.calibration.fillna("") if "calibration" in table else ()),
     )
 
 
