@@ -86,6 +86,25 @@ class NightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     close_after_minutes: float = 5.0  # a step closes this long (city time) after its end
 
 
+class ClassWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Weights of CEN/TR 13201-1:2014 for P classes, P = 6 - their sum; a national example, to be set by the city."""
+
+    speed_low: int = 1  # below 40 km/h
+    speed_walking: int = 0
+    use_busy: int = 1
+    use_normal: int = 0
+    use_quiet: int = -1
+    composition_all: int = 2  # pedestrians, cyclists and motor traffic
+    composition_pedestrians_motor: int = 1
+    composition_pedestrians_cyclists: int = 1
+    composition_pedestrians: int = 0
+    composition_cyclists: int = 0
+    parked: int = 1
+    ambient_high: int = 1  # shop windows, adverts, sports grounds, stations
+    ambient_moderate: int = 0
+    ambient_low: int = -1
+
+
 class LightingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the lamps do where no controller reports."""
 
@@ -99,6 +118,13 @@ class LightingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     # Whether buildings shade lamps. Footprints and lamps must stand within a metre or so of where they are for that,
     # which not every city can say.
     occlusion: bool = False
+    # How many people an hour through a line across a street are busy, and how few quiet, for its required class by
+    # hour (docs/lighting.md). CEN/TR 13201-1 gives no numbers; these are ours.
+    busy_from: float = 200.0
+    quiet_below: float = 40.0
+    # Whether a P class that somebody stated also gives way in quieter hours; assumed ones always do.
+    adaptive: bool = False
+    weights: ClassWeights = msgspec.field(default_factory=ClassWeights)
 
 
 class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -280,6 +306,11 @@ def _problems(settings: CitySettings) -> list[str]:
         problems.append(
             f"lighting.dimming_curve '{settings.lighting.dimming_curve}' is not known; "
             f"expected one of {', '.join(DIMMING_CURVES)}"
+        )
+    if not 0 <= settings.lighting.quiet_below <= settings.lighting.busy_from:
+        problems.append(
+            f"lighting.quiet_below {settings.lighting.quiet_below:g} must be at least 0 and not above "
+            f"lighting.busy_from {settings.lighting.busy_from:g}, both in persons an hour"
         )
     if settings.release.minimum_people < 10:
         problems.append(f"release.minimum_people {settings.release.minimum_people} must be at least 10 (docs/map.md)")
