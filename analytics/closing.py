@@ -131,8 +131,11 @@ def simulated(city: City, model: Model) -> bool:
 
 
 def attribution(city: City) -> list[str]:
-    """Whom to name beside every picture and in every export."""
-    return list(city.settings.attribution)
+    """Whom to name beside every picture and in every export, with the licence of surveys and maps that shape it."""
+    from analytics.layers import in_use
+
+    held = [f"{whose} ({licence})" if licence else whose for whose, licence in in_use(city)]
+    return list(dict.fromkeys([*city.settings.attribution, *held]))
 
 
 def settings_digest(city: City) -> str:

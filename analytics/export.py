@@ -39,11 +39,16 @@ MOST_FEATURES = 200_000  # of a GeoJSON or CSV; a browser or a spreadsheet opens
 # What leaves, by layer: the value, its standard deviation, and what else belongs to it.
 LAYERS: dict[str, tuple[str, ...]] = {
     "safety": ("safety", "safety_sd", "safety_evidence", "safety_score", "safety_support"),
-    "illuminance": ("illuminance", "illuminance_sd", "illuminance_min", "illuminance_origin", "illuminance_nearest"),
-    "noise": ("noise", "noise_sd", "noise_origin", "noise_nearest"),
-    "footfall": ("footfall", "footfall_sd", "footfall_origin", "footfall_nearest"),
+    "illuminance": (
+        "illuminance", "illuminance_sd", "illuminance_min", "illuminance_origin", "illuminance_nearest",
+        "illuminance_measured", "illuminance_simulated",
+    ),
+    "noise": ("noise", "noise_sd", "noise_origin", "noise_nearest", "noise_measured", "noise_simulated"),
+    "footfall": (
+        "footfall", "footfall_sd", "footfall_origin", "footfall_nearest", "footfall_measured", "footfall_simulated",
+    ),
     "goes": ("goes_light", "goes_people", "goes_noise", "goes_hour"),
-}
+}  # fmt: skip
 
 # UDUNITS does not know persons or probits, and writes hundredths as percent.
 _UNITS = {"persons/h": "h-1", "probit": "1", "1/100": "percent"}

@@ -246,6 +246,9 @@ def coarsen(dataset: xr.Dataset, city: City) -> xr.Dataset:
             mean = 10 * np.log10(mean) if decibel else mean
             mean = np.rint(mean) if name in ("safety", "safety_sd") else mean
             out[name] = (variable.dims, round_mantissa(mean.astype(np.float32)), dict(variable.attrs))
+        elif str(name).endswith(("_measured", "_simulated")):
+            mean = _block_mean(values.astype(np.float64), np.ones(values.shape, bool), row, column, shape)
+            out[name] = (variable.dims, np.rint(mean).astype(np.uint8), dict(variable.attrs))
         elif str(name).endswith("_origin"):
             out[name] = (variable.dims, _joined_bits(values, row, column, shape), dict(variable.attrs))
     if "safety" in out:

@@ -221,7 +221,8 @@ def _confidence(found: Probe, say: Words) -> object:
 
 
 def _source(found: Probe, say: Words) -> str:
-    origins = ", ".join(say(f"origin.{origin}") for origin in found.origins)
+    shared = (f"{say(f'origin.{origin}')} {share}\u202f%" for origin, share in found.shares.items())
+    origins = ", ".join(shared if found.shares else (say(f"origin.{origin}") for origin in found.origins))
     if not np.isfinite(found.nearest_m):
         return origins
     nearest = say("details.nearest", metres=say.significant(max(10.0, found.nearest_m)))

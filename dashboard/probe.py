@@ -26,6 +26,7 @@ class Probe:
     confidence: int = 0  # 0..15
     origins: tuple[str, ...] = ()  # 'measured', 'modelled', 'simulated'
     nearest_m: float = float("nan")  # to the nearest live sensor of the layer
+    shares: dict[str, int] = field(default_factory=dict)  # per cent by origin, where the page says it
     goes_with: dict[str, float] = field(default_factory=dict)  # probit units, relative to the city's mean of the night
     curve: tuple[float | None, ...] = ()  # the layer's quantity through the night
     band: tuple[tuple[float, float] | None, ...] = ()  # and its interval
@@ -41,6 +42,7 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
         return Probe(layer, longitude, latitude, "outside")
     names = [SCALES[layer].variable for layer in run.layers]
     names += [SCALES[layer].sd for layer in run.layers] + [SCALES[layer].nearest for layer in run.layers]
+    names += [f"{SCALES[layer].variable}_{part}" for part in ("measured", "simulated")]
     names += [*(SCALES[layer].origin for layer in run.layers), *(f"goes_{reason}" for reason in REASONS)]
     names += [f"{SCALES[layer].variable}_{end}" for layer in CHANGES for end in ("low", "high")]
     fields = runs.fields(run, frame, tuple(dict.fromkeys(names)))
@@ -68,6 +70,7 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
         confidence,
         _origins(run, layer, here),
         nearest,
+        _shares(scale.variable, here),
         {reason: here[f"goes_{reason}"] for reason in REASONS if np.isfinite(here.get(f"goes_{reason}", np.nan))}
         if layer in ("safety", "evidence")
         else {},
@@ -105,6 +108,15 @@ def _origins(run: Run, layer: str, here: dict[str, float]) -> tuple[str, ...]:
     bits = int(here.get(SCALES[layer].origin, MODELLED | (SIMULATED if run.simulated else 0)))
     named = {"measured": MEASURED, "modelled": MODELLED, "simulated": SIMULATED}
     return tuple(name for name, bit in named.items() if bits & bit)
+
+
+def _shares(variable: str, here: dict[str, float]) -> dict[str, int]:
+    """What of the value is measured, modelled and simulated, per cent; empty on pages that do not say it."""
+    measured, simulated = (here.get(f"{variable}_{part}", float("nan")) for part in ("measured", "simulated"))
+    if not (np.isfinite(measured) and np.isfinite(simulated)):
+        return {}
+    parts = {"measured": measured, "modelled": max(100 - measured - simulated, 0), "simulated": simulated}
+    return {origin: round(share) for origin, share in parts.items() if share >= 1}
 
 
 def _others(run: Run, layer: str, here: dict[str, float]) -> dict[str, float]:
