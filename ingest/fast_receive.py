@@ -39,6 +39,10 @@ _AT_ONCE = 1 << 18  # bytes asked of the socket; more gains nothing, a broker's 
 _HELD = 1 << 14  # bytes of an incomplete frame that are worth waiting for; a larger one paho collects in pieces
 _UNSENT = 1 << 20  # bytes that the broker may leave untaken before we stop reading from it; 262,144 acknowledgements
 _BLOCKS_KNOWN = 1024  # property blocks; a city's devices send a handful of different ones
+_LAYOUTS_KNOWN = 4096  # lengths of frame and topic; a city's devices send some dozens
+# How frames that begin with the same five bytes, which hold all lengths, are cut: what gives topic, packet number,
+# length of the property block and payload; the header; the length of the frame.
+_Layout = tuple[Callable[[bytes, int], tuple[Any, ...]], int, int]
 _HOUSEKEEPING_S = 0.25  # how often keep-alive is looked at
 _PUBACK = [struct.pack("!BBH", 0x40, 2, number) for number in range(1 << 16)]
 _FRONT = struct.Struct("!BBBH").unpack_from
@@ -197,6 +201,7 @@ class FastClient(paho.Client):
         self._buffered: BufferedSocket | None = None
         self._context: ssl.SSLContext | None = None
         self._known_blocks: set[bytes] = set()
+        self._layouts: dict[bytes, _Layout] = {}
         self._housekeeping_at = 0.0
 
     @property
@@ -247,9 +252,11 @@ class FastClient(paho.Client):
         if buffered is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
         try:
-            buffered.send(
-                b"".join([_PUBACK[mid] if header & 2 else _rarer(mid, header) for _, mid, header, _ in messages])
-            )
+            if all(header & 6 == 2 for header in {raw[2] for raw in messages}):  # QoS 1, as nearly always
+                answers = [_PUBACK[raw[1]] for raw in messages]
+            else:
+                answers = [_answer(mid, header) for _, mid, header, _ in messages]
+            buffered.send(b"".join(answers))
         except OSError:
             return MQTTErrorCode.MQTT_ERR_CONN_LOST
         self._last_msg_out = time.monotonic()
@@ -304,11 +311,21 @@ class FastClient(paho.Client):
         buffer, start = buffered.buffer, buffered.position
         end = len(buffer)
         version5 = self.protocol == MQTTProtocolVersion.MQTTv5
-        blocks = self._known_blocks
+        blocks, layouts = self._known_blocks, self._layouts
         incomplete = False
         messages: list[Raw] = []
         at = start
         while end - at > 4:  # no right PUBLISH is shorter than 5 bytes
+            layout = layouts.get(buffer[at : at + 5])
+            if layout is not None:
+                cut, header, length = layout
+                after = at + length
+                if after <= end:
+                    name, number, block_length, payload = cut(buffer, at)
+                    if number and not block_length:
+                        messages.append((name, number, header, payload))
+                        at = after
+                        continue
             # One call instead of five subscripts, a third of the time: the header, and the length of the topic where
             # the frame's own length took two bytes, as that of nearly every reading does.
             header, low, high, size = _FRONT(buffer, at)
@@ -353,11 +370,22 @@ class FastClient(paho.Client):
                 if content > after or (block not in blocks and not self._right_block(block)):
                     break
             messages.append((buffer[topic:topic_end], number, header, buffer[content:after]))
+            if header & 2 and not block_length and topic - at <= 5:
+                self._learn(buffer[at : at + 5], header, (topic - at, size, after - content, after - at))
             at = after
         if messages:
             buffered.position = at
             self.on_batch(messages, at - start)
         return incomplete
+
+    def _learn(self, front: bytes, header: int, lengths: tuple[int, int, int, int]) -> None:
+        """Cut the next frame of these lengths (what stands before the topic, topic, payload, all) in one call."""
+        if len(self._layouts) >= _LAYOUTS_KNOWN:
+            self._layouts.clear()
+        before, topic, payload, length = lengths
+        block = "B" if self.protocol == MQTTProtocolVersion.MQTTv5 else "0s"
+        cut = struct.Struct(f"!{before}x{topic}sH{block}{payload}s").unpack_from
+        self._layouts[front] = (cut, header, length)
 
     def _right_block(self, block: bytes) -> bool:
         """Whether paho takes a property block as it stands; remembered if so."""
@@ -380,8 +408,10 @@ def raw_of(message: paho.MQTTMessage) -> Raw:
     return message._topic, message.mid, header, bytes(message.payload)
 
 
-def _rarer(mid: int, header: int) -> bytes:
-    """The acknowledgement of a message that is not of QoS 1: none, or a PUBCOMP."""
+def _answer(mid: int, header: int) -> bytes:
+    """The acknowledgement of a message of any QoS."""
+    if header & 2:
+        return _PUBACK[mid]
     return _PUBCOMP + mid.to_bytes(2, "big") if header & 4 else b""
 
 

@@ -4,8 +4,9 @@ A pure function of the messages and the site register. Who a device is comes fro
 a recording, a simulation) from the register; a payload is believed in neither.
 
 `take` reads one message, whatever it is, and is the truth. `read` reads a whole group by column: what a topic means is
-looked up once and kept, usual packs are read by `sensors.quick_pack` and `sensors.columns`, and whatever is unusual
-goes to `take`, message by message, so that nothing in one message can cost another its place.
+looked up once and kept, many messages that are alike are read by `sensors.alike`, other usual packs by
+`sensors.quick_pack` and `sensors.columns`, and whatever is unusual goes to `take`, message by message, so that nothing
+in one message can cost another its place.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from ingest.limits import AHEAD, LOST
 from ingest.log import Message
+from sensors.alike import FEWEST, Alike
 from sensors.city import City
 from sensors.columns import Columns, Series, read_columns, series_records
 from sensors.dialects import decode
@@ -61,7 +63,7 @@ class Taken(NamedTuple):
     kept: bytes
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # one a topic; comparing members costs more than looking it up
 class Route:
     """What a topic means now.
 
@@ -88,6 +90,17 @@ class Reading(NamedTuple):
     refused: dict[int, Taken]  # messages of which something was refused
     kept: dict[int, bytes]  # payloads that are not kept as they came
 
+    def among(self, places: Indexes, records: Records, messages: Indexes) -> Reading:
+        """The same of a larger group, in which these messages have the given places and others hold other records."""
+        theirs = places[self.messages]
+        order = np.argsort(np.concatenate([messages, theirs]), kind="stable")
+        return Reading(
+            np.concatenate([records, self.records])[order],
+            np.concatenate([messages, theirs])[order],
+            {int(places[at]): taken for at, taken in self.refused.items()},
+            {int(places[at]): payload for at, payload in self.kept.items()},
+        )
+
 
 class Intake:
     """Reads messages with the site register of a city, which may be changed while it runs."""
@@ -96,6 +109,7 @@ class Intake:
         self._city = city
         self._path = city.path / "places" / "sites.parquet"
         self._stamp: tuple[int, int, int] | None = None
+        self._alike = Alike()
         self._routes: dict[bytes, Route] = {}
         self._routes_made = 0
         self.topics: list[bytes] = []  # as text in UTF-8, by `Route.index`
@@ -180,29 +194,56 @@ class Intake:
     def routes(self, topics: Sequence[bytes], now_ms: int) -> list[Route]:
         """What each topic means at a time (ms since 1970, UTC)."""
         known = self._routes
-        found = [known.get(topic) for topic in topics]
-        if None in found:
+        try:
+            return [known[topic] for topic in topics]
+        except KeyError:  # somebody speaks for the first time
             if self._routes_made + len(topics) > ROUTES_KEPT:
                 self._forget_routes()
-                found = [None] * len(topics)
-            for at, topic in enumerate(topics):
-                if found[at] is None:
-                    found[at] = known.get(topic) or self._route(topic, now_ms)
-        return found  # type: ignore[return-value]  # none is missing any more
+            return [known.get(topic) or self._route(topic, now_ms) for topic in topics]
 
-    def read(self, routes: Sequence[Route], payloads: Sequence[bytes], received_ms: Indexes) -> Reading:
+    def read(
+        self,
+        routes: Sequence[Route],
+        payloads: Sequence[bytes],
+        received_ms: Indexes,
+        index: Indexes | None = None,
+    ) -> Reading:
         """What a group of messages holds.
 
         routes : of each message's topic
         received_ms : (n_messages,) array, ms since 1970, UTC
+        index : `indexes(routes)`, where it is known
         """
         try:
-            return self._read(routes, payloads, received_ms)
+            return self._read(routes, payloads, received_ms, indexes(routes) if index is None else index)
         except Exception:  # a fault of ours in reading by column costs time, and nobody a reading
             return self._merged([], range(len(routes)), routes, payloads, received_ms)
 
-    def _read(self, routes: Sequence[Route], payloads: Sequence[bytes], received_ms: Indexes) -> Reading:
-        index = np.array([route.index for route in routes], np.int64)
+    def _read(
+        self, routes: Sequence[Route], payloads: Sequence[bytes], received_ms: Indexes, index: Indexes
+    ) -> Reading:
+        if len(routes) < FEWEST:
+            return self._decoded(routes, payloads, index, received_ms)
+        found = self._alike.read(payloads, self.facts["quantity"][index], lambda at: routes[at].read)
+        records, places = self._of_packs(index, found, received_ms), found.pack
+        elsewhere = self._elsewhere(records, index[places])
+        if elsewhere.any():
+            records, places = records[~elsewhere], places[~elsewhere]
+        if len(places) == len(routes):
+            return Reading(records, places, {}, {})
+        rest = np.delete(np.arange(len(routes)), places)
+        others = self._decoded(
+            [routes[at] for at in rest.tolist()],
+            [payloads[at] for at in rest.tolist()],
+            index[rest],
+            received_ms[rest],
+        )
+        return others.among(rest, records, places)
+
+    def _decoded(
+        self, routes: Sequence[Route], payloads: Sequence[bytes], index: Indexes, received_ms: Indexes
+    ) -> Reading:
+        """What some messages hold; `index` are their routes' places in `facts`."""
         whole = _all_quickly(routes, payloads)
         if whole is not None:
             records = self._of_packs(index, whole, received_ms)
@@ -241,7 +282,7 @@ class Intake:
 
         index : (n_packs,) array, of the route of each
         """
-        spans, received = self.facts[index[packs.pack]], received_ms[packs.pack]
+        routes, received = index[packs.pack], received_ms[packs.pack]
         time_s = packs.time_s
         relative = time_s < RELATIVE_BELOW_S
         if relative.any():
@@ -249,8 +290,8 @@ class Intake:
         records = np.empty(len(time_s), RECORD)
         records["time"] = np.rint(time_s * 1000).astype(np.int64).view("M8[ms]")
         records["received"] = received.view("M8[ms]")
-        records["site"] = spans["site"]
-        records["quantity"] = spans["quantity"]
+        records["site"] = self.facts["site"][routes]
+        records["quantity"] = self.facts["quantity"][routes]
         records["value"] = packs.value
         records["duration_s"] = packs.duration_s
         records["flags"] = 0
@@ -278,12 +319,11 @@ class Intake:
 
     def _elsewhere(self, records: Records, routes: Indexes) -> npt.NDArray[np.bool_]:
         """Which records are not of the site that their topic has now, as `_site` says it."""
-        time_ms, received = records["time"].view(np.int64), records["received"].view(np.int64)
+        time_ms, received = records["time"].astype(np.int64), records["received"].astype(np.int64)
         delay = received - time_ms
         moment = np.where((delay < -_AHEAD_MS) | (delay > _LOST_MS), received, time_ms)
-        spans = self.facts[routes]
-        inside = (moment >= spans["starts"]) & (moment < spans["ends"]) & (received >= 0) & (received < _SANE_MS)
-        return ~inside
+        starts, ends = self.facts["starts"][routes], self.facts["ends"][routes]
+        return (moment < starts) | (moment >= ends) | (received < 0) | (received >= _SANE_MS)
 
     def _merged(
         self,
@@ -369,6 +409,11 @@ class Intake:
         if site in self._simulated and not self._city.simulated:
             return f"device '{device}' is registered as simulated, and {self._city.name} is not declared simulated"
         return site
+
+
+def indexes(routes: Sequence[Route]) -> Indexes:
+    """(n,) array: each route's row in `Intake.facts`."""
+    return np.fromiter([route.index for route in routes], np.int64, len(routes))
 
 
 def _all_quickly(routes: Sequence[Route], payloads: Sequence[bytes]) -> Packs | None:

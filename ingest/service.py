@@ -29,7 +29,7 @@ import numpy.typing as npt
 from ingest.archive import compact, read_manifest
 from ingest.fast_receive import Raw
 from ingest.health import write_health
-from ingest.intake import STATUS_KIND, STRANGER, Intake, Reading, Route, keepable
+from ingest.intake import STATUS_KIND, STRANGER, Intake, Reading, Route, indexes, keepable
 from ingest.lock import shelf_lock
 from ingest.log import DEAD, Disk, Message, Position, pack_columns, pack_frame
 from ingest.login import session_name, tls_of
@@ -393,7 +393,7 @@ class Service:
             return _Sealed([pack_frame(DEAD, letters)] if letters else [], empty_records(), letters, group.delivered)
         routes = self.intake.routes([raw[0] for raw in raws], int(received[-1]))
         payloads = [raw[3] for raw in raws]
-        index = np.array([route.index for route in routes])
+        index = indexes(routes)
         kinds = self.intake.facts["kind"][index]
         admitted = self._admit(routes, index, kinds, now_s)
         retained = np.frombuffer(bytes([raw[2] & 1 for raw in raws]), np.uint8) != 0
@@ -405,7 +405,7 @@ class Service:
             places = np.flatnonzero(plain)
             routes, payloads = [routes[at] for at in places.tolist()], [payloads[at] for at in places.tolist()]
             received, index = received[places], index[places]
-        reading = self.intake.read(routes, payloads, received)
+        reading = self.intake.read(routes, payloads, received, index)
         for at, taken in reading.refused.items():
             self._dead(routes[at], taken.kept, int(received[at]), taken.reasons, now_s, letters)
         new = self.kept.new(reading.records)

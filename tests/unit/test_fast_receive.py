@@ -123,6 +123,45 @@ def test_a_spoilt_stream_ends_where_stock_paho_ends_it(version):
 
 
 @pytest.mark.parametrize("version", [V5, V3])
+def test_frames_as_long_as_ones_before_are_read_as_stock_paho_reads_them(version):
+    none = b"" if version == V5 else None
+    for seed in range(STREAMS // 2):
+        generator = random.Random(seed)
+        length = generator.choice((40, 60, 100, 120, 200, 16_000, 20_000))
+        topic, payload = b"noctule/town/lamp-1/power", bytes(length)
+        as_long = [
+            frame(generator.choice((0x32, 0x32, 0x3A, 0x33)), topic, 1 + at, generator.randbytes(length), none)
+            for at in range(6)
+        ]
+        as_long.append(frame(0x32, topic + b"s", 77, payload[1:], none))
+        as_long.append(frame(0x30, topic, 0, payload + b"78", none))
+        if version == V5:
+            as_long.append(frame(0x32, topic, 79, payload[2:], b"\x01\x01"))
+        if generator.random() < 0.3:
+            as_long.append(frame(0x32, topic, 0, payload, none))  # without its number
+        frames = generator.choices(as_long, k=30)
+        chunks = chunks_of(generator, b"".join([as_long[0], *frames]))
+        assert exchange(FastClient, chunks, version) == exchange(paho.Client, chunks, version), f"seed {seed}"
+
+
+def test_lengths_that_a_device_makes_up_do_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(module, "_LAYOUTS_KNOWN", 50)
+    frames = [frame(0x32, b"t", 1 + length, bytes(length), b"") for length in range(300)]
+    client = FastClient(CallbackAPIVersion.VERSION2, client_id="layouts", protocol=V5, manual_ack=True)
+    taken = []
+    client.on_batch = lambda messages, _size: taken.extend(messages)
+    for one in frames:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            buffered = BufferedSocket(ours)
+            theirs.sendall(one)
+            assert buffered.fill()
+            client._take_publishes(buffered)
+            assert len(client._layouts) <= 50
+    assert len(taken) == 300
+
+
+@pytest.mark.parametrize("version", [V5, V3])
 def test_a_message_cut_at_any_byte_comes_once(version):
     properties = b"\x01\x01" if version == V5 else None
     stream = frame(0x32, b"noctule/town/a/power", 5, b"[]", properties) + frame(0x30, b"t", 0, b"x", properties)

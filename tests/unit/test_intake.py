@@ -214,9 +214,10 @@ def by_column(intake: Intake, messages: list[Message]) -> Reading:
     return intake.read(routes, [message.payload for message in messages], received)
 
 
+@pytest.mark.parametrize("fewest", [1, 1_000])  # messages that are read as one table of characters, or none
 @settings(deadline=None)
 @given(
-    st.lists(
+    sent=st.lists(
         st.tuples(
             st.sampled_from(["counter-1/people-flow", "counter-2/people-flow", "counter-1/power", "ghost/people-flow"]),
             payloads_said,
@@ -225,9 +226,12 @@ def by_column(intake: Intake, messages: list[Message]) -> Reading:
         max_size=8,
     )
 )
-def test_a_group_read_by_column_is_what_its_messages_are_one_by_one(moving, sent):
+def test_a_group_read_by_column_is_what_its_messages_are_one_by_one(moving, sent, fewest):
     messages = [Message(f"noctule/smalltown/{leaf}", payload, NOW_MS + late) for leaf, payload, late in sent]
-    reading = by_column(moving, messages)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest.intake.FEWEST", fewest)
+        patch.setattr("sensors.alike.FEWEST", fewest)
+        reading = by_column(moving, messages)
     alone = [moving.take(message) for message in messages]
     rows = [row for taken in alone for row in taken.rows]
     np.testing.assert_array_equal(reading.records, as_records(rows))
