@@ -155,7 +155,7 @@ def _averaged(
             tile = np.full(shape, _NOTHING, np.float32)
             share = np.zeros(shape, np.float32)
             options = {
-                "src_transform": source.window_transform(window),
+                "src_transform": _moved(source.transform, window.col_off, window.row_off),
                 "src_crs": crs,
                 "dst_transform": Affine(grid.cell_m, 0, corner_west, 0, -grid.cell_m, corner_north),
                 "dst_crs": city.crs,
@@ -198,7 +198,7 @@ def _outline(source: Any, city: City, crs: Any) -> tuple[float, float]:
 
     grid = city.settings.grid
     x, y = transform(city.crs, crs, [(grid.west + grid.east) / 2], [(grid.south + grid.north) / 2])
-    column, row = ~source.transform * (x[0], y[0])
+    column, row = _applied(~source.transform, x[0], y[0])
     if np.isfinite(column) and 0 <= column < source.width and 0 <= row < source.height:
         return column, row
     return source.width / 2, source.height / 2
@@ -209,7 +209,7 @@ def _pixel_m(source: Any, city: City, crs: Any, at: tuple[float, float], file: P
     from rasterio.warp import transform
 
     column, row = at
-    corners = [source.transform * (column + right, row + down) for right, down in ((0, 0), (1, 0), (0, 1))]
+    corners = [_applied(source.transform, column + right, row + down) for right, down in ((0, 0), (1, 0), (0, 1))]
     east, north = transform(crs, city.crs, [x for x, _ in corners], [y for _, y in corners])
     if not np.all(np.isfinite([*east, *north])):
         raise LayerError(f"{file} lies where the city's projection {city.crs} does not reach")
@@ -228,7 +228,7 @@ def _window(
     east = np.concatenate([west + along * across] * 2 + [np.full(9, west), np.full(9, west + across)])
     south = np.concatenate([np.full(9, north), np.full(9, north - down)] + [north - along * down] * 2)
     x, y = transform(city.crs, crs, east.tolist(), south.tolist())
-    column, row = ~source.transform * (np.asarray(x), np.asarray(y))
+    column, row = _applied(~source.transform, np.asarray(x), np.asarray(y))
     inside = np.isfinite(column) & np.isfinite(row)
     if not inside.all():
         return None
@@ -240,6 +240,19 @@ def _window(
     if first_column >= last_column or first_row >= last_row:
         return None
     return Window(first_column, first_row, last_column - first_column, last_row - first_row)
+
+
+def _applied(transform: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """A geotransform applied to numbers or arrays; its operator for that changes between versions of its package."""
+    return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
+
+
+def _moved(transform: Any, column: int, row: int) -> Any:
+    """The geotransform of the part of a raster that begins at a column and row."""
+    from rasterio.transform import Affine
+
+    x, y = _applied(transform, column, row)
+    return Affine(transform.a, transform.b, x, transform.d, transform.e, y)
 
 
 def _first_line(error: Exception) -> str:
