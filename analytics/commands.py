@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
     app.command("plan")(plan)
     app.command("street-light")(street_light)
+    app.command("lighting")(lighting)
     app.command("fit")(fit)
     app.command("warmup")(warmup)
 
@@ -234,6 +235,53 @@ def street_light(
     )  # fmt: skip
     found = report(section)
     typer.echo(json.dumps(found.to_dict(), allow_nan=False) if as_json else found.text())
+
+
+def lighting(
+    city: CityFolder,
+    night: Annotated[
+        str, typer.Option(metavar="NIGHT", help="A night with readings, 2026-11-20; else a typical one.")
+    ] = "typical",
+    hour: Annotated[
+        list[str] | None,
+        typer.Option(help="A local time like 23:00; may be repeated. Every hour of the night without."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as CSV.")] = None,
+    geojson: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as GeoJSON.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The light of every street section by hour: the class it needs, what is computed and what was measured.
+
+    Example: noctule lighting helsinki --hour 23:00 --csv lighting.csv
+    """
+    from analytics.lighting_table import lighting_table
+    from sensors.city import City
+
+    opened = City.open(city)
+    opened.require_places()
+    chosen = None if night in ("", "typical") else _night_named(opened, night)
+    table = lighting_table(opened, night=chosen, hours=tuple(hour or ()))
+    for file, content in ((csv, table.csv), (geojson, table.geojson)):
+        if file is not None:
+            _write_text(file, content())
+    if as_json:
+        typer.echo(json.dumps(table.to_dict(), ensure_ascii=False, allow_nan=False))
+    elif csv is None and geojson is None:
+        typer.echo(table.text())
+    else:
+        typer.echo(f"{len(table.rows):,} rows in {' and '.join(str(file) for file in (csv, geojson) if file)}")
+
+
+def _write_text(file: Path, text: str) -> None:
+    """Write a file beside and then rename it."""
+    from sensors.errors import ExportError
+
+    try:
+        beside = file.with_name(f".{file.name}.new")
+        beside.write_text(text, "utf-8")
+        beside.replace(file)
+    except OSError as error:
+        raise ExportError(f"{file} cannot be written ({error.strerror})") from error
 
 
 def _night_named(city: City, name: str) -> Night:

@@ -29,6 +29,7 @@ from sensors.lanterns import LAMP_CLASS_OF_STREET
 
 Floats = NDArray[np.float64]
 
+BY_USE = "CEN/TR 13201-1, assumed parameters"
 USES = ("quiet", "normal", "busy")
 _HALF_WIDTH = 1.645  # of a 90 % interval, in sd
 _ENTRY = re.compile(r"([01]\d|2[0-3]):([0-5]\d) ([A-Z]{1,2}\d)")
@@ -123,7 +124,7 @@ def _choice(
         situation = SITUATIONS.get(LAMP_CLASS_OF_STREET.get(kind, "footpath" if family == "P" else ""))
         if situation is None or family != "P":
             return stated, "assumed by kind of street", False
-        return p_class(situation, use, lighting.weights), "CEN/TR 13201-1, assumed parameters", True
+        return p_class(situation, use, lighting.weights), BY_USE, True
     if family != "P" or not lighting.adaptive:
         return stated, "stated" if stated else "", False
     weight = {word: int(getattr(lighting.weights, f"use_{word}")) for word in USES}
