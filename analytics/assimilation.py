@@ -95,13 +95,14 @@ def correct(
     live = np.isfinite(departures.departure)
     shift, shift_variance = _shift(departures, live, bias, bias_variance, profile)
     met = np.isfinite(bias_variance)
-    silent_value, silent_variance = _stand_in(departures, live, shift, bias, bias_variance, profile)
+    silent_value, tonight, lasting = _stand_in(departures, live, shift, bias, bias_variance, profile)
     value = np.where(live, departures.departure - shift, silent_value)
-    noise = np.where(live, departures.noise_variance, silent_variance)
+    noise = np.where(live, departures.noise_variance, tonight + lasting)
+    tonight = np.where(live | ~met, 0.0, tonight)
     used = live | met | np.isfinite(departures.last)
-    scaled_mean, scaled_variance = _kriged(grid, departures, used, value, noise, profile)
+    scaled_mean, scaled_variance = _kriged(grid, departures, used, value, noise, tonight, profile)
     sd = np.asarray(background_sd, np.float32)
-    measured, simulated = _shares(grid, departures, used, noise, scaled_variance, profile)
+    measured, simulated = _shares(grid, departures, used, noise, tonight, scaled_variance, profile)
     nearest = distance_to(grid, departures.easting[live], departures.northing[live])
     return Correction(
         mean=scaled_mean * sd,
@@ -135,9 +136,13 @@ def _kriged(
     used: NDArray[np.bool_],
     value: NDArray[np.float64],
     noise: NDArray[np.float64],
+    tonight: NDArray[np.float64],
     profile: Profile,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and variance of the place's correction in units of the background's sd, (northing, easting)."""
+    """Mean and variance of the place's correction in units of the background's sd, (northing, easting).
+
+    tonight : (n,) what of the noise is tonight's and no doubt about the place, of sensors that stand in
+    """
     easting, northing, sd = departures.easting[used], departures.northing[used], departures.sd[used]
     scaled_value, scaled_noise = value[used] / sd, noise[used] / sd**2
     mean, variance = krige_cells(
@@ -151,7 +156,10 @@ def _kriged(
         nodes_per_range=_NODES_PER_RANGE,
     )
     if profile.local_variance > 0:
-        _give_back(grid, easting, northing, scaled_value, scaled_noise, profile.local_variance, mean, variance)
+        scaled_tonight = tonight[used] / sd**2
+        _give_back(
+            grid, easting, northing, scaled_value, scaled_noise, scaled_tonight, profile.local_variance, mean, variance
+        )
     return mean, variance
 
 
@@ -180,8 +188,11 @@ def _stand_in(
     bias: NDArray[np.float64],
     bias_variance: NDArray[np.float64],
     profile: Profile,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Value and variance with which a silent sensor stands in, relative to the background and the city's shift."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """With what a silent sensor stands in, relative to the background and the city's shift.
+
+    Its value, and the variances of what tonight differs by and of what lasts.
+    """
     own = (1.0 - profile.city_share) * profile.temporal_sd**2
     known_bias = np.isfinite(bias_variance)
     spread = np.where(known_bias, bias_variance, profile.covariance.variance * departures.sd**2)
@@ -197,7 +208,7 @@ def _stand_in(
         precision = 1.0 / tonight[silent] + 1.0 / beside_variance - 1.0 / own
         differed[silent] = (differed[silent] / tonight[silent] + beside / beside_variance) / precision
         tonight[silent] = 1.0 / precision
-    return bias + differed, tonight + np.where(spoke, 1 - kept**2, 1.0) * spread
+    return bias + differed, tonight, np.where(spoke, 1 - kept**2, 1.0) * spread
 
 
 def _beside(
@@ -230,17 +241,20 @@ def _give_back(
     northing: NDArray[np.float64],
     value: NDArray[np.float64],
     noise: NDArray[np.float64],
+    tonight: NDArray[np.float64],
     local: float,
     mean: NDArray[np.float32],
     variance: NDArray[np.float32],
 ) -> None:
     """Add the local part to a kriged map, in place: unsure everywhere, known beside sensors; all in units of the sd."""
     row, column, inside = grid.cells(easting, northing)
-    row, column, easting, northing = row[inside], column[inside], easting[inside], northing[inside]
-    total = noise[inside] + local
+    row, column, value, tonight = row[inside], column[inside], value[inside], tonight[inside]
+    # a silent sensor's habit is known far better than tonight is: it yields to its neighbours as little as a live one
+    noise = noise[inside] - tonight
+    total = noise + local
     smooth_variance = variance[row, column].astype(np.float64)
-    known = local / total * (value[inside] - mean[row, column])
-    after = noise[inside] * (1.0 - noise[inside] * (total - smooth_variance) / total**2)
+    known = local / total * (value - mean[row, column])
+    after = noise * (1.0 - noise * np.maximum(total - smooth_variance, 0.0) / total**2) + tonight
     gained = np.maximum(smooth_variance + local - after, 0.0)
     variance += np.float32(local)
     reach = int(np.ceil(2.0 * LOCAL_M / grid.cell_m))
@@ -265,6 +279,7 @@ def _shares(
     departures: Departures,
     used: NDArray[np.bool_],
     noise: NDArray[np.float64],
+    tonight: NDArray[np.float64],
     scaled_variance: NDArray[np.float32],
     profile: Profile,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -278,7 +293,7 @@ def _shares(
     if not np.any(used & ~simulated):
         return nothing, taken
     real = used & ~simulated
-    _, alone = _kriged(grid, departures, real, np.zeros(real.size), noise, profile)
+    _, alone = _kriged(grid, departures, real, np.zeros(real.size), noise, tonight, profile)
     measured = np.minimum(np.float32(1) - alone / whole, taken)
     return measured, taken - measured
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analytics import footfall
 from analytics.counts import dispersion
 from analytics.habits import NIGHT_HOURS, Habits, Prior, by_hour, fit_habits, profile_of
-from analytics.hours import evening_of
+from analytics.hours import HOURS, evening_of
 from analytics.observations import Said
 from analytics.profile import Profile
 from analytics.special_nights import KINDS, USUAL
@@ -39,9 +39,9 @@ _COEFFICIENTS = {
 # Levels of 28 counters in Melbourne, 2012 to 2014, wander by 0.0007 a night in ln^2; a mean whose weight halves every
 # 20 nights (habits: 90) forecasts the next eight weeks best.
 _LEVEL_NIGHTS, _RECENT_NIGHTS, _DRIFT = 20.0, 90.0, 0.0007
-# Of what a counter differs by tonight beyond the whole city, half is shared with counters beside it and fades over
-# 400 m (the same nights: leaving counters out is best with 0.3 to 0.6 and 300 to 800 m).
-_NIGHT_SHARE, _NIGHT_RANGE_M = 0.5, 400.0
+# Of what a counter differs by tonight beyond the whole city, so much is shared with counters beside it and fades over
+# so many metres (the same nights, counters left out: hardly worse with 0.5 to 0.8 and 400 to 1000 m).
+_NIGHT_SHARE, _NIGHT_RANGE_M = 0.6, 600.0
 _AHEAD_NIGHTS = 120  # special nights are kept so far ahead
 
 
@@ -54,7 +54,7 @@ def learn_footfall(
     """
     row, hour, time, people, hours = by_hour(readings, np.maximum(readings.value, 0.0), around.zone)
     value, _ = footfall.log_rate(people, hours)
-    variance = 1.0 / (people + 0.5)  # Poisson alone: a counter's own error is the same every night and so in its level
+    variance = _poisson(row, hour, people)
     moments = (time * 3_600_000 + 1_800_000).astype("datetime64[ms]")
     evening = evening_of(moments, around.zone) if time.size else time
     kind = np.array([(special or {}).get(night, USUAL) for night in evening.tolist()], np.int64)
@@ -73,6 +73,17 @@ def learn_footfall(
     kept = {night: habits.effect[kind] for night, kind in (special or {}).items() if _near(night, evening)}
     profile = replace(profile, k=k, city_k=city_k, special=kept, night_share=_NIGHT_SHARE, night_range_m=_NIGHT_RANGE_M)
     return profile, coefficients
+
+
+def _poisson(row: NDArray[np.int64], hour: NDArray[np.int64], people: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance of the ln of counts by chance alone; a counter's own error is the same every night and so in its level.
+
+    By what this counter usually counts in this hour: by the count itself, low ones would seem less sure than high ones
+    and every mean would be too high.
+    """
+    _, group = np.unique(row * HOURS + hour, return_inverse=True)
+    usual = np.bincount(group, people) / np.maximum(np.bincount(group), 1)
+    return np.asarray(1.0 / (usual[group] + 0.5), np.float64)
 
 
 def _prior() -> Prior:

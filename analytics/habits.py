@@ -143,7 +143,10 @@ def fit_habits(
     trust = nights_by_hour / (nights_by_hour + prior.shape_nights)
     group = kind * 24 + hour % 24
     special_nights = np.bincount(np.unique(evening * kinds * 24 + group) % (kinds * 24), minlength=kinds * 24)
-    bins = place * HOURS + hour
+    bins, nightly = place * HOURS + hour, place * 24 + hour % 24
+    heard_at = np.minimum(np.bincount(bins, minlength=n * HOURS), 1)
+    hour_of_bin = np.tile(np.arange(HOURS), n)
+    sensors_at = np.maximum(np.bincount(hour_of_bin, heard_at, HOURS), 1.0)
     tracks = _Track(place, evening, n, prior.level_nights)
     shape, deviation, effect = prior.shape.copy(), np.zeros(n * HOURS), np.zeros(kinds * 24)
     far = np.ones(value.size)
@@ -151,11 +154,15 @@ def fit_habits(
         weight = sure * far * usual
         level = tracks.levels(value - shape[hour] - deviation[bins], weight * in_level)
         rest = value - tracks.at_values(level)
-        shape = _mean(hour, weight * recent, rest - deviation[bins], HOURS)
+        # what all sensors deviate by is the city's and no deviation
+        ours = deviation - np.tile(np.bincount(hour_of_bin, heard_at * deviation, HOURS) / sensors_at, n)
+        shape = _mean(hour, weight * recent, rest - ours[bins], HOURS)
         shape = np.where(np.isfinite(shape), trust * np.nan_to_num(shape) + (1 - trust) * prior.shape, prior.shape)
         rest = rest - shape[hour]
-        heard = np.bincount(bins, weight * recent, n * HOURS)
-        deviation = np.bincount(bins, weight * recent * rest, n * HOURS) / (heard + prior.deviation_nights)
+        # a place has its own way through the night, known from all weekdays, and then one through the week
+        by_night = _shrunk(nightly, weight * recent, rest, n * 24, prior.deviation_nights)
+        by_week = _shrunk(bins, weight * recent, rest - by_night[nightly], n * HOURS, prior.deviation_nights)
+        deviation = by_week + np.tile(by_night.reshape(n, 24), 7).ravel()
         rest = rest - deviation[bins]
         if kinds > 1:
             effect = np.nan_to_num(_mean(group, sure * far, rest, kinds * 24))
@@ -163,8 +170,9 @@ def fit_habits(
             effect[:24] = 0.0
         rest = rest - effect[group]
         if np.isfinite(prior.huber):
-            robust_sd = 1.4826 * float(np.median(np.abs(rest[usual]))) + 1e-9
-            far = 1.0 / np.maximum(np.abs(rest) / (prior.huber * robust_sd), 1.0)
+            apart = np.abs(rest) * np.sqrt(sure)
+            robust_sd = 1.4826 * float(np.median(apart[usual])) + 1e-9
+            far = 1.0 / np.maximum(apart / (prior.huber * robust_sd), 1.0)
     final = level[:, -1]
     if prior.shape.any():  # levels are means over the mapped hours, so that they compare between cities
         middle = shape.reshape(7, 24)[:, NIGHT_HOURS].mean()
@@ -213,6 +221,13 @@ class _Track:
             forward[:, night] += self._keep * forward[:, night - 1]
             backward[:, -1 - night] += self._keep * backward[:, -night]
         return forward + backward - nightly
+
+
+def _shrunk(
+    group: NDArray[np.int64], weight: NDArray[np.float64], value: NDArray[np.float64], size: int, held: float
+) -> NDArray[np.float64]:
+    """Weighted mean by group with so much weight of zeros beside."""
+    return np.asarray(np.bincount(group, weight * value, size) / (np.bincount(group, weight, size) + held), np.float64)
 
 
 def _mean(
