@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 NAMES = {
     "fields": "fields.measure",
+    "light": "fields.light",
     "demo": "demo.night",
     "receive": "ingest.receive",
     "readings": "ingest.readings",
