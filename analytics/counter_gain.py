@@ -14,6 +14,7 @@ radio devices has no dead time, and no gain before it is calibrated: then it say
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,15 @@ class Calibration:
     def accepted(self) -> bool:
         """Whether it keeps both limits."""
         return not self.problem
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a machine."""
+        low, high = self.interval
+        return {
+            "gain": self.gain, "gain_low": low, "gain_high": high, "dead_time_s": self.dead_time_s,
+            "dead_time": "extending" if self.extending else "recovering", "counts": self.counts, "mape_peak": self.mape,
+            "bias": self.bias, "accepted": self.accepted, "problem": self.problem,
+        }  # fmt: skip
 
     def text(self, on: str) -> str:
         """As it stands in the register."""

@@ -148,6 +148,13 @@ def retire_site(city: City, site: int, *, until: np.datetime64) -> None:
     save_place(city.path, "sites", table)
 
 
+def calibrate_site(city: City, site: int, calibration: str) -> None:
+    """Write down how an open site was calibrated, in place of what stood there."""
+    table = load_place(city.path, "sites", city.crs)
+    table.loc[_open_row(table, site), "calibration"] = calibration
+    save_place(city.path, "sites", table)
+
+
 def _require_inside(city: City, easting: float, northing: float) -> None:
     grid = city.settings.grid
     if not (grid.west <= easting <= grid.east and grid.south <= northing <= grid.north):
