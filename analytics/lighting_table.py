@@ -102,6 +102,10 @@ class LightingTable:
             "rows": json.loads(plain.to_json(orient="records", double_precision=4)),
         }
 
+    def json(self) -> str:
+        """`to_dict` as JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
     def csv(self) -> str:
         """The rows as CSV, with the middle of each section at longitude and latitude (WGS 84)."""
         plain = pd.DataFrame(self.rows.drop(columns="geometry"))
@@ -181,9 +185,11 @@ def lighting_table(
     kinds = sections["street"].map(streets["kind"]).fillna("").to_numpy(object)
     width = sections["street"].map(streets["width_m"]).to_numpy(np.float64)
     places = Places(sections, np.where(np.isfinite(width), width, USUAL_WIDTH_M))
+    points = section_points(sections, width)
     work = _Work(
         city, opened, habits, chosen, method, records, sections, kinds, places,
-        section_points(sections, width), _defaults(city, opened), surveyed(city, places),
+        points, _defaults(city, opened), within_reach(points, opened),
+        surveyed(city, places),
     )  # fmt: skip
     parts = [work.hour(clock, step) for clock, step in _steps(city, chosen, hours)]
     rows = pd.concat(parts, ignore_index=True)
@@ -209,6 +215,7 @@ class _Work:
     places: Places
     points: SectionPoints
     default: NDArray[np.bool_]
+    reached: NDArray[np.bool_]
     surveys: pd.DataFrame
     _full: SectionLight | None = None
 
@@ -218,12 +225,11 @@ class _Work:
         light = self._light(state)
         walked = self._required(clock, step)
         lamps, out = lamps_beside(self.sections, self.around, state.level)
-        reached = within_reach(self.points, self.around)
         dark = self.method is Method.DESIGN or self._sun(step) < _DARK_DEG
         spans = _spans(light)
         verdicts = [
             _computed(name, sure, {key: span[place] for key, span in spans.items()}, self.method, light.defaults[place],
-                      bool(reached[place]), dark)
+                      bool(self.reached[place]), dark)
             for place, (name, sure) in enumerate(zip(walked.required, walked.required_sure, strict=True))
         ]  # fmt: skip
         measured = self._measured(clock, step, walked.required.tolist())

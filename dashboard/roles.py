@@ -15,12 +15,13 @@ _MAY: dict[str, frozenset[str]] = {
     "nights": frozenset({"viewer", "planner", "researcher"}),
     "plan": frozenset({"planner"}),
     "export": frozenset({"researcher"}),
+    "lighting": frozenset({"planner"}),
     "sensors": frozenset({"viewer", "planner", "researcher"}),
 }
 
 
 def may(role: str, thing: str) -> bool:
-    """Whether a role may see a thing: 'live', 'nights', 'plan', 'export' or 'sensors'."""
+    """Whether a role may see a thing: 'live', 'nights', 'plan', 'export', 'lighting' or 'sensors'."""
     return role in _MAY[thing]
 
 

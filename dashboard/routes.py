@@ -1,4 +1,4 @@
-"""What is answered beside Dash: tiles, pictures, colours, overlays, scenes, events, the role switch and exports.
+"""What is answered beside Dash: tiles, pictures, colours, overlays, scenes, events, roles, exports, the lighting table.
 
 These are plain ASGI, in front of Dash's middleware, which costs more than a tile does. Every part of an address is
 checked; what does not exist is 404, what a role may not see is 403, and nothing that is asked makes a 500.
@@ -39,6 +39,11 @@ FOR_EVER = (b"cache-control", b"private, max-age=31536000, immutable")
 NEVER = (b"cache-control", b"no-store")
 PALETTE_LAYERS = tuple(RAMPS)
 EXPORTS = {"netcdf": ("application/x-netcdf", "nc"), "cog": ("image/tiff", "tif"), "csv": ("text/csv", "csv")}
+LIGHTING = {
+    "json": ("application/json", "json"),
+    "csv": ("text/csv", "csv"),
+    "geojson": ("application/geo+json", "geojson"),
+}
 _GROUPS = {"light": "illuminance", "evidence": "safety"}  # layers as people see them, by the names of an export
 
 _TILES = re.compile(
@@ -50,6 +55,8 @@ _BASE = re.compile(
     r"/base/(?P<digest>[0-9a-f]{12})/(?P<zoom>\d{1,2})/(?P<x>\d{1,7})/(?P<y>\d{1,7})(?P<retina>@2x)?\.png", re.ASCII
 )
 _OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+_LIGHTING_KEPT_S = 600.0  # a city's table takes seconds, and lamps and streets change by the day
 _OVERLAY_KEPT_S = 20.0  # lamps' last words are gathered from the night's records; not oftener than this
 
 Answer = tuple[int, Headers, bytes]
@@ -65,6 +72,7 @@ class Routes:
     def __init__(self, house: House, push: Push, dash: ASGIApp) -> None:
         self._house, self._push, self._dash = house, push, dash
         self._overlays: dict[tuple[str, str], tuple[float, bytes]] = {}
+        self._tables: dict[tuple[str, str], tuple[float, bytes | str]] = {}
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,6 +107,7 @@ class Routes:
             "live": self._scene,
             "role": self._role,
             "export": self._export,
+            "lighting": self._lighting,
         }.get(first)
 
     async def _tiles(self, scope: Scope, _receive: Receive) -> Answer:
@@ -254,6 +263,35 @@ class Routes:
             except NoctuleError as error:
                 return str(error)
             return out.read_bytes()
+
+    async def _lighting(self, scope: Scope, _receive: Receive) -> Answer:
+        """Required, computed and measured light of every section at an hour of a typical night, for planners."""
+        query = _query(scope)
+        kind, hour = query.get("format", "json"), query.get("hour", "23:00")
+        if scope["path"] != "/lighting" or kind not in LIGHTING or not _CLOCK.fullmatch(hour):
+            return _GONE
+        if not may(self._role_of(scope), "lighting"):
+            return _FORBIDDEN
+        async with self._exporting:
+            body = await asyncio.to_thread(self._lighting_body, kind, hour)
+        if isinstance(body, str):
+            return 404, [NEVER, (b"content-type", b"text/plain; charset=utf-8")], body.encode()
+        media, suffix = LIGHTING[kind]
+        name = f'attachment; filename="{self._house.city.id}-lighting-{hour.replace(":", "")}.{suffix}"'
+        return 200, [(b"content-type", media.encode()), (b"content-disposition", name.encode()), NEVER], body
+
+    def _lighting_body(self, kind: str, hour: str) -> bytes | str:
+        from analytics.lighting_table import lighting_table
+
+        made, body = self._tables.get((kind, hour), (-1e9, b""))
+        if time.monotonic() - made > _LIGHTING_KEPT_S:
+            try:
+                table = lighting_table(self._house.city, hours=(hour,))
+            except NoctuleError as error:
+                return str(error)
+            body = (table.csv() if kind == "csv" else table.geojson() if kind == "geojson" else table.json()).encode()
+            self._tables = {(kind, hour): (time.monotonic(), body)}  # the last one asked for; a city's has megabytes
+        return body
 
     def _role_of(self, scope: Scope) -> str:
         try:

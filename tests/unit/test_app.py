@@ -147,6 +147,7 @@ ALLOWED = {
     "plan": {"planner"},
     "sensors": {"viewer", "planner", "researcher"},
     "export": {"researcher"},
+    "lighting": {"planner"},
 }
 
 
@@ -164,8 +165,26 @@ def test_each_role_sees_what_it_may_in_every_handler(app, city, role):
         if thing != "export":
             assert (ask(app, path, role=role)[0] != 403) == (role in ALLOWED[thing]), (role, thing)
     assert (ask(app, "/export?night=2026-11-20&format=csv", role=role)[0] != 403) == (role in ALLOWED["export"])
+    assert (ask(app, "/lighting?hour=23:00", role=role)[0] != 403) == (role in ALLOWED["lighting"])
     for run in ("now", "2026-11-20"):
         assert (ask(app, f"/live/scene?run={run}", role=role)[0] != 403) == (role in ALLOWED["night"])
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "geojson"])
+def test_a_planner_gets_the_lighting_table(app, form):
+    status, headers, body = ask(app, f"/lighting?hour=23:00&format={form}", role="planner")
+    assert status == 200
+    assert f"smalltown-lighting-2300.{form}" in headers["content-disposition"]
+    assert b"cannot tell" in body
+    assert b"compl" not in body
+    if form == "json":
+        assert len(json.loads(body)["rows"]) == 24
+
+
+@pytest.mark.parametrize("query", ["hour=25:00", "hour=23", "format=xlsx", "hour=23:00&format=../etc", "hour=%0A23:00"])
+def test_a_lighting_table_that_cannot_be_is_404(app, query):
+    assert ask(app, f"/lighting?{query}", role="planner")[0] == 404
+    assert ask(app, "/lighting/more", role="planner")[0] == 404
 
 
 def test_the_public_role_starts_on_the_last_public_night(app):
