@@ -281,7 +281,7 @@ def test_an_image_in_degrees_lies_where_it_says(city, tmp_path):
     longitude, _ = to_degrees.transform(cells["easting"].to_numpy(), cells["northing"].to_numpy())
     expected = 10 * ((longitude - west) / (east - west) * n - 0.5) / (n - 1)
     assert np.abs(cells["lux"] - expected).max() < 0.03  # a pixel is 0.04 lx
-    assert "pixels of 1.4" in " ".join(report.notes)
+    assert "pixels of 1.39 m" in " ".join(report.notes)
 
 
 @pytest.mark.parametrize("pixel_m", [0.1, 0.32, 0.5])
