@@ -292,6 +292,11 @@ def lateness(times: Times, zone: ZoneInfo) -> Floats:
     return (hours_into_night(times, zone) - KNOTS_H[REFERENCE_KNOT]) / 6
 
 
+def late(times: Times, zone: ZoneInfo) -> Floats:
+    """How late it is at night: 0 before 22:00, 1 from 01:00 on, a ramp between them."""
+    return np.clip((hours_into_night(times, zone) - 4) / 3, 0.0, 1.0)
+
+
 def design(answers: pd.DataFrame, features: Floats, zone: ZoneInfo) -> Floats:
     """The design matrix (n, p) of answers, columns as `NAMES`.
 

@@ -13,10 +13,10 @@ from scipy.special import ndtri
 
 from analytics import covariates
 from analytics.covariates import COLUMN, FEATURES, NAMES, Floats
-from analytics.kernels.jit import over_rows
-from analytics.kernels.probit import answer_terms
-from analytics.ordinal import fit_ordered_probit
-from analytics.place_effect import place_effect
+from analytics.ordered_posterior import between
+from analytics.ordinal import unheard_gaps
+from analytics.place_effect import nowhere, place_effect, region_of
+from analytics.place_fit import Answers, PlaceFit, fit_with_places
 from analytics.release import settled
 from analytics.response import Classes, Perception, Places, Scales
 from sensors.city import City
@@ -87,7 +87,7 @@ def fit_response(
     names = (*NAMES, *(f"cut_{number}" for number in k))
     weight = table["count"].to_numpy(np.float64)
     if not len(table):
-        zero, nobody = np.zeros(len(FEATURES)), np.empty(0)
+        zero = np.zeros(len(FEATURES))
         scales = Scales(zero, zero, zero, zero, zero, 0.5, (0.0, 0.0))
         return Perception(
             names=names,
@@ -99,7 +99,8 @@ def fit_response(
             scales=scales,
             classes=_classes(table, weight, prior_mean, city),
             places=places,
-            own=place_effect(surroundings.grid, nobody, nobody, nobody, nobody),
+            own=nowhere(surroundings.grid, prior_mean.size),
+            nodes=(),
             n_answers=0,
             n_people=0,
             effective_answers=0.0,
@@ -114,29 +115,27 @@ def fit_response(
     scales, features = _scales(raw, streets, weight)
     design = covariates.design(table, np.clip(features, scales.low, scales.high), city.zone)
     category = table["category"].to_numpy(np.int64)
-    fit = fit_ordered_probit(design, category, instrument.categories, prior_mean, prior_sd, weight)
-    mean = np.concatenate([fit.beta, fit.cuts])
-    terms = np.empty((len(table), 6))
-    over_rows(answer_terms, len(table), design @ fit.beta, category, fit.cuts, terms)
-    slope = -weight * (terms[:, 1] + terms[:, 2])
-    curvature = -weight * (terms[:, 3] + terms[:, 4] + 2 * terms[:, 5])
-    # Of all terms only the own effect says something of one place, where two days' maps could be subtracted.
+    # Of all terms only the place's own effect says something of one place, where two days' maps could be subtracted.
     rule = city.settings.release
     local = settled(table, city.zone, people=rule.minimum_people, share=rule.maximum_share)
-    easting, northing = table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64)
-    own = place_effect(surroundings.grid, easting[local], northing[local], slope[local], curvature[local])
+    fit = _fit_together(
+        table, design, category, instrument.categories, weight, local, prior_mean, prior_sd, city, surroundings
+    )
+    size = prior_mean.size
+    mean, covariance = fit.mean[:size], fit.covariance[:size, :size]
     times = table["time"]
     return Perception(
         names=names,
         mean=mean,
-        covariance=fit.covariance,
+        covariance=covariance,
         prior_mean=prior_mean,
         prior_sd=prior_sd,
         safe_from=instrument.safe_from,
         scales=scales,
         classes=_classes(table, weight, mean, city),
         places=places,
-        own=own,
+        own=place_effect(surroundings.grid, fit),
+        nodes=tuple((node.length_m, node.sd, round(node.weight, 4)) for node in fit.nodes),
         n_answers=len(table),
         n_people=int(table["pseudonym"].nunique()),
         effective_answers=float(weight.sum()),
@@ -148,6 +147,49 @@ def fit_response(
         preset=preset,
         log_likelihood=fit.log_likelihood,
     )
+
+
+def _fit_together(
+    table: pd.DataFrame,
+    design: Floats,
+    category: npt.NDArray[np.int64],
+    n_categories: int,
+    weight: Floats,
+    local: npt.NDArray[np.bool_],
+    prior_mean: Floats,
+    prior_sd: Floats,
+    city: City,
+    surroundings: Surroundings,
+) -> PlaceFit:
+    """Coefficients, cuts, places and people's own levels in one fit."""
+    easting, northing = table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64)
+    times = table["time"].to_numpy().astype("datetime64[ms]")
+    counts = np.bincount(category, weight, n_categories + 1)[1:].astype(np.float64)
+    smoothed = (counts + 0.5) / (counts + 0.5).sum()
+    lower, upper = between(category, 0, n_categories)
+    answers = Answers(
+        columns=design,
+        lower=lower,
+        upper=upper,
+        weight=weight,
+        easting=easting,
+        northing=northing,
+        late=covariates.late(times, city.zone),
+        local=local,
+        person=_persons(table),
+    )
+    region = region_of(surroundings.grid, easting[local], northing[local])
+    return fit_with_places(
+        answers, region, prior_mean, 1 / prior_sd**2, ndtri(np.cumsum(smoothed)[:-1]), held_apart=unheard_gaps(counts)
+    )
+
+
+def _persons(table: pd.DataFrame) -> npt.NDArray[np.int64] | None:
+    """Number of each answer's person, or None where most answered once: the unit noise then holds their levels."""
+    number, people = pd.factorize(table["pseudonym"], sort=True)
+    if not len(people) or np.median(np.bincount(number)) < 2:
+        return None
+    return number.astype(np.int64)
 
 
 def answers_to_fit(city: City, before: Night | None) -> tuple[pd.DataFrame, int]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from analytics.knowledge import Knowledge
     from analytics.release import Support
 
-FORMAT = 1
+FORMAT = 2  # 2: the place effect is fitted with the response and has an hour
 _DIGEST_LENGTH = 16
 NO_EFFECT_FROM = 0.8  # overlap of prior and posterior beyond which no effect is claimed (perception.md 7)
 

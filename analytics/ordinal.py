@@ -16,18 +16,16 @@ import numpy.typing as npt
 import scipy.linalg
 from scipy.special import ndtri
 
-from analytics.kernels.jit import over_rows
-from analytics.kernels.probit import answer_terms
+from analytics.ordered_posterior import OrderedPosterior, between
 from sensors.errors import ModelError
 
 Floats = npt.NDArray[np.float64]
 
 _MAX_STEPS = 200
-_MAX_HALVINGS = 60
 _DECREMENT = 1e-12  # a last move of at most 1e-6 sd: Newton's error is squared by it
 _SINGULAR = 1e-11  # smallest eigenvalue of the Hessian scaled to a unit diagonal
 _FAR = 12.0  # an answer this many sd inside its category says nothing more: all of them there is separation
-_HALF_ANSWER = 0.5  # what holds two cuts apart that no answer parts (Jeffreys' half count)
+_NOBODY = np.empty(0)  # no levels of persons
 
 
 @dataclass(frozen=True)
@@ -96,19 +94,9 @@ def fit_ordered_probit(
     mean, precision = _priors(prior_mean, prior_sd, columns.shape[1], n_categories)
     counts = np.bincount(category, weight, n_categories + 1)[1:].astype(np.float64)
     _refuse_unfittable(columns, counts, precision)
-    problem = _Problem(columns, category, weight, mean, precision, _gaps_without_answers(counts))
-    theta = _start(counts, columns.shape[1], mean, precision)
-    for step in range(_MAX_STEPS):
-        value, gradient, hessian = problem.value_gradient_hessian(theta)
-        move = _solve(hessian, gradient)
-        if move is None:
-            raise ModelError(problem.why_singular(theta, hessian))
-        # Close to the mode the gain drowns in the rounding of the likelihood, while the move itself is still exact.
-        better = problem.climb(theta, value, move) if gradient @ move > _DECREMENT else None
-        if better is None:
-            return problem.result(theta + move, step + 1)
-        theta = better
-    raise ModelError(problem.why_singular(theta, None))
+    lower, upper = between(category, 0, n_categories)
+    posterior = OrderedPosterior(columns, lower, upper, weight, mean, precision, held_apart=unheard_gaps(counts))
+    return _Fit(posterior).best(_start(counts, columns.shape[1], mean, precision))
 
 
 def log_likelihood_gradient_hessian(
@@ -119,82 +107,44 @@ def log_likelihood_gradient_hessian(
     n_categories = np.asarray(cuts).size + 1
     columns, category, weight = _checked(X, y, n_categories, weights)
     flat = np.zeros(theta.size)
-    value, gradient, hessian = _Problem(columns, category, weight, flat, flat, ()).value_gradient_hessian(theta)
-    return value, gradient, -hessian
+    lower, upper = between(category, 0, n_categories)
+    here = OrderedPosterior(columns, lower, upper, weight, flat, flat).curvature(theta, _NOBODY)
+    return here.value, here.slope, -here.curvature
 
 
-class _Problem:
-    """Minus the log posterior's curvature, its gradient and value at (beta, cuts)."""
+class _Fit:
+    """The search of the one mode, and a sentence where there is none."""
 
-    def __init__(
-        self,
-        columns: Floats,
-        category: npt.NDArray[np.int64],
-        weight: Floats,
-        mean: Floats,
-        precision: Floats,
-        held_apart: tuple[int, ...],
-    ) -> None:
-        self.columns, self.category, self.weight = columns, category, weight
-        self.mean, self.precision, self.held_apart = mean, precision, held_apart
-        self.n, self.p = columns.shape
-        # Which two cuts an answer lies between; the ends lie outside and carry no derivative.
-        self.lower, self.upper = category - 2, category - 1
+    def __init__(self, posterior: OrderedPosterior) -> None:
+        self.posterior = posterior
+        self.p = posterior.p
 
-    def value(self, theta: Floats) -> float:
-        terms = self._terms(theta)
-        return float(self.weight @ terms[:, 0]) + self._prior(theta)
-
-    def value_gradient_hessian(self, theta: Floats) -> tuple[float, Floats, Floats]:
-        terms = self._terms(theta)
-        w = self.weight
-        da, db = w * terms[:, 1], w * terms[:, 2]
-        daa, dbb, dab = w * terms[:, 3], w * terms[:, 4], w * terms[:, 5]
-        size, n_cuts, p = theta.size, theta.size - self.p, self.p
-        gradient = np.zeros(size)
-        gradient[:p] = -self.columns.T @ (da + db)
-        gradient[p:] = self._by_cut(self.lower, da, n_cuts) + self._by_cut(self.upper, db, n_cuts)
-        hessian = np.zeros((size, size))
-        hessian[:p, :p] = self.columns.T @ (self.columns * (daa + dbb + 2 * dab)[:, None])
-        for j in range(n_cuts):
-            below, above = self.upper == j, self.lower == j
-            across = np.where(below, dbb + dab, 0.0) + np.where(above, daa + dab, 0.0)
-            hessian[:p, p + j] = hessian[p + j, :p] = -self.columns.T @ across
-            hessian[p + j, p + j] = dbb[below].sum() + daa[above].sum()
-            if j:
-                between = dab[self.category == j + 1].sum()
-                hessian[p + j, p + j - 1] = hessian[p + j - 1, p + j] = between
-        away = self.mean - theta
-        gradient += self.precision * away
-        hessian -= np.diag(self.precision)
-        for j in self.held_apart:
-            gap = theta[p + j] - theta[p + j - 1]
-            gradient[[p + j, p + j - 1]] += _HALF_ANSWER / gap * np.array([1.0, -1.0])
-            ends = np.ix_([p + j, p + j - 1], [p + j, p + j - 1])
-            hessian[ends] -= _HALF_ANSWER / gap**2 * np.array([[1.0, -1.0], [-1.0, 1.0]])
-        return float(w @ terms[:, 0]) + self._prior(theta), gradient, -hessian
-
-    def climb(self, theta: Floats, value: float, move: Floats) -> Floats | None:
-        """The first of the move, its half, its quarter... that keeps the cuts in order and gains height."""
-        for halving in range(_MAX_HALVINGS):
-            candidate = theta + move * 0.5**halving
-            if np.any(np.diff(candidate[self.p :]) <= 0):
-                continue
-            if self.value(candidate) > value:
-                return candidate
-        return None
+    def best(self, theta: Floats) -> OrderedProbit:
+        """Climb from `theta` by Newton's steps."""
+        posterior = self.posterior
+        for step in range(_MAX_STEPS):
+            here = posterior.curvature(theta, _NOBODY)
+            move = _solve(here.curvature, here.slope)
+            if move is None:
+                raise ModelError(self.why_singular(theta))
+            # Close to the mode the gain drowns in the rounding of the likelihood, while the move itself is still exact.
+            small = here.slope @ move <= _DECREMENT
+            if small or not posterior.climb(theta, _NOBODY.copy(), here.value, move, _NOBODY):
+                return self.result(theta + move, step + 1)
+        raise ModelError(self.why_singular(theta))
 
     def result(self, theta: Floats, n_steps: int) -> OrderedProbit:
-        if self.n and np.min(self._terms(theta)[:, 0]) > -1e-12:
-            raise ModelError(self.why_singular(theta, None))
-        covariance = np.linalg.inv(self.value_gradient_hessian(theta)[2])
+        posterior = self.posterior
+        if posterior.n and np.min(posterior.terms(theta, _NOBODY)[:, 0]) > -1e-12:
+            raise ModelError(self.why_singular(theta))
+        covariance = np.linalg.inv(posterior.curvature(theta, _NOBODY).curvature)
         covariance = 0.5 * (covariance + covariance.T)
-        likelihood = float(self.weight @ self._terms(theta)[:, 0])
+        likelihood = posterior.log_likelihood(theta, _NOBODY)
         return OrderedProbit(theta[: self.p].copy(), theta[self.p :].copy(), covariance, likelihood, n_steps)
 
-    def why_singular(self, theta: Floats, hessian: Floats | None) -> str:
+    def why_singular(self, theta: Floats) -> str:
         """A sentence for answers that have no one best fit."""
-        used = self.columns[self.weight > 0]
+        used = self.posterior.columns[self.posterior.weight > 0]
         centred = used - used.mean(axis=0) if len(used) else used
         if np.linalg.matrix_rank(centred) < self.p:
             return (
@@ -206,21 +156,6 @@ class _Problem:
             f"the answers are separated: column {steepest} of X alone (or with others) tells the categories apart, so "
             f"its coefficient has no largest likelihood; give a prior_sd, or ask more people"
         )
-
-    def _terms(self, theta: Floats) -> Floats:
-        terms = np.empty((self.n, 6))
-        eta = self.columns @ theta[: self.p]
-        over_rows(answer_terms, self.n, eta, self.category, np.ascontiguousarray(theta[self.p :]), terms)
-        return terms
-
-    def _prior(self, theta: Floats) -> float:
-        held = sum(_HALF_ANSWER * np.log(theta[self.p + j] - theta[self.p + j - 1]) for j in self.held_apart)
-        return float(-0.5 * self.precision @ (theta - self.mean) ** 2 + held)
-
-    @staticmethod
-    def _by_cut(which: npt.NDArray[np.int64], value: Floats, n_cuts: int) -> Floats:
-        inside = (which >= 0) & (which < n_cuts)
-        return np.bincount(which[inside], value[inside], n_cuts).astype(np.float64)
 
 
 def _solve(hessian: Floats, gradient: Floats) -> Floats | None:
@@ -246,7 +181,7 @@ def _start(counts: Floats, p: int, mean: Floats, precision: Floats) -> Floats:
     return theta
 
 
-def _gaps_without_answers(counts: Floats) -> tuple[int, ...]:
+def unheard_gaps(counts: Floats) -> tuple[int, ...]:
     """Index j of each cut whose category below it has no answer and is not the first: its gap needs holding."""
     return tuple(j for j in range(1, counts.size - 1) if counts[j] == 0 and counts.sum() > 0)
 

@@ -94,7 +94,9 @@ def safety_change(before: xr.Dataset, after: xr.Dataset, perception: Perception,
         slope = slope_second - slope_first
         joint = _joint(second.response, perception)
         variance = np.einsum("ij,jk,ik->i", slope[:, :-1], joint, slope[:, :-1], optimize=True)
-        variance += slope[:, -1] ** 2 * second.own[:, 1]
+        across = second.across()[second.square]
+        variance += slope[:, -1] * (slope[:, -1] * second.own.variance[second.square])
+        variance += 2 * slope[:, -1] * np.einsum("ij,ij->i", slope[:, :-1], across)
         change, sd = (p_second - p_first).reshape(shape), np.sqrt(np.maximum(variance, 0)).reshape(shape)
     half = float(ndtri(0.95)) * sd
     out = xr.Dataset(coords=before.coords)
@@ -124,10 +126,13 @@ def weighted_change(
 def total_sd(slope: Floats, own: Floats, perception: Perception, grid_northing: Floats, grid_easting: Floats) -> Floats:
     """Sd (k,) of sums that `weighted_change` gave: one set of coefficients behind all, own effects moving together.
 
-    That own effects all move together is not so beyond a few hundred metres: it errs on the wide side.
+    That own effects all move together is not so beyond a few hundred metres: it errs on the wide side. Late effects
+    are taken as they are from 01:00 on.
     """
-    sd = np.sqrt(np.maximum(perception.own.on(grid_northing, grid_easting)[:, 1], 0))
-    variance: Floats = np.einsum("ij,jk,ik->i", slope, perception.covariance, slope) + (np.abs(own) @ sd) ** 2
+    now, square = perception.own.at(1.0), perception.own.cells(grid_northing, grid_easting)
+    variance: Floats = np.einsum("ij,jk,ik->i", slope, perception.covariance, slope)
+    variance += (np.abs(own) @ np.sqrt(now.variance)[square]) ** 2
+    variance += 2 * np.einsum("ij,ij->i", slope, own @ now.across[square])
     return np.sqrt(np.maximum(variance, 0))
 
 
@@ -135,10 +140,11 @@ def compile_view() -> None:
     """Compile the loop behind `fuse` into the cache, for `warmup`."""
     half, whole = np.zeros((1, _N), np.float32), np.zeros((1, _N + 1))
     route, out = np.zeros((1, _N + 1), np.int64), np.empty((1, 4), np.float32)
-    steps, own, one = np.zeros((1, _STEP_FEATURE.size), np.float32), np.zeros((1, 2), np.float32), np.ones(1)
+    steps, own, one = np.zeros((1, _STEP_FEATURE.size), np.float32), np.zeros((1, 2)), np.ones(1)
     over_rows(
-        population_view, 1, half, steps, _STEP_FEATURE, _STEP_FIELD, own, one, whole, np.zeros((1, _N + 1, _N + 1)),
-        one, np.zeros(2), route, np.zeros((1, 1)), np.zeros((_N, _N)), np.zeros(_N), 1.0, out,
+        population_view, 1, half, steps, _STEP_FEATURE, _STEP_FIELD, np.zeros(1, np.int32), own, np.zeros((1, 1)),
+        np.zeros((1, _N)), one, whole, np.zeros((1, _N + 1, _N + 1)), one, np.zeros(2), route, np.zeros((1, 1)),
+        np.zeros((_N, _N)), np.zeros(_N), 1.0, 0.0, out,
     )  # fmt: skip
 
 
@@ -177,7 +183,8 @@ class _Step:
         middle = self.time + np.timedelta64(city.settings.night.step_minutes * 30_000, "ms")
         self.dark = darkness(middle, places.latitude, places.longitude)
         self.features, self.steps = self._features(fields, city.settings.grid.cell_m)
-        self.own = perception.own.on(fields.northing.to_numpy(), fields.easting.to_numpy())
+        self.square = perception.own.cells(fields.northing.to_numpy(), fields.easting.to_numpy())
+        self.own = perception.own.at(float(covariates.late(np.array([self.time]), city.zone)[0]))
         self.response = _response(perception, self.time, self.dark, self.zone)
 
     def view(self) -> dict[str, npt.NDArray[np.float32]]:
@@ -192,7 +199,10 @@ class _Step:
             self.steps,
             _STEP_FEATURE,
             _STEP_FIELD,
-            self.own,
+            self.square,
+            np.column_stack([self.own.mean, self.own.variance]),
+            self.across(),
+            np.ascontiguousarray(self.own.across[:, :_N]),
             perception.classes.share,
             response.load,
             response.variance,
@@ -202,7 +212,8 @@ class _Step:
             _joint(response, perception),
             np.ascontiguousarray(perception.covariance[place]),
             perception.prior_sd[:_N] ** 2,
-            perception.own.prior_variance,
+            self.own.prior_variance,
+            perception.own.person_variance,
             out,
         )
         parts = dict(zip(("safety", "safety_sd", "safety_score", "safety_evidence"), out.T, strict=True))
@@ -214,11 +225,13 @@ class _Step:
         x = np.column_stack([self.features.astype(np.float64), np.ones(len(self.features))])
         p = np.zeros(len(x))
         slope = np.zeros((len(x), len(response.columns) + 1))
+        across = self.across()[self.square]
         for g, share in enumerate(perception.classes.share):
-            m = x @ response.load[g] + self.own[:, 0]
+            m = x @ response.load[g] + self.own.mean[self.square]
             v = perception.classes.spread[g] + np.einsum("ij,jk,ik->i", x, response.variance[g], x, optimize=True)
-            v += self.own[:, 1] - perception.own.prior_variance
-            scale = 1 / np.sqrt(1 + v)
+            v += 2 * np.einsum("ij,ij->i", x, across[:, response.route[g]])
+            v += self.own.variance[self.square] + perception.own.person_variance
+            scale = 1 / np.sqrt(1 + np.maximum(v, 0))
             z = m * scale
             p += share * ndtr(z)
             weight = share * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) * scale
@@ -226,6 +239,10 @@ class _Step:
                 slope[:, coordinate] += weight * x[:, feature]
             slope[:, -1] += weight
         return p, slope
+
+    def across(self) -> Floats:
+        """Covariance of each 50 m cell's own effect with the gradient coordinates, (c, r)."""
+        return np.ascontiguousarray(self.own.across @ self.response.columns.T)
 
     def _features(self, fields: xr.Dataset, cell_m: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Features of each cell (cells, 7) and their change by one sd of light, people and noise (cells, 7), f4."""

@@ -1,12 +1,8 @@
-"""What is left of a place when light, people, noise, hour and group are accounted for: u(s), its mean and variance.
+"""What is left of places when light, people, noise, hour and group are accounted for, on the 50 m cells that leave.
 
-The answers' mode becomes Gaussian pseudo-answers about what the covariates leave over (z = g/W with variance 1/W, where
-g and W are the first and minus the second derivative of the log-likelihood in the latent mean), merged by precision in
-squares and smoothed with a Matern-5/2 covariance (fusion.md 8). Where nobody was asked the mean is 0 and the variance
-is the prior's, so the interval is as wide as a place can differ.
-
-This is the plain form: sd and length-scale are fixed and the coefficients do not move with it. A field fitted together
-with them (perception.md 3) takes its place behind the same four arrays.
+u(s) at all hours and v(s) late at night come from one fit with the coefficients (`place_fit`); here they stand as mean,
+variance and covariance with the coefficients of every 50 m cell, so that a map needs neither waves nor answers. Where
+nobody was asked the mean is 0 and the variance is what places of this city are found to differ by.
 """
 
 from __future__ import annotations
@@ -17,48 +13,72 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg
 
 from analytics.grid import Grid
+from analytics.place_fit import PlaceFit, Region, place_moments, prior_variances
 from sensors.errors import ModelError
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 
-SD = 0.35  # probit units; what perception.md 4 takes for a realistic city
-LENGTH_M = 200.0  # the shorter of the length-scales of perception.md 3
 CELL_M = 50.0  # the released cell
-MOST_SQUARES = 2500  # a dense solve of these takes about a second
-_CHUNK = 4096
+BEYOND_M = 400.0  # farther than this from all answers nothing is known of a place that its prior does not say
+
+
+@dataclass(frozen=True)
+class PlaceNow:
+    """The effect of each 50 m cell at a moment, (c,) f8 each, and its covariance with coefficients and cuts."""
+
+    mean: Floats
+    variance: Floats
+    across: Floats  # (c, terms)
+    prior_variance: float
 
 
 @dataclass(frozen=True)
 class PlaceEffect:
-    """Mean and variance of u on 50 m cells, (n_northing, n_easting) f4; `west`, `south` is the corner, metres."""
+    """u and v on 50 m cells: (rows, columns) f4, and (rows, columns, terms) f4 with coefficients and cuts.
+
+    west, south : the corner, metres; prior_variance_u, prior_variance_v : before anyone was asked anywhere
+    person_variance : of people's own levels, which every answer carries beside
+    """
 
     west: float
     south: float
-    mean: npt.NDArray[np.float32]
-    variance: npt.NDArray[np.float32]
-    prior_variance: float
+    mean_u: Singles
+    mean_v: Singles
+    variance_u: Singles
+    variance_v: Singles
+    covariance_uv: Singles
+    across_u: Singles
+    across_v: Singles
+    prior_variance_u: float
+    prior_variance_v: float
+    person_variance: float
 
-    def on(self, northing: Floats, easting: Floats) -> npt.NDArray[np.float32]:
-        """Mean and variance at the cells of a grid, (n_northing * n_easting, 2) f4."""
-        row = np.floor((northing - self.south) / CELL_M).astype(np.intp)
-        column = np.floor((easting - self.west) / CELL_M).astype(np.intp)
-        if row.min() < 0 or column.min() < 0 or row.max() >= len(self.mean) or column.max() >= self.mean.shape[1]:
+    def at(self, late: float) -> PlaceNow:
+        """The effect at a moment; `late` is 0 before 22:00 and 1 from 01:00 on."""
+        variance = self.variance_u + 2 * late * self.covariance_uv + late**2 * self.variance_v
+        terms = self.across_u.shape[-1]
+        return PlaceNow(
+            mean=(self.mean_u + late * self.mean_v).astype(np.float64).ravel(),
+            variance=np.maximum(variance, 0).astype(np.float64).ravel(),
+            across=(self.across_u + late * self.across_v).astype(np.float64).reshape(-1, terms),
+            prior_variance=self.prior_variance_u + late**2 * self.prior_variance_v,
+        )
+
+    def cells(self, northing: Floats, easting: Floats) -> npt.NDArray[np.int32]:
+        """Which 50 m cell each cell of a grid lies in, (n_northing * n_easting,), as `at` orders them."""
+        row = np.floor((northing - self.south) / CELL_M).astype(np.int32)
+        column = np.floor((easting - self.west) / CELL_M).astype(np.int32)
+        rows, columns = self.mean_u.shape
+        if row.min() < 0 or column.min() < 0 or row.max() >= rows or column.max() >= columns:
             raise ModelError("the model was fitted for another grid; run 'noctule fit' again")
-        where = np.ix_(row, column)
-        return np.stack([self.mean[where], self.variance[where]], axis=-1).reshape(-1, 2)
+        return np.asarray(row[:, None] * columns + column[None, :], np.int32).ravel()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and arrays."""
-        return {
-            "west": self.west,
-            "south": self.south,
-            "mean": self.mean,
-            "variance": self.variance,
-            "prior_variance": self.prior_variance,
-        }
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> PlaceEffect:
@@ -66,59 +86,69 @@ class PlaceEffect:
         return cls(**content)
 
 
-def place_effect(grid: Grid, easting: Floats, northing: Floats, slope: Floats, curvature: Floats) -> PlaceEffect:
-    """Smooth what the covariates leave over at the answers' places.
+def region_of(grid: Grid, easting: Floats, northing: Floats) -> Region:
+    """The part of the grid that is within reach of answers at some places, (n,) metres; all of it without any."""
+    west, south, east, north = _edges(grid)
+    if not easting.size:
+        return Region(west, east, south, north)
+    return Region(
+        max(west, float(easting.min()) - BEYOND_M),
+        min(east, float(easting.max()) + BEYOND_M),
+        max(south, float(northing.min()) - BEYOND_M),
+        min(north, float(northing.max()) + BEYOND_M),
+    )
 
-    easting, northing : (n,) arrays, metres; slope, curvature : (n,) g and W of each answer, weighted
-    """
-    west, south = np.floor(grid.west / CELL_M) * CELL_M, np.floor(grid.south / CELL_M) * CELL_M
-    columns = int(np.ceil((grid.west + grid.shape[1] * grid.cell_m - west) / CELL_M))
-    rows = int(np.ceil((grid.south + grid.shape[0] * grid.cell_m - south) / CELL_M))
-    centre_e, centre_n = west + (np.arange(columns) + 0.5) * CELL_M, south + (np.arange(rows) + 0.5) * CELL_M
-    cells = np.column_stack([np.tile(centre_e, rows), np.repeat(centre_n, columns)])
-    mean, variance = np.zeros(len(cells)), np.full(len(cells), SD**2)
-    points, value, noise = _merged(easting, northing, slope, curvature)
-    if len(points):
-        covariance = _matern(points, points)
-        factor = scipy.linalg.cho_factor(covariance + np.diag(noise), lower=True)
-        pull = scipy.linalg.cho_solve(factor, value)
-        for first in range(0, len(cells), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            across = _matern(cells[part], points)
-            mean[part] = across @ pull
-            half = scipy.linalg.solve_triangular(factor[0], across.T, lower=True)
-            variance[part] = SD**2 - np.einsum("ij,ij->j", half, half)
+
+def place_effect(grid: Grid, fit: PlaceFit) -> PlaceEffect:
+    """A fit's word on every 50 m cell of a grid; beyond the fit's region the prior's."""
+    west, south, columns, rows = _cells(grid)
+    east_of, north_of = west + (np.arange(columns) + 0.5) * CELL_M, south + (np.arange(rows) + 0.5) * CELL_M
+    easting, northing = np.tile(east_of, rows), np.repeat(north_of, columns)
+    known = np.flatnonzero(fit.region.holds(easting, northing, CELL_M / 2))
+    said = place_moments(fit, easting[known], northing[known])
+    before_u, before_v = prior_variances()
+
+    def laid(values: Floats, otherwise: float) -> Singles:
+        out = np.full((rows * columns, *values.shape[1:]), otherwise, np.float32)
+        out[known] = values
+        return out.reshape(rows, columns, *values.shape[1:])
+
     return PlaceEffect(
-        float(west),
-        float(south),
-        mean.reshape(rows, columns).astype(np.float32),
-        np.maximum(variance, 0).reshape(rows, columns).astype(np.float32),
-        SD**2,
+        west=west,
+        south=south,
+        mean_u=laid(said.mean_u, 0.0),
+        mean_v=laid(said.mean_v, 0.0),
+        variance_u=laid(said.variance_u, fit.unasked_u),
+        variance_v=laid(said.variance_v, fit.unasked_v),
+        covariance_uv=laid(said.covariance_uv, 0.0),
+        across_u=laid(said.across_u, 0.0),
+        across_v=laid(said.across_v, 0.0),
+        prior_variance_u=before_u,
+        prior_variance_v=before_v,
+        person_variance=fit.person_sd**2,
     )
 
 
-def _merged(easting: Floats, northing: Floats, slope: Floats, curvature: Floats) -> tuple[Floats, Floats, Floats]:
-    """Pseudo-answers merged by precision in squares: places (m, 2), values and noise variances (m,)."""
-    told = curvature > 1e-9
-    if not told.any():
-        return np.empty((0, 2)), np.empty(0), np.empty(0)
-    easting, northing, slope, curvature = easting[told], northing[told], slope[told], curvature[told]
-    side = CELL_M
-    while True:
-        squares = np.floor(np.column_stack([northing, easting]) / side).astype(np.int64)
-        _, index = np.unique(squares, axis=0, return_inverse=True)
-        number = int(index.max()) + 1
-        if number <= MOST_SQUARES:
-            break
-        side *= 2
-    weight = np.bincount(index, curvature, number)
-    points = np.column_stack(
-        [np.bincount(index, curvature * easting, number), np.bincount(index, curvature * northing, number)]
-    )
-    return points / weight[:, None], np.bincount(index, slope, number) / weight, 1 / weight
+def nowhere(grid: Grid, terms: int) -> PlaceEffect:
+    """The effect when nobody was asked: nothing but the prior."""
+    variance_u, variance_v = prior_variances()
+    west, south, columns, rows = _cells(grid)
+    none, across = np.zeros((rows, columns), np.float32), np.zeros((rows, columns, terms), np.float32)
+    return PlaceEffect(
+        west, south, none, none, none + np.float32(variance_u), none + np.float32(variance_v), none, across, across,
+        variance_u, variance_v, 0.0,
+    )  # fmt: skip
 
 
-def _matern(a: Floats, b: Floats) -> Floats:
-    distance = np.sqrt(((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=-1)) * (np.sqrt(5.0) / LENGTH_M)
-    covariance: Floats = SD**2 * (1 + distance + distance**2 / 3) * np.exp(-distance)
-    return covariance
+def _edges(grid: Grid) -> tuple[float, float, float, float]:
+    return (
+        grid.west, grid.south,
+        grid.west + grid.shape[1] * grid.cell_m, grid.south + grid.shape[0] * grid.cell_m,
+    )  # fmt: skip
+
+
+def _cells(grid: Grid) -> tuple[float, float, int, int]:
+    """Corner of the 50 m cells that cover a grid, and how many there are east and north."""
+    left, bottom, right, top = _edges(grid)
+    west, south = float(np.floor(left / CELL_M) * CELL_M), float(np.floor(bottom / CELL_M) * CELL_M)
+    return west, south, int(np.ceil((right - west) / CELL_M)), int(np.ceil((top - south) / CELL_M))

@@ -80,6 +80,7 @@ class Perception:
     classes: Classes
     places: Places
     own: PlaceEffect
+    nodes: tuple[tuple[float, float, float], ...]  # length-scale in m, sd, share of the posterior
     n_answers: int
     n_people: int
     effective_answers: float
@@ -153,6 +154,7 @@ class Perception:
         }
         for name in ("names", "origins", "campaigns"):
             values[name] = tuple(values[name])
+        values["nodes"] = tuple(tuple(node) for node in values["nodes"])
         return cls(**values)
 
 

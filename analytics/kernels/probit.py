@@ -59,17 +59,16 @@ def _ratio(z: Any, log_p: Any) -> Any:
 
 
 @cell_kernel()
-def answer_terms(first: Any, last: Any, eta: Any, category: Any, cuts: Any, terms: Any) -> None:
+def answer_terms(first: Any, last: Any, eta: Any, lower: Any, upper: Any, cuts: Any, terms: Any) -> None:
     """Fill log P and its derivatives for answers first to last.
 
-    eta : (n,) f8, latent means; category : (n,) i8 in 1..K; cuts : (K-1,) f8, ascending
+    eta : (n,) f8, latent means; lower, upper : (n,) i8, the cuts that each answer lies between, -1 for none
+    cuts : (c,) f8, of one instrument after the other, each ascending
     terms : (n, 6) f8: log P, d/da, d/db, d2/da2, d2/db2, d2/dadb (0 at an infinite end)
     """
-    n_cuts = cuts.size
     for i in range(first, last):
-        k = category[i]
-        a = -math.inf if k == 1 else cuts[k - 2] - eta[i]
-        b = math.inf if k == n_cuts + 1 else cuts[k - 1] - eta[i]
+        a = -math.inf if lower[i] < 0 else cuts[lower[i]] - eta[i]
+        b = math.inf if upper[i] < 0 else cuts[upper[i]] - eta[i]
         log_p = log_interval(a, b)
         ra = _ratio(a, log_p)
         rb = _ratio(b, log_p)
@@ -89,7 +88,10 @@ def population_view(
     steps: Any,
     step_feature: Any,
     step_field: Any,
-    place: Any,
+    square: Any,
+    own: Any,
+    across: Any,
+    across_place: Any,
     share: Any,
     load: Any,
     variance: Any,
@@ -100,24 +102,27 @@ def population_view(
     place_after: Any,
     place_before: Any,
     own_before: Any,
+    person_variance: Any,
     out: Any,
 ) -> None:
     """Fill P(feels safe), its sd, the expected category and the evidence of cells first to last.
 
     With x the q features of a cell and a last 1, the people of group class g stand m = load[g] . x above the safe cut,
-    with variance x' variance[g] x from the coefficients; the cell's own effect, what the sensors leave open and the
-    spread within the class are added. P = sum of share[g] Phi(m / sqrt(1 + v)); its sd is the delta rule's.
+    with variance x' variance[g] x from the coefficients; the cell's own effect with its covariance with them, what the
+    sensors leave open, the spread within the class and people's own levels are added. P = sum of share[g]
+    Phi(m / sqrt(1 + v)); its sd is the delta rule's, of a whole population, so people's own levels are not in it.
 
     features : (n, q) f4, NaN where a cell is not known
     steps : (n, e) f4, change of feature step_feature[e] by one sd of field step_field[e] (0, 1 or 2)
-    place : (n, 2) f4, mean and variance of the cell's own effect
+    square : (n,) i4, the 50 m cell of each cell; own : (c, 2) f8, mean and variance of the effect of each of those
+    across : (c, r) f8, its covariance with the gradient coordinates; across_place : (c, q) f8, with main effects
     share, spread : (g,) f8; load : (g, q+1) f8; variance : (g, q+1, q+1) f8
     cut_steps : (c,) f8, every other cut minus the safe cut
     route : (g, q+1) i8, to which of r coordinates the gradient of class g in x belongs
     joint : (r, r) f8, covariance of those coordinates
     place_after : (q, q) f8, posterior covariance of the features' main effects
     place_before : (q,) f8, their prior variances
-    own_before : f8, prior variance of the cell's own effect, which is part of the answers' unit noise
+    own_before : f8, prior variance of the cell's own effect; person_variance : f8, of people's own levels
     out : (n, 4) f4
     """
     n_groups, width = load.shape
@@ -138,11 +143,12 @@ def population_view(
             for a in range(4):
                 out[i, a] = np.nan
             continue
-        own = float(place[i, 1])
-        after = own
+        c = square[i]
+        of_place = own[c, 1]
+        after = of_place
         before = own_before
         for a in range(q):
-            t = 0.0
+            t = across_place[c, a]
             for b in range(a):
                 t += place_after[a, b] * x[b]
             after += x[a] * (2.0 * t + place_after[a, a] * x[a])
@@ -160,12 +166,11 @@ def population_view(
         score = 1.0
         total = 0.0
         for g in range(n_groups):
-            m = float(place[i, 0])
-            # The unit noise holds the cell's own effect as it was before anyone was asked.
-            v = own - own_before + spread[g] + left_open
+            m = own[c, 0]
+            v = of_place + spread[g] + left_open + person_variance
             for a in range(width):
                 m += load[g, a] * x[a]
-                t = 0.0
+                t = across[c, route[g, a]]
                 for b in range(a):
                     t += variance[g, a, b] * x[b]
                 v += x[a] * (2.0 * t + variance[g, a, a] * x[a])
@@ -173,7 +178,7 @@ def population_view(
             for e in range(n_steps):
                 one[step_field[e]] += load[g, step_feature[e]] * d[e]
             v += one[0] * one[0] + one[1] * one[1] + one[2] * one[2]
-            scale = 1.0 / math.sqrt(1.0 + v)
+            scale = 1.0 / math.sqrt(1.0 + max(v, 0.0))
             z = m * scale
             p = normal_cdf(z)
             p_safe += share[g] * p
@@ -186,11 +191,11 @@ def population_view(
                 gradient[route[g, a]] += weight * x[a]
             for a in range(3):
                 sensed[a] += weight * one[a]
-        v = total * total * (own + left_open)
+        v = total * total * (of_place + left_open)
         for a in range(3):
             v += sensed[a] * sensed[a]
         for a in range(joint.shape[0]):
-            t = 0.0
+            t = total * across[c, a]
             for b in range(a):
                 t += joint[a, b] * gradient[b]
             v += gradient[a] * (2.0 * t + joint[a, a] * gradient[a])

@@ -19,10 +19,11 @@ def log_likelihood(X, y, beta, cuts, weights=None):
     return total
 
 
-def population_view(x, fields, load, variance, share, spread, cuts, safe, own, own_before):
+def population_view(x, fields, load, variance, share, spread, cuts, safe, own, across, person_variance):
     """P, sd from coefficients' covariance given as each class's own form, and the expected category, of one cell.
 
     x : (q+1,) features and a 1; fields : list of (q+1,) changes by one sd; load : class -> (q+1, P) form and mean
+    own : mean and variance of the place's effect; across : (P,) its covariance with the coefficients
     """
     forms, mean, covariance = load
     p = 0.0
@@ -33,7 +34,7 @@ def population_view(x, fields, load, variance, share, spread, cuts, safe, own, o
     for g, form in enumerate(forms):
         contrast = x @ form
         m = contrast @ mean + own[0]
-        v = contrast @ covariance @ contrast + own[1] - own_before + spread[g] + variance
+        v = contrast @ covariance @ contrast + 2 * contrast @ across + own[1] + person_variance + spread[g] + variance
         moves = [d @ form @ mean for d in fields]
         v += sum(move**2 for move in moves)
         scale = 1 / np.sqrt(1 + v)
@@ -43,5 +44,6 @@ def population_view(x, fields, load, variance, share, spread, cuts, safe, own, o
         slope += density * contrast
         sensed += density * np.array(moves)
         total += density
-    sd = np.sqrt(slope @ covariance @ slope + (sensed**2).sum() + total**2 * (own[1] + variance))
+    shared = 2 * total * slope @ across
+    sd = np.sqrt(slope @ covariance @ slope + shared + (sensed**2).sum() + total**2 * (own[1] + variance))
     return p, sd, score
