@@ -1,6 +1,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -239,6 +240,26 @@ def test_tilting_throws_light_across_the_road_and_a_tilted_lambert_is_a_tilted_p
 
 def test_tilt_by_nothing_and_a_whole_turn_are_nothing():
     assert lit(lopsided(), rotation_deg=360.0).horizontal == pytest.approx(lit(lopsided()).horizontal, abs=1e-9)
+
+
+def test_a_worked_street_has_the_figures_that_were_computed_for_it_elsewhere():
+    """sensing.md A2 and A9: lambert 4000 lm, MF 0.8, 6 m high, every 30 m, 6 m wide, to the digits printed there."""
+    road = {"height_m": 6.0, "spacing_m": 30.0, "width_m": 6.0, "overhang_m": 0.0}
+    grid, lamps = calculation_grid(30.0, 6.0), rows_of("single", **road)
+
+    def light(level, where=grid):
+        return street_light(Lambert(4000.0), replace(lamps, level=level), where, maintenance_factor=0.8).horizontal
+
+    full = light(lamps.level)
+    assert (round(full.mean(), 2), round(full.min(), 3)) == (6.30, 0.952)
+    two = light(np.where((lamps.along == 0.0) | (lamps.along == 30.0), 1.0, 0.0))
+    assert round(100 * (1 - two.mean() / full.mean()), 1) == 0.4
+    assert round(100 * (1 - two.min() / full.min()), 1) == 2.1
+    dead = light(np.where(lamps.along == 0.0, 0.0, 1.0))
+    assert (round(dead.mean(), 2), round(dead.min(), 3)) == (3.16, 0.088)
+    fine = calculation_grid(30.0, 6.0)
+    fine = replace(fine, along=np.linspace(0.0, 30.0, 301), across=np.linspace(0.0, 6.0, 61))
+    assert light(lamps.level, fine).min() == pytest.approx(0.852, abs=1e-3)  # how fine is not said
 
 
 def test_dead_lamps_are_as_if_they_were_not_there(tmp_path):
