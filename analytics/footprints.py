@@ -209,7 +209,7 @@ def _around(
 
 
 def _orders(cell_m: float, height_m: float, reach: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Points a side that a cell needs and their gain, by how many cells it lies away: [farther of both ways, nearer]."""
+    """Points a side that a cell needs and their gain, by cells that it lies away: [farther of both ways, nearer]."""
     far, near = np.tril_indices(reach + 1)
     judged = _means(cell_m, height_m, far, near, _JUDGE)
     waiting = np.arange(far.size)

@@ -4,7 +4,7 @@ A lamp whose `luminaire` names a photometric file of the city has that file's I(
 file's where the lamp has any (of all its lamps, as the file counts them), and times its maintenance factor. C = 0
 faces the bearing `azimuth_deg` (degrees clockwise from north), without one the nearest point of the street that it
 lights: the nearest carriageway within 12 m, else the nearest street. `tilt_deg` lifts the street side; it counts to
-half a degree, 0 without one.
+half a degree, 0 without one. `overhang_m` is how far that way the lamp hangs from the position given, 0 without one.
 
 Without a file the distribution is I = peak cos gamma (1 + 6 sin^4 gamma): axial, nothing upward, peak at 61 degrees as
 road lanterns have (60 to 68), 2.2 times its intensity straight down; flux pi peak (1 + 6 / 3). Lumens and height that
@@ -32,11 +32,12 @@ DEFAULT_LUMENS = LAMP_CLASSES[DEFAULT_CLASS].lumens
 ROAD_SHAPE = 6.0  # b of the default distribution
 DISTRIBUTIONS = {"road": ROAD_SHAPE, "lambert": 0.0}  # b by the word in a lamp's `luminaire`
 
-# sd of ln illuminance. One intensity for all lamps leaves a median |log10 ratio| of 0.215 on the Cambridge lux drives,
-# an sd of 0.73 in ln; a council's own lumens and heights know a little more, assumed ones less. A file leaves dirt,
-# position and height, voltage, walls and parked vehicles: 0.35 is a judgement, no measurement.
+# sd of ln illuminance. Classes of lamps whose strengths were fitted leave a median |log10 ratio| of 0.22 on the Cambridge
+# lux drives (tests/unit/test_cambridge_light.py), an sd of 0.75 in ln, one intensity for all 0.85; a council's own
+# lumens and heights know a little more, assumed ones less. A file leaves positions, dirt, trees, walls and the light of
+# others, which are most of it: 0.5 is a judgement, no measurement.
 MODEL_SD = {"council": 0.6, "openstreetmap": 0.75, "assumed": 0.85}
-FILE_SD = 0.35
+FILE_SD = 0.5
 
 _CARRIAGEWAY_M = 12.0  # as in sensors/lanterns.py: pavements are mapped beside the street that a lamp lights
 _TILT_STEP_DEG = 0.5
@@ -123,16 +124,20 @@ def prepare_lamps(
     model_sd = np.array([MODEL_SD.get(kind, MODEL_SD["assumed"]) for kind in _words(table, "source")], np.float64)
     model_sd[filed] = FILE_SD
     tilt = np.round(_numbers(table, "tilt_deg", 0.0) / _TILT_STEP_DEG) * _TILT_STEP_DEG
-    order = np.lexsort((table.lamp.astype(str).to_numpy(str), table.geometry.x, table.geometry.y))
+    overhang = _numbers(table, "overhang_m", 0.0)
+    azimuth = _azimuth(table, filed | (overhang != 0), streets)
+    east = table.geometry.x.to_numpy(np.float64) + overhang * np.cos(azimuth)
+    north = table.geometry.y.to_numpy(np.float64) + overhang * np.sin(azimuth)
+    order = np.lexsort((table.lamp.astype(str).to_numpy(str), east, north))
     return Lamps(
         lamp=table.lamp.astype(str).to_numpy(str)[order],
-        easting=table.geometry.x.to_numpy(np.float64)[order],
-        northing=table.geometry.y.to_numpy(np.float64)[order],
+        easting=east[order],
+        northing=north[order],
         height_m=np.maximum(_known_or(table, "height_m", typical[1]), 0.5)[order],
         strength=strength[order],
         shape=shape[order],
         luminaire=luminaire[order],
-        azimuth=_azimuth(table, filed, streets)[order],
+        azimuth=azimuth[order],
         tilt=np.radians(np.where(filed, tilt, 0.0))[order],
         model_sd=model_sd[order],
         watts=_known_or(table, "watts", np.full(len(table), np.nan))[order],
@@ -195,12 +200,12 @@ def street_bearing(
 
 
 def _azimuth(
-    table: geopandas.GeoDataFrame, filed: NDArray[np.bool_], streets: geopandas.GeoDataFrame | None
+    table: geopandas.GeoDataFrame, facing: NDArray[np.bool_], streets: geopandas.GeoDataFrame | None
 ) -> NDArray[np.float64]:
-    """Radians from east where C = 0 of each lamp with a file faces; 0 for the axial ones without."""
+    """Radians from east where C = 0 of each lamp that faces somewhere points; 0 for the others."""
     bearing = _numbers(table, "azimuth_deg", np.nan)
-    azimuth = np.where(filed & np.isfinite(bearing), np.radians(90.0 - bearing), 0.0)
-    rest = np.flatnonzero(filed & ~np.isfinite(bearing))
+    azimuth = np.where(facing & np.isfinite(bearing), np.radians(90.0 - bearing), 0.0)
+    rest = np.flatnonzero(facing & ~np.isfinite(bearing))
     easting, northing = table.geometry.x.to_numpy(np.float64), table.geometry.y.to_numpy(np.float64)
     azimuth[rest] = street_bearing(easting[rest], northing[rest], streets)
     return azimuth

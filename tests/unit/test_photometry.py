@@ -74,6 +74,12 @@ def test_tilt_counts_to_half_a_degree_and_only_with_a_file():
     assert lamps.sources.table.tolist() == [1, 0, -1]
 
 
+def test_a_lamp_hangs_over_its_street():
+    way = streets([(0, 20), (100, 20)])
+    lamps = prepare_lamps(table([(10, 15), (20, 25)], overhang_m=[2.0, 1.5]), 0.85, streets=way)
+    assert np.column_stack([lamps.easting, lamps.northing]) == pytest.approx(np.array([[10, 17], [20, 23.5]]))
+
+
 @pytest.mark.parametrize(
     ("kind", "name"), [("residential", "residential"), ("primary", "arterial"), ("footway", "footpath")]
 )
