@@ -59,7 +59,7 @@ class Stack:
     value, variance : (n, northing, easting) f4, NaN and infinite where a layer says nothing; growth : (n,) of variance
     a day; night : (n,) that age counts from; valid_from, valid_to : (n,) nights, inclusive, all as `hours.evening_of`
     counts them; by : (n,) MEASURED_BY, MODELLED_BY or SIMULATED_BY; kappa : true variance of the background over what
-    it says
+    it says, (northing, easting) or one number
     """
 
     value: NDArray[np.float32]
@@ -69,7 +69,7 @@ class Stack:
     valid_from: NDArray[np.int64]
     valid_to: NDArray[np.int64]
     by: NDArray[np.int64]
-    kappa: float = 1.0
+    kappa: NDArray[np.float32] = field(default_factory=lambda: np.ones((), np.float32))
 
     @classmethod
     def empty(cls) -> Stack:
@@ -90,7 +90,7 @@ class Stack:
             name: np.concatenate([getattr(self, name), getattr(other, name)])
             for name in ("value", "variance", "growth", "night", "valid_from", "valid_to", "by")
         }
-        return Stack(**arrays, kappa=max(self.kappa, other.kappa))
+        return Stack(**arrays, kappa=np.maximum(self.kappa, other.kappa))
 
     def weigh(
         self,
@@ -109,7 +109,7 @@ class Stack:
             none = np.zeros((), np.float32)
             return Weighed(none, sd, none, none, np.ones((), np.float32))
         night = int(evening_of(np.array([time]), zone)[0])
-        prior = np.broadcast_to(np.square(sd, dtype=np.float32) * np.float32(self.kappa), self.value.shape[1:])
+        prior = np.broadcast_to(np.square(sd, dtype=np.float32) * self.kappa, self.value.shape[1:])
         precision = np.float32(1) / prior
         total = precision.copy()
         pull = np.zeros_like(total)

@@ -47,6 +47,7 @@ _FREEDOM = 4.0
 _AT_LEAST_SD = 0.5  # of a cell that was this bright or brighter
 _FLOOR_LUX = 0.05
 _SKY_SD = 0.7
+_GLOW_LUX = 0.1  # of a night sky over a city
 _CHANGED = 0.7  # of a cell's light from lamps changed since: a survey says nothing of it any more
 _FIT_POINTS = 240
 _LEAST_TO_FIT = 40
@@ -104,18 +105,18 @@ def survey_stack(city: City, around: Surroundings, surveyed: list[tuple[Terms, p
     from analytics.light import lamp_light
 
     evening = np.datetime64("2026-01-01T00:00", "ms")
-    state = lamp_state(around, empty_records(0), evening, 0.1)
+    state = lamp_state(around, empty_records(0), evening, _GLOW_LUX)
     lamps, lamps_sd = lamp_light(around, state)
-    model_sd = (lamps_sd + np.float32(0.1 * _SKY_SD)) / (lamps + np.float32(0.1))
+    total = lamps + np.float32(_GLOW_LUX)
+    model_sd = (lamps_sd + np.float32(_GLOW_LUX * _SKY_SD)) / total
     changes = _changes(city, around)
     stack = Stack.empty()
     for terms, table in surveyed:
         seen = departures(around, terms, table, changes)
         if not seen.y.size:
             continue
-        learnt = learn(around, seen, terms.gain_sd, model_sd)
-        prior = np.float32(learnt.structure.kappa) * model_sd**2
-        stack = stack.joined(_observation(terms, learnt, prior))
+        learnt = learn(around, seen, terms.gain_sd, model_sd, lamps / total)
+        stack = stack.joined(_observation(terms, learnt, model_sd, lamps / total))
     return stack
 
 
@@ -186,8 +187,17 @@ def departures(
     return found.only(changed < _CHANGED)
 
 
-def learn(around: Surroundings, seen: Departed, gain_sd: float, model_sd: NDArray[np.float32]) -> Learnt:
-    """What departures say of every cell of the map; model_sd : (northing, easting), of the lamps' model."""
+def learn(
+    around: Surroundings,
+    seen: Departed,
+    gain_sd: float,
+    model_sd: NDArray[np.float32],
+    from_lamps: NDArray[np.float32] | float = 1.0,
+) -> Learnt:
+    """What departures say of every cell of the map.
+
+    model_sd, from_lamps : (northing, easting), sd of the lamps' model, and what of a cell's light is theirs, 0..1
+    """
     measured = seen.only(~seen.at_least)
     structure = fit_structure(measured)
     shared_variance = SHARED * float(np.median(seen.s)) ** 2 + gain_sd**2
@@ -198,12 +208,14 @@ def learn(around: Surroundings, seen: Departed, gain_sd: float, model_sd: NDArra
     b_variance = shared_variance - gain_sd**2
     ones, values = np.ones(measured.y.size), measured.y - shared
     mean, variance, follows = _spread_out(around, measured, structure, values, ones, model_sd)
-    # b and b + g given the data: their means, and the variance of b - follows x (b + g)
+    # b and b + g given the data: their means, and the variance of from_lamps x b - follows x (b + g)
     b = b_variance / shared_variance
     b_left = b_variance - b * b * (shared_variance - left)
-    remains = b_left + follows * follows * np.float32(left) - 2 * follows * np.float32(b * left)
+    lamps = np.asarray(from_lamps, np.float32)  # where only the sky shines, no lamp is wrong
+    remains = lamps * lamps * np.float32(b_left) + follows * follows * np.float32(left)
+    remains -= 2 * lamps * follows * np.float32(b * left)
     return Learnt(
-        mean=(mean + np.float32(b * shared)).astype(np.float32),
+        mean=(mean + lamps * np.float32(b * shared)).astype(np.float32),
         variance=(variance + np.maximum(remains, 0)).astype(np.float32),
         structure=structure,
         shared=shared,
@@ -391,8 +403,10 @@ def _spread_out(
     return mean + more * rest, share * rest**2, np.clip(follows + followed * rest, 0, 1)
 
 
-def _observation(terms: Terms, learnt: Learnt, prior: NDArray[np.float32]) -> Stack:
+def _observation(terms: Terms, learnt: Learnt, model_sd: NDArray[np.float32], from_lamps: NDArray[np.float32]) -> Stack:
     """What a survey says as an observation of each cell: what turns the prior of its model into what was learnt."""
+    kappa = np.float32(1) + np.float32(max(learnt.structure.kappa, 0.5) - 1.0) * from_lamps
+    prior = kappa * model_sd**2
     precision = 1.0 / learnt.variance - 1.0 / prior
     says = precision > 1e-3 / prior
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -406,7 +420,7 @@ def _observation(terms: Terms, learnt: Learnt, prior: NDArray[np.float32]) -> St
         valid_from=np.array([-4_000_000], np.int64),
         valid_to=np.array([4_000_000], np.int64),
         by=np.array([SIMULATED_BY if terms.origin == "simulated" else MEASURED_BY], np.int64),
-        kappa=max(learnt.structure.kappa, 0.5),
+        kappa=kappa,
     )
 
 

@@ -140,7 +140,7 @@ class _Reader:
         if "at_least" in self.found:
             clipped = chunk[self.found["at_least"]].fillna("").str.strip().str.lower().isin(_TRUE).to_numpy(bool)
         if self.terms.clip_lux > 0:
-            clipped |= lux >= 0.999 * self.terms.clip_lux
+            clipped = clipped | (lux >= 0.999 * self.terms.clip_lux)
         again = np.zeros(len(chunk), bool)
         if "time" in self.found:  # without times a standing car says the same again, rightly
             again[1:] = (first[1:] == first[:-1]) & (second[1:] == second[:-1]) & (lux[1:] == lux[:-1])

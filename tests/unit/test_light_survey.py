@@ -161,6 +161,7 @@ def test_a_reading_at_the_end_of_the_instrument_is_at_least(city, tmp_path):
     assert cells["at_least"].tolist() == [True, False, True] and report.at_least == 2
     said = HEADER.replace("driver", "saturated") + row(rest=",True") + row(105.0, rest=",False") + row(300.0, rest=",1")
     assert read_lux_drive(written(tmp_path, said), city, TERMS)[1]["at_least"].sum() == 1  # the median's own share
+    assert read_lux_drive(written(tmp_path, said), city, terms)[1]["at_least"].sum() == 1  # said, and seen
 
 
 def test_an_instrument_that_seems_to_end_is_told(city, tmp_path):
