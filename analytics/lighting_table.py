@@ -44,6 +44,7 @@ from analytics.section_light import (
 )
 from analytics.sky import sky_lux
 from analytics.sources import along
+from analytics.stated_class import with_stated
 from analytics.surroundings import Surroundings, surroundings
 from sensors.city import City
 from sensors.clock import city_clock
@@ -178,7 +179,7 @@ def lighting_table(
     records = ordered(_records(city, night))
     told = _lamps_told(records)
     method = Method.INFERRED if told else Method.DESIGN
-    sections = city.places("sections")
+    sections = with_stated(city, city.places("sections"))
     if not len(sections):
         raise LightingError(f"{city.name} has no street sections; build the city again with 'noctule city build'")
     streets = city.places("streets").set_index("street")
@@ -251,6 +252,7 @@ class _Work:
                 "E_min_high": [span.high for span in spans["E_min"]],
                 "U_o": [span.value for span in spans["U_o"]],
                 "Esc_min": light.semicylindrical,
+                **self._faces(spans, light, dark),
                 "lamps": lamps,
                 "lamps_out": out,
                 "photometry": [_photometry(share) for share in light.defaults],
@@ -268,6 +270,22 @@ class _Work:
         rows = rows.drop(columns="measured_simulated")
         rows["geometry"] = self.sections.geometry.to_numpy()
         return rows
+
+    def _faces(self, spans: dict[str, list[Span]], light: SectionLight, dark: bool) -> dict[str, Any]:
+        """The SC class that a section needs for faces to be recognised, where one is stated, and its verdict."""
+        if "required_sc" not in self.sections:
+            return {"required_sc": "", "verdict_sc": ""}
+        needed = self.sections["required_sc"].fillna("").astype(str).tolist()
+        said = [
+            _computed(name, True, {"Esc_min": span}, self.method, defaults, bool(reached), dark) if name else None
+            for name, span, defaults, reached in zip(
+                needed, spans["Esc_min"], light.defaults, self.reached, strict=True
+            )
+        ]
+        return {
+            "required_sc": needed,
+            "verdict_sc": ["" if verdict is None else str(verdict.verdict) for verdict in said],
+        }
 
     def _state(self, step: np.datetime64) -> LampState:
         """The lamps at the end of a step; in a design they do what the schedule says."""

@@ -27,8 +27,6 @@ EN 13201-5: D_P = P / sum(E_i A_i) in W/(lx m2), D_E = sum(P_j t_j) / A in Wh/m2
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +35,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from analytics.hand_table import number, read_table
 from analytics.lighting_classes import FAMILIES, Method, Span, Verdict, highest_met, judge
 from sensors.errors import LightingError, gather
 
@@ -53,7 +52,6 @@ _ACROSS_POINTS, _ACROSS_M = 3, 1.5
 _PAIRS = 1 << 19  # points times luminaires at once: a few tens of MB
 _MOST_LUMINAIRES, _MOST_POINTS = 10_000, 100_000  # a section has tens and hundreds
 _MOST_PAIRS = 200_000_000  # about a minute
-_MOST_FILE = 4_000_000  # bytes of a table of positions
 _MOST_M = 10_000.0
 _DRIVER_SHARE = 0.08  # of full power at level 0 (analytics/plan.py)
 
@@ -290,12 +288,12 @@ def source_named(text: str) -> Source:
     if kind in ("isotropic", "lambert"):
         unit = "candela" if kind == "isotropic" else "lumens"
         try:
-            number = float(amount)
+            strength = float(amount)
         except ValueError:
             raise LightingError(f"'{text}' says no number; write for example {kind}:1000 ({unit})") from None
-        if not (0 <= number <= 1e9):
+        if not (0 <= strength <= 1e9):
             raise LightingError(f"'{text}': {unit} must lie between 0 and 1e9")
-        return Isotropic(number) if kind == "isotropic" else Lambert(number)
+        return Isotropic(strength) if kind == "isotropic" else Lambert(strength)
     raise LightingError(f"'{text}' is no 'isotropic:CD' and no 'lambert:LUMENS'")
 
 
@@ -396,7 +394,7 @@ def read_positions(
     problems = _angle_problems(tilt_deg, rotation_deg)
     if not 0 <= level <= 1:
         problems.append(f"dim is {level:g}; a level lies between 0 and 1")
-    names, rows = _table(file)
+    names, rows = read_table(file, "x,y,height_m,dim", _MOST_LUMINAIRES)
     missing = [name for name in ("x", "y") if name not in names]
     if height_m is None and "height_m" not in names:
         missing.append("height_m")
@@ -422,47 +420,6 @@ def read_positions(
     return Luminaires(*(np.array(numbers[name]) for name in ("x", "y", "height_m", "dim", "faces", "tilt")))
 
 
-def _table(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The names of a CSV's columns, and its rows with their lines."""
-    try:
-        size = file.stat().st_size
-        raw = file.read_bytes() if size <= _MOST_FILE and file.is_file() else b""
-    except OSError as error:
-        raise LightingError(f"{file} cannot be read ({error.strerror}); name a CSV with x,y,height_m,dim") from error
-    if not file.is_file():
-        raise LightingError(f"{file} is no file; name a CSV with x,y,height_m,dim")
-    lines = raw.count(b"\n")
-    if size > _MOST_FILE or lines > _MOST_LUMINAIRES + 1:
-        raise LightingError(
-            f"{file} has more than {_MOST_LUMINAIRES:,} rows or {_MOST_FILE / 1e6:g} MB; a section has tens of "
-            "luminaires, and 'noctule lighting' does a whole city"
-        )
-    text = raw.decode("utf-8-sig", "replace")
-    head = text.split("\n", 1)[0]
-    separator = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text), delimiter=separator)
-    names: list[str] = []
-    rows = []
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not names:
-                names = [cell.strip().lower() for cell in cells]
-                continue
-            if len(cells) > len(names):
-                raise LightingError(
-                    f"{file} line {reader.line_num} has {len(cells)} cells for {len(names)} columns; with decimal "
-                    "commas part the columns by semicolons"
-                )
-            rows.append((reader.line_num, dict(zip(names, (cell.strip() for cell in cells), strict=False))))
-    except csv.Error as error:
-        raise LightingError(f"{file} line {reader.line_num} is no CSV ({error})") from error
-    if separator != ",":
-        rows = [(line, {name: cell.replace(",", ".") for name, cell in row.items()}) for line, row in rows]
-    return names, rows
-
-
 def _cell(
     row: dict[str, str], name: str, otherwise: float | None, low: float, high: float, line: int, problems: list[str]
 ) -> float:
@@ -471,13 +428,11 @@ def _cell(
     if not text and otherwise is not None:
         return otherwise
     try:
-        number = float(text)
+        value = number(text)
     except ValueError:
         problems.append(f"line {line}: {name} '{text[:20]}' is no number")
         return 0.0
-    if not low <= number <= high:
-        problems.append(
-            f"line {line}: {name} {number:g} does not lie between {max(low, 0) if low > 0 else low:g} and {high:g}"
-        )
+    if not low <= value <= high:
+        problems.append(f"line {line}: {name} {value:g} does not lie between {low:g} and {high:g}")
         return 0.0
-    return number
+    return value

@@ -201,6 +201,21 @@ def test_without_a_class_nothing_is_required(town):
     assert set(rows.verdict) == {"nothing required"}
 
 
+def test_what_the_city_states_in_its_own_table_counts_and_faces_get_a_verdict(town):
+    city = files(town)
+    table = city.path / "places" / "required_classes.csv"
+    table.write_text("name,required_class,required_by_hour,required_sc\nSouth Street,P2,23:00 P5; 05:00 P2,SC9\n")
+    rows = table_of(city, hours=["22:00", "23:00"]).rows
+    south = rows[rows.name == "South Street"]
+    assert south.required.tolist() == ["P2"] * 4 + ["P5"] * 4
+    assert set(south.required_source) == {"stated"}
+    assert south.required_sure.all()
+    assert set(south.verdict_sc) <= {"meets the values", "does not meet the values", "cannot tell"}
+    assert set(rows[rows.name != "South Street"].verdict_sc) == {""}
+    decided = south[south.verdict_sc == "does not meet the values"]
+    assert (decided.Esc_min < 0.5).all()
+
+
 def test_an_unknown_class_is_refused_by_name(town):
     with pytest.raises(LightingError, match="required_class 'S4' of 24 sections"):
         table_of(stated(town, "S4"), hours=["23:00"])
