@@ -22,7 +22,7 @@ A cell at the end of the instrument ('at least') counts only where the rest expe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +49,7 @@ _FLOOR_LUX = 0.05
 _SKY_SD = 0.7
 _GLOW_LUX = 0.1  # of a night sky over a city
 _CHANGED = 0.7  # of a cell's light from lamps changed since: a survey says nothing of it any more
+_LIT = 0.5
 _FIT_POINTS = 240
 _LEAST_TO_FIT = 40
 _SUM_POINTS = 600
@@ -75,7 +76,10 @@ USUAL = Structure(_STREETS_M, 0.6, 0.3, 0.09)
 
 @dataclass(frozen=True)
 class Departed:
-    """A survey's cells against the lamps' model, (n,): where, y, the model's sd s, own variance, and 'at least'."""
+    """A survey's cells against the lamps' model, (n,): where, y, the model's sd s, own variance, and 'at least'.
+
+    lamps : what of the light that is expected there is lamps', 0..1
+    """
 
     easting: NDArray[np.float64]
     northing: NDArray[np.float64]
@@ -83,10 +87,16 @@ class Departed:
     s: NDArray[np.float64]
     own: NDArray[np.float64]
     at_least: NDArray[np.bool_]
+    lamps: NDArray[np.float64]
 
-    def only(self, keep: NDArray[np.bool_]) -> Departed:
+    @property
+    def lit(self) -> NDArray[np.bool_]:
+        """Cells that lamps are expected to light; elsewhere a survey finds what is on no map, and nothing of lamps."""
+        return self.lamps >= _LIT
+
+    def only(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> Departed:
         """Some of the cells."""
-        return Departed(*(getattr(self, name)[keep] for name in ("easting", "northing", "y", "s", "own", "at_least")))
+        return Departed(*(getattr(self, one.name)[keep] for one in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ def departures(
     easting, northing = table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64)
     time = table["time"].to_numpy("datetime64[ms]")
     vertical = terms.plane == "vertical"
-    expected, weighted, changed = np.zeros(n), np.zeros(n), np.zeros(n)
+    expected, weighted, changed, sky_share = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
     for moment in np.unique(time):
         at = np.flatnonzero(time == moment)
         sky = sky_lux(moment, around.latitude, around.longitude)
@@ -169,6 +179,7 @@ def departures(
                         weighted[at] += 0.25 * lamps_sd
         expected[at] = light[0] + sky_here
         weighted[at] += sky_here * _SKY_SD
+        sky_share[at] = sky_here / expected[at]
         if len(light) > 1:
             changed[at] = light[1] / expected[at]
     lux = table["lux"].to_numpy(np.float64)
@@ -183,6 +194,7 @@ def departures(
         s=np.maximum(weighted / expected, 0.05),
         own=own / (1.0 - np.minimum(changed, _CHANGED)) ** 2,
         at_least=table["at_least"].to_numpy(bool),
+        lamps=1.0 - sky_share,
     )
     return found.only(changed < _CHANGED)
 
@@ -199,15 +211,16 @@ def learn(
     model_sd, from_lamps : (northing, easting), sd of the lamps' model, and what of a cell's light is theirs, 0..1
     """
     measured = seen.only(~seen.at_least)
-    structure = fit_structure(measured)
+    lit = measured.only(measured.lit)
+    structure = fit_structure(lit)
     shared_variance = SHARED * float(np.median(seen.s)) ** 2 + gain_sd**2
-    shared, left = _shared(measured, structure, shared_variance) if measured.y.size else (0.0, shared_variance)
+    shared, left = _shared(lit, structure, shared_variance) if lit.y.size else (0.0, shared_variance)
     if seen.at_least.any():
         measured = _with_bounds(seen, measured, structure, shared)
     measured = _steadied(measured, structure, shared)
     b_variance = shared_variance - gain_sd**2
-    ones, values = np.ones(measured.y.size), measured.y - shared
-    mean, variance, follows = _spread_out(around, measured, structure, values, ones, model_sd)
+    values = measured.y - shared * measured.lamps
+    mean, variance, follows = _spread_out(around, measured, structure, values, model_sd)
     # b and b + g given the data: their means, and the variance of from_lamps x b - follows x (b + g)
     b = b_variance / shared_variance
     b_left = b_variance - b * b * (shared_variance - left)
@@ -284,7 +297,7 @@ def _shared(seen: Departed, structure: Structure, prior: float) -> tuple[float, 
     from scipy.linalg import cho_factor, cho_solve
 
     pick = np.unique(np.linspace(0, seen.y.size - 1, min(seen.y.size, _SUM_POINTS)).astype(np.int64))
-    part = Departed(*(getattr(seen, name)[pick] for name in ("easting", "northing", "y", "s", "own", "at_least")))
+    part = seen.only(pick)
     distance = np.hypot(part.easting[:, None] - part.easting, part.northing[:, None] - part.northing)
     both = part.s[:, None] * part.s
     covariance = both * (
@@ -303,7 +316,7 @@ def _shared(seen: Departed, structure: Structure, prior: float) -> tuple[float, 
 def _streets_at(
     seen: Departed, structure: Structure, values: NDArray[np.float64], at: Departed
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """L and its variance at cells of a survey, kriged with S and the cells' own errors as noise."""
+    """L and its variance at cells of a survey, kriged from lit ones with S and the cells' own errors as noise."""
     mean, variance = krige_at(
         seen.easting, seen.northing, values / seen.s, _street_noise(seen, structure), at.easting, at.northing,
         Matern(1.5, structure.streets_m, structure.streets),
@@ -314,7 +327,7 @@ def _streets_at(
 def _street_noise(seen: Departed, structure: Structure) -> NDArray[np.float64]:
     """Noise of each cell for L, in units of s^2: S counts once for all the cells that share it."""
     own = (seen.own + structure.spot) / seen.s**2
-    return structure.pattern * _sharing(seen) + own
+    return np.where(seen.lit, structure.pattern * _sharing(seen) + own, np.inf)
 
 
 def _sharing(seen: Departed) -> NDArray[np.float64]:
@@ -335,31 +348,23 @@ def _sharing(seen: Departed) -> NDArray[np.float64]:
 def _with_bounds(seen: Departed, measured: Departed, structure: Structure, shared: float) -> Departed:
     """The cells with those 'at least' ones that the rest expects to be darker than they were."""
     bounds = seen.only(seen.at_least)
+    expected = shared * bounds.lamps
     if measured.y.size:
-        expected, _ = _streets_at(measured, structure, measured.y - shared, bounds)
-    else:
-        expected = np.zeros(bounds.y.size)
-    says = bounds.y > expected + shared
-    wide = Departed(
-        bounds.easting, bounds.northing, bounds.y, bounds.s, bounds.own + _AT_LEAST_SD**2, bounds.at_least
-    ).only(says)
-    return Departed(
-        *(
-            np.concatenate([getattr(measured, name), getattr(wide, name)])
-            for name in ("easting", "northing", "y", "s", "own", "at_least")
-        )
-    )
+        expected = expected + _streets_at(measured, structure, measured.y - shared * measured.lamps, bounds)[0]
+    wide = replace(bounds, own=bounds.own + _AT_LEAST_SD**2).only(bounds.y > expected)
+    return Departed(*(np.concatenate([getattr(measured, one.name), getattr(wide, one.name)]) for one in fields(wide)))
 
 
 def _steadied(seen: Departed, structure: Structure, shared: float) -> Departed:
     """The cells with those far off from their streets counting less."""
     if not seen.y.size:
         return seen
-    expected, variance = _streets_at(seen, structure, seen.y - shared, seen)
+    values = seen.y - shared * seen.lamps
+    expected, variance = _streets_at(seen, structure, values, seen)
     scale = structure.pattern * seen.s**2 + seen.own + structure.spot
-    off = ((seen.y - shared - expected) ** 2 + variance) / scale
-    own = (seen.own + structure.spot) * np.maximum(1.0, (_FREEDOM + off) / (_FREEDOM + 1.0)) - structure.spot
-    return Departed(seen.easting, seen.northing, seen.y, seen.s, own, seen.at_least)
+    off = ((values - expected) ** 2 + variance) / scale
+    less = np.where(seen.lit, np.maximum(1.0, (_FREEDOM + off) / (_FREEDOM + 1.0)), 1.0)
+    return replace(seen, own=(seen.own + structure.spot) * less - structure.spot)
 
 
 def _spread_out(
@@ -367,10 +372,9 @@ def _spread_out(
     seen: Departed,
     structure: Structure,
     values: NDArray[np.float64],
-    ones: NDArray[np.float64],
     model_sd: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """L + S on the map with its variance, and how far it follows a constant added to all cells; (northing, easting)."""
+    """L + S on the map with its variance, and how far it follows what all lamps share; (northing, easting)."""
     grid = around.grid
     streets = Matern(1.5, structure.streets_m, structure.streets)
     if not seen.y.size:
@@ -386,7 +390,7 @@ def _spread_out(
 
     row, column, _ = grid.cells(seen.easting, seen.northing)
     mean, variance = far(values)
-    follows, _ = far(ones)
+    follows, _ = far(seen.lamps)
     # what is left there: S, and what L is still unsure of, together at the short range
     rest = np.sqrt(variance + np.float32(structure.pattern) * model_sd**2)
     rest_here = rest[row, column].astype(np.float64)
@@ -399,7 +403,7 @@ def _spread_out(
         )  # fmt: skip
 
     more, share = short(values - mean[row, column])
-    followed, _ = short(ones - follows[row, column])
+    followed, _ = short(seen.lamps - follows[row, column])
     return mean + more * rest, share * rest**2, np.clip(follows + followed * rest, 0, 1)
 
 

@@ -217,6 +217,20 @@ def test_at_least_raises_where_less_is_expected_and_else_says_nothing(city):
     assert np.mean(means["above"][open_ground]) > np.mean(alone[open_ground]) + 0.1
 
 
+def test_light_that_is_on_no_map_is_found_and_blames_no_lamp(city):
+    around = surroundings(city)
+    table = expected_on(around, 1.0)
+    unlit = drive(6.0, at=[(215.0, 205.0), (215.0, 215.0)])  # the middle of the park
+    seen = light_surveys.departures(around, TERMS, pd.concat([table, unlit], ignore_index=True))
+    assert seen.lamps[-2:] == pytest.approx([0.45, 0.45], abs=0.02) and not seen.lit[-2:].any()
+    model_sd = np.full((32, 32), 0.9, np.float32)
+    both = light_surveys.learn(around, seen, 0.05, model_sd)
+    streets = light_surveys.learn(around, seen.only(seen.lit), 0.05, model_sd)
+    assert both.structure == streets.structure and both.shared == pytest.approx(streets.shared, abs=1e-6)
+    assert np.exp(both.mean[21, 20]) > 3 * np.exp(streets.mean[21, 20])
+    assert np.abs(both.mean - streets.mean)[around.street & ~around.indoor].max() < 0.05
+
+
 def test_an_old_survey_says_less(city):
     around = surroundings(city)
     save_survey(city, TERMS, expected_on(around, 2.0))
@@ -306,7 +320,7 @@ def town_of(generator: np.random.Generator, gain: float) -> tuple[light_surveys.
     n = east.size
     y = truth + gain * generator.standard_normal() + noise
     return (
-        light_surveys.Departed(east, north, y, np.full(n, s), np.full(n, 0.04), np.zeros(n, bool)),
+        light_surveys.Departed(east, north, y, np.full(n, s), np.full(n, 0.04), np.zeros(n, bool), np.ones(n)),
         truth,
     )
 
