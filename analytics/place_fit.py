@@ -155,11 +155,17 @@ def fit_with_places(
     return problem.together(region, pairs, fitted, person_sd)
 
 
-def prior_variances() -> tuple[float, float]:
-    """Of u and v before anyone was asked: means over the grid of nodes."""
+def node_priors() -> Floats:
+    """Share of each node before anyone was asked, (15,), sizes running fastest."""
     log_weight = np.array([_log_prior(length, sd) for length in LENGTHS_M for sd in SDS])
     weight = np.exp(log_weight - log_weight.max())
-    variance = float(weight @ np.tile(np.square(SDS), len(LENGTHS_M)) / weight.sum())
+    shares: Floats = weight / weight.sum()
+    return shares
+
+
+def prior_variances() -> tuple[float, float]:
+    """Of u and v before anyone was asked: means over the nodes."""
+    variance = float(node_priors() @ np.tile(np.square(SDS), len(LENGTHS_M)))
     return variance, LATE_SHARE**2 * variance
 
 
