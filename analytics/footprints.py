@@ -3,7 +3,8 @@
 A cell holds the mean over its area. It is a Gauss-Legendre sum of n x n points; n is the least that keeps the default
 distribution's mean, from a lamp of the lowest height of its class and wherever in its own cell it stands, within
 0.01 lx per 1000 lm of 10 x 10 points. So a 10 m cell under a 5 m pole has 36 points and one at 40 m a single one. What
-few points miss of the default distribution on average over the lamp's stand is made good by a gain of some per cent.
+a single point misses of the default distribution on average over the lamp's stand is made good by a gain of some per
+cent.
 
 Values are kept while they fit in 300 MB (50,000 lamps on 10 m cells: 27 MB); else they are worked out block by block
 at each call, to the same bits.
@@ -34,7 +35,7 @@ _CLASSES_M = np.array([0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.0, 16.0])  # l
 _ORDERS = (1, 2, 3, 4, 5, 6, 8)
 _JUDGE = 10
 _TOLERANCE_LX = 0.01  # per 1000 lm
-_STANDS = (-0.4, -0.2, 0.0, 0.2, 0.4)  # where in its own cell a lamp may stand, from the middle
+_STANDS = (-0.5, -0.25, 0.0, 0.25, 0.5)  # where in its own cell a lamp may stand, from the middle
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,9 @@ def _orders(cell_m: float, height_m: float, reach: int) -> tuple[NDArray[np.int6
         ratio = judged[:, waiting].sum(axis=0) / means.sum(axis=0)
         error = np.abs(means - judged[:, waiting]).max(axis=0)
         done = (error <= _TOLERANCE_LX) | (n == _ORDERS[-1])
-        order[waiting[done]], gain[waiting[done]] = n, ratio[done]
+        order[waiting[done]] = n
+        if n == 1:
+            gain[waiting[done]] = ratio[done]
         waiting = waiting[~done]
     orders, gains = np.zeros((reach + 1, reach + 1), np.int64), np.ones((reach + 1, reach + 1))
     orders[far, near], gains[far, near] = order, gain

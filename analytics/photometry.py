@@ -32,7 +32,7 @@ DEFAULT_LUMENS = LAMP_CLASSES[DEFAULT_CLASS].lumens
 ROAD_SHAPE = 6.0  # b of the default distribution
 DISTRIBUTIONS = {"road": ROAD_SHAPE, "lambert": 0.0}  # b by the word in a lamp's `luminaire`
 
-# sd of ln illuminance. Classes of lamps whose strengths were fitted leave a median |log10 ratio| of 0.22 on the Cambridge
+# sd of ln illuminance. Classes of lamps with fitted strengths leave a median |log10 ratio| of 0.22 on the Cambridge
 # lux drives (tests/unit/test_cambridge_light.py), an sd of 0.75 in ln, one intensity for all 0.85; a council's own
 # lumens and heights know a little more, assumed ones less. A file leaves positions, dirt, trees, walls and the light of
 # others, which are most of it: 0.5 is a judgement, no measurement.

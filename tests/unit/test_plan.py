@@ -126,11 +126,11 @@ def test_each_section_counts_once_as_a_passage(desk: Desk) -> None:
 
 def test_an_added_lamp_brightens_its_place(desk: Desk) -> None:
     to = Transformer.from_crs(desk.city.crs, "EPSG:4326", always_xy=True)
-    spot = [float(part) for part in to.transform(385_960.0, 6_672_045.0)]
+    spot = [float(part) for part in to.transform(385_964.0, 6_672_046.0)]
     add = {"what": "add", "positions": [spot], "lumens": 8000, "watts": 60, "height_m": 6}
     result = planned(desk, add, name="add")
     page, _ = atlas.open_plan(desk.city, "add")
-    row, column, _ = desk.surroundings.grid.cells(np.array([385_960.0]), np.array([6_672_045.0]))
+    row, column, _ = desk.surroundings.grid.cells(np.array([385_964.0]), np.array([6_672_046.0]))
     assert page["illuminance_change"].values[0].max() == page["illuminance_change"].values[0][row[0], column[0]] > 1
     assert result.lamps_added == 1 and result.energy_kwh > 0
 
