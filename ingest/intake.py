@@ -30,7 +30,7 @@ from sensors.dialects.routing import matches
 from sensors.exposure import cleaned, exposed
 from sensors.quantities import QUANTITIES, quantity_named, topic_name
 from sensors.quick_pack import RELATIVE_BELOW_S, Packs, QuickRecord, columns, quick_reader, usual
-from sensors.reading import RECORD, Records, empty_records
+from sensors.reading import RECORD, Records, empty_records, joined
 from sensors.register import SiteRegister
 from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, parse_topic
 
@@ -48,10 +48,8 @@ Indexes = npt.NDArray[np.int64]
 
 _ROW = np.dtype([(name, "i8" if RECORD[name].kind == "M" else RECORD[name].str) for name in RECORD.names or ()])
 # What a topic means, as a row of numbers: the site and quantity of its usual readings and from when until when that
-# holds, what kind of topic it is, and the number that whoever limits rates has given its identity (-1 before).
-_FACTS = np.dtype(
-    [("site", "u4"), ("quantity", "u1"), ("starts", "i8"), ("ends", "i8"), ("kind", "u1"), ("bucket", "i8")]
-)
+# holds, and the number that whoever limits rates has given its identity (-1 before).
+_FACTS = np.dtype([("site", "u4"), ("quantity", "u1"), ("starts", "i8"), ("ends", "i8"), ("bucket", "i8")])
 READINGS, STATUS_KIND, STRANGER = 0, 1, 2  # kinds: of a known device, its status, of a device that nobody registered
 
 
@@ -95,7 +93,7 @@ class Reading(NamedTuple):
         theirs = places[self.messages]
         order = np.argsort(np.concatenate([messages, theirs]), kind="stable")
         return Reading(
-            np.concatenate([records, self.records])[order],
+            joined([records, self.records])[order],
             np.concatenate([messages, theirs])[order],
             {int(places[at]): taken for at, taken in self.refused.items()},
             {int(places[at]): payload for at, payload in self.kept.items()},
@@ -227,7 +225,7 @@ class Intake:
         found = self._alike.read(payloads, self.facts["quantity"][index], lambda at: routes[at].read)
         records, places = self._of_packs(index, found, received_ms), found.pack
         elsewhere = self._elsewhere(records, index[places])
-        if elsewhere.any():
+        if np.count_nonzero(elsewhere):
             records, places = records[~elsewhere], places[~elsewhere]
         if len(places) == len(routes):
             return Reading(records, places, {}, {})
@@ -247,7 +245,7 @@ class Intake:
         whole = _all_quickly(routes, payloads)
         if whole is not None:
             records = self._of_packs(index, whole, received_ms)
-            if not self._elsewhere(records, index[whole.pack]).any():
+            if not np.count_nonzero(self._elsewhere(records, index[whole.pack])):
                 return Reading(records, whole.pack, {}, {})
         packs = [_quickly(route, payload) for route, payload in zip(routes, payloads, strict=True)]
         listed = [at for at, pack in enumerate(packs) if type(pack) is list]
@@ -285,11 +283,11 @@ class Intake:
         routes, received = index[packs.pack], received_ms[packs.pack]
         time_s = packs.time_s
         relative = time_s < RELATIVE_BELOW_S
-        if relative.any():
+        if np.count_nonzero(relative):
             time_s = np.where(relative, time_s + received / 1000, time_s)
-        records = np.empty(len(time_s), RECORD)
-        records["time"] = np.rint(time_s * 1000).astype(np.int64).view("M8[ms]")
-        records["received"] = received.view("M8[ms]")
+        records = np.empty(len(time_s), _ROW)
+        records["time"] = np.rint(time_s * 1000)
+        records["received"] = received
         records["site"] = self.facts["site"][routes]
         records["quantity"] = self.facts["quantity"][routes]
         records["value"] = packs.value
@@ -298,7 +296,7 @@ class Intake:
         records["boot"] = packs.boot
         records["seq"] = packs.seq
         records["part"] = packs.part
-        return records
+        return records.view(RECORD)
 
     def _of_lists(
         self, index: Indexes, packs: Sequence[Any], payloads: Sequence[bytes], received_ms: Indexes
@@ -348,7 +346,7 @@ class Intake:
             rows += taken.rows
             messages += [at] * len(taken.rows)
         parts = [*parts, (as_records(rows), np.array(messages, np.int64))]
-        records = np.concatenate([part for part, _ in parts])
+        records = joined([part for part, _ in parts])
         places = np.concatenate([message for _, message in parts])
         order = np.argsort(places, kind="stable")
         return Reading(records[order], places[order], refused, kept)
@@ -374,7 +372,7 @@ class Intake:
             route.identity = rule.device or route.identity
             known = not rule.device or self.register.device_known(rule.device)
             route.kind = READINGS if known else STRANGER
-        self.facts[route.index] = (0, 0, 0, 0, route.kind, -1)
+        self.facts[route.index] = (0, 0, 0, 0, -1)
         named = quantity_named(own.leaf) if own is not None and route.device else None
         if rule is not None or named is None:
             return route
@@ -385,7 +383,7 @@ class Intake:
             return route  # two sites at once: which one counts is for the ordinary way to say
         for starts, ends, site in spans:
             if starts <= now_ms < ends and (site not in self._simulated or self._city.simulated):
-                self.facts[route.index] = (site, named.code, starts, ends, route.kind, -1)
+                self.facts[route.index] = (site, named.code, starts, ends, -1)
                 route.names = ("", named.name, topic_name(named.name))
                 route.read = quick_reader(named)
         return route

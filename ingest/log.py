@@ -246,7 +246,7 @@ def pack_frame(kind: int, messages: Sequence[Message]) -> bytes:
     """The bytes of one frame."""
     index: dict[str, int] = {}
     topics = [index.setdefault(message.topic, len(index)) for message in messages]
-    reasons = [index.setdefault(message.reason, len(index)) for message in messages]
+    reasons = b"".join([index.setdefault(message.reason, len(index)).to_bytes(4, "little") for message in messages])
     received = [message.received_ms for message in messages]
     payloads = [message.payload for message in messages]
     return _frame(kind, [text.encode() for text in index], topics, reasons, received, payloads)
@@ -261,7 +261,7 @@ def pack_columns(
     topics : (n_messages,) array, indexes into `texts`
     received_ms : (n_messages,) array, ms since 1970, UTC
     """
-    no_reason = np.full(len(payloads), len(texts))
+    no_reason = len(texts).to_bytes(4, "little") * len(payloads)
     return _frame(GOOD, [*texts, b""], topics, no_reason, received_ms, payloads)
 
 
@@ -307,20 +307,21 @@ def _frame(
     kind: int,
     texts: Sequence[bytes],
     topics: npt.ArrayLike,
-    reasons: npt.ArrayLike,
+    reasons: bytes,
     received_ms: npt.ArrayLike,
     payloads: Sequence[bytes],
 ) -> bytes:
-    if max(map(len, texts), default=0) > 0xFFFF:
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    if lengths.max(initial=0) > 0xFFFF:
         raise StoreError("a topic or reason is longer than 65,535 bytes, which MQTT does not allow (log)")
     body = b"".join(
         (
             np.asarray(received_ms, "<i8").tobytes(),
             np.fromiter(map(len, payloads), "<u4", len(payloads)).tobytes(),
             np.asarray(topics, "<u4").tobytes(),
-            np.asarray(reasons, "<u4").tobytes(),
+            reasons,
             len(texts).to_bytes(4, "little"),
-            np.fromiter(map(len, texts), "<u2", len(texts)).tobytes(),
+            lengths.astype("<u2").tobytes(),
             *texts,
             *payloads,
         )

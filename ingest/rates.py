@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ingest.distinct import distinct
+
 _Bools = npt.NDArray[np.bool_]
 _Indexes = npt.NDArray[np.int64]
 
@@ -63,9 +65,8 @@ class Rates:
             Seconds of city time in a second; slower than the world counts as 1.
         """
         speed = max(speed, 1.0)
-        counts = np.bincount(numbers) if len(numbers) > len(self._numbers) else None
-        used = np.unique(numbers) if counts is None else np.flatnonzero(counts)
-        wanted = np.bincount(np.searchsorted(used, numbers)) if counts is None else counts[used]
+        used, which = distinct(numbers)
+        wanted = np.bincount(which)
         earned = (now_s - self._filled_at[used]) * self._per_second * speed
         room = self._burst * speed + self._credit
         tokens = np.minimum(self._tokens[used] + np.maximum(earned, 0.0), room)
@@ -73,6 +74,6 @@ class Rates:
         granted = np.minimum(wanted, np.floor(tokens)).astype(np.int64)
         self._tokens[used] = tokens - granted
         admitted = np.ones(len(numbers), bool)
-        for index in np.flatnonzero(granted < wanted):
-            admitted[np.flatnonzero(numbers == used[index])[granted[index] :]] = False
+        for index in (granted < wanted).nonzero()[0]:
+            admitted[(which == index).nonzero()[0][granted[index] :]] = False
         return admitted

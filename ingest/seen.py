@@ -42,7 +42,7 @@ class Seen:
         """Which records (one bool each) have not come before; remembers them all."""
         fresh = np.ones(len(records), bool)
         doubtful = self._doubtful(records)
-        if doubtful.any():
+        if np.count_nonzero(doubtful):
             fresh[doubtful] = self._looked_up(records[doubtful])
             records = records[fresh]
         self._young.add(records)
@@ -58,7 +58,7 @@ class Seen:
         # Newer is: of a later start or with a later number. Plus one, since nothing is newer than zero.
         count = (records["boot"].astype(np.uint64) << np.uint64(32)) + seq + np.uint64(1)
         plain = seq == NO_SEQ
-        if not plain.any():
+        if not np.count_nonzero(plain):
             return self._newest_numbered.behind(site, count, part)
         moment = (records["time"].astype(np.int64) + (1 << 62)).astype(np.uint64)
         doubtful = np.empty(len(records), bool)
@@ -105,16 +105,22 @@ class _Newest:
 
     def __init__(self) -> None:
         self._newest = np.zeros(1024, np.uint64)
+        self._place = np.zeros(1024, np.int64)  # of a site among those asked about; means nothing afterwards
 
     def behind(self, site: npt.NDArray[np.int64], order: _Numbers, part: npt.NDArray[np.uint16]) -> _Bools:
         """Which are of a site that is not ever newer, here or since before; the parts of a message rise."""
         if not len(site):
             return np.zeros(0, bool)
+        self._make_room(int(site.max()))
+        places = np.arange(len(site))
+        self._place[site] = places
+        if not np.count_nonzero((self._place[site] != places) | (order <= self._newest[site])):
+            self._newest[site] = order  # each site once, as in a small group
+            return np.zeros(len(site), bool)
         follows = (site[1:] == site[:-1]) & (order[1:] == order[:-1])
         stutters = follows & (part[1:] <= part[:-1])
         begins = np.append(True, ~follows)
         sites, orders = site[begins], order[begins]
-        self._make_room(int(sites.max()))
         ranked = np.argsort(sites, kind="stable")
         by_site, then = sites[ranked], orders[ranked]
         back = (by_site[1:] == by_site[:-1]) & (then[1:] <= then[:-1])
@@ -129,6 +135,7 @@ class _Newest:
             grown = np.zeros(max(2 * len(self._newest), highest + 1), np.uint64)
             grown[: len(self._newest)] = self._newest
             self._newest = grown
+            self._place = np.zeros(len(grown), np.int64)
 
 
 def _keys(records: Records) -> list[bytes]:

@@ -27,9 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.archive import compact, read_manifest
+from ingest.distinct import distinct
 from ingest.fast_receive import Raw
 from ingest.health import write_health
-from ingest.intake import STATUS_KIND, STRANGER, Intake, Reading, Route, indexes, keepable
+from ingest.intake import READINGS, STATUS_KIND, STRANGER, Intake, Reading, Route, indexes, keepable
 from ingest.lock import shelf_lock
 from ingest.log import DEAD, Disk, Message, Position, pack_columns, pack_frame
 from ingest.login import session_name, tls_of
@@ -387,31 +388,31 @@ class Service:
         """Decode a group, drop what came before, and make the frames."""
         raws = group.delivered[0].messages if len(group.delivered) == 1 else [m for d in group.delivered for m in d[2]]
         now_s = time.monotonic()
-        received = np.repeat(np.array(group.moments, np.int64), group.lengths)
+        received = np.array(group.moments, np.int64).repeat(group.lengths)
         letters, self._letters = self._letters, []
         if not raws:
             return _Sealed([pack_frame(DEAD, letters)] if letters else [], empty_records(), letters, group.delivered)
         routes = self.intake.routes([raw[0] for raw in raws], int(received[-1]))
         payloads = [raw[3] for raw in raws]
         index = indexes(routes)
-        kinds = self.intake.facts["kind"][index]
-        admitted = self._admit(routes, index, kinds, now_s)
-        retained = np.frombuffer(bytes([raw[2] & 1 for raw in raws]), np.uint8) != 0
-        status = kinds == STATUS_KIND
-        self.counts["received"] += len(raws) - int(np.count_nonzero(status))
-        plain = admitted & ~(retained | status)
-        if not plain.all():
-            self._set_aside(raws, routes, received, (admitted, status, retained), now_s, letters)
-            places = np.flatnonzero(plain)
+        kinds = {route.kind for route in routes}
+        admitted = self._admit(routes, index, now_s)
+        if STRANGER in kinds:
+            self._admit_strangers(routes, admitted, now_s)
+        self.counts["received"] += len(raws)
+        retained = any(header & 1 for header in {raw[2] for raw in raws})
+        if retained or kinds != {READINGS} or np.count_nonzero(admitted) < len(raws):
+            places = self._set_aside(raws, routes, received, admitted, now_s, letters)
             routes, payloads = [routes[at] for at in places.tolist()], [payloads[at] for at in places.tolist()]
             received, index = received[places], index[places]
         reading = self.intake.read(routes, payloads, received, index)
         for at, taken in reading.refused.items():
             self._dead(routes[at], taken.kept, int(received[at]), taken.reasons, now_s, letters)
         new = self.kept.new(reading.records)
-        records = reading.records if new.all() else reading.records[new]
-        self.counts["duplicates"] += len(new) - len(records)
-        frames = self._good_frame(reading, new, index, payloads, received)
+        n_new = int(np.count_nonzero(new))
+        records = reading.records if n_new == len(new) else reading.records[new]
+        self.counts["duplicates"] += len(new) - n_new
+        frames = self._good_frame(reading, new, index, payloads, received) if n_new else []
         if letters:
             frames.append(pack_frame(DEAD, letters))
         return _Sealed(frames, records, letters, group.delivered)
@@ -424,49 +425,45 @@ class Service:
         payloads: list[bytes],
         received: npt.NDArray[np.int64],
     ) -> list[bytes]:
-        """The frame of the messages of which at least one record is new; none when there is none."""
-        if not new.any():
-            return []
+        """The frame of the messages of which at least one record is new."""
         for at, kept in reading.kept.items():
             payloads[at] = kept
-        fresh = np.zeros(len(payloads), bool)
-        fresh[reading.messages[new]] = True
-        if not fresh.all():
-            places = np.flatnonzero(fresh)
+        if reading.refused or len(new) != np.count_nonzero(new):
+            places = np.unique(reading.messages[new])
             payloads, received, index = [payloads[at] for at in places.tolist()], received[places], index[places]
-        used, topics = np.unique(index, return_inverse=True)
+        used, topics = distinct(index)
         return [pack_columns([self.intake.topics[at] for at in used.tolist()], topics, received, payloads)]
 
-    def _admit(
-        self, routes: Sequence[Route], index: npt.NDArray[np.int64], kinds: npt.NDArray[np.uint8], now_s: float
-    ) -> npt.NDArray[np.bool_]:
+    def _admit(self, routes: Sequence[Route], index: npt.NDArray[np.int64], now_s: float) -> npt.NDArray[np.bool_]:
         """Which messages are within the rate of whoever sent them."""
-        speed = self.clock.speed
         buckets = self.intake.facts["bucket"][index]
-        if (buckets < 0).any():
-            for at in np.flatnonzero(buckets < 0).tolist():
+        if fresh := (buckets < 0).nonzero()[0].tolist():
+            for at in fresh:
                 identity = routes[at].identity
-                if kinds[at] == STRANGER and not self._rates.known(identity) and len(self._rates) > IDENTITIES:
+                if routes[at].kind == STRANGER and not self._rates.known(identity) and len(self._rates) > IDENTITIES:
                     identity = OTHERS
                 self.intake.facts["bucket"][index[at]] = self._rates.number(identity)
             buckets = self.intake.facts["bucket"][index]
-        admitted = self._rates.admit(buckets, now_s, speed)
-        strangers = np.flatnonzero(admitted & (kinds == STRANGER))
-        if len(strangers):
-            admitted[strangers] = self._strangers.admit(np.zeros(len(strangers), np.int64), now_s, speed)
-        return admitted
+        return self._rates.admit(buckets, now_s, self.clock.speed)
+
+    def _admit_strangers(self, routes: Sequence[Route], admitted: npt.NDArray[np.bool_], now_s: float) -> None:
+        """Take back, of those that are admitted, what devices that nobody registered send above the rate they share."""
+        strangers = np.array([at for at, route in enumerate(routes) if route.kind == STRANGER and admitted[at]], int)
+        admitted[strangers] = self._strangers.admit(np.zeros(len(strangers), np.int64), now_s, self.clock.speed)
 
     def _set_aside(
         self,
         raws: Sequence[Raw],
         routes: Sequence[Route],
         received: npt.NDArray[np.int64],
-        masks: tuple[npt.NDArray[np.bool_], ...],
+        admitted: npt.NDArray[np.bool_],
         now_s: float,
         letters: list[Message],
-    ) -> None:
-        """See to what is no reading: too much of one sender, status messages, retained ones."""
-        admitted, status, retained = masks
+    ) -> npt.NDArray[np.int64]:
+        """See to what is no reading: too much of one sender, status messages, retained ones; where the others stand."""
+        status = np.array([route.kind == STATUS_KIND for route in routes])
+        retained = np.array([raw[2] & 1 for raw in raws], bool)
+        self.counts["received"] -= int(np.count_nonzero(status))
         limit = self.city.settings.ingest.messages_per_second
         for places in _by_route(np.flatnonzero(~admitted), routes):
             route = routes[places[0]]
@@ -483,6 +480,7 @@ class Service:
         for at in np.flatnonzero(admitted & retained & ~status).tolist():
             kept = keepable(routes[at].text, raws[at][3])
             self._dead(routes[at], kept, int(received[at]), [_RETAINED], now_s, letters)
+        return np.flatnonzero(admitted & ~(status | retained))
 
     def _dead(
         self, route: Route, kept: bytes, received_ms: int, reasons: list[str], now_s: float, letters: list[Message]

@@ -27,7 +27,7 @@ from ingest.seen import REMEMBERED, Seen
 from ingest.tail import TailReader, TailWriter, Upto, tail_path
 from sensors.city import City
 from sensors.errors import NoctuleError
-from sensors.reading import Records
+from sensors.reading import Records, joined
 
 KEPT_S = 7 * 86_400.0  # of what is archived; the raw bytes are the truth while a decoder may still be mended
 TAIL_BYTES = 64 << 20  # of a segment's tail, which a restart reads whole; well compressed, a segment holds far more
@@ -107,7 +107,7 @@ class ShardLog:
         flags : those of each stored record, where they are known better than by what came last
         """
         if self._stored:
-            records = self._stored[0] if len(self._stored) == 1 else np.concatenate(self._stored)
+            records = self._stored[0] if len(self._stored) == 1 else joined(self._stored)
             self._stored.clear()
             self._stored_readings = 0
             self._show(self._stored_end, records, flags)

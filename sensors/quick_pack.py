@@ -106,30 +106,28 @@ def columns(packs: Sequence[list[QuickRecord]], payloads: Sequence[bytes]) -> Pa
         pack = np.repeat(pack, counts)
         part = np.arange(len(records)) - np.repeat(np.cumsum(counts) - counts, counts)
         firsts = [one[0] for one in packs]
-    time_s = np.array([record.t for record in records])
-    duration_s = np.array([record.duration_s for record in records])
-    boot = np.array([first.boot for first in firsts], np.int64)
-    seq = np.array([first.seq for first in firsts], np.int64)
-    untimed, unlasting = np.isnan(time_s), np.isnan(duration_s)
-    members = int(
-        4 * len(records)
-        - np.count_nonzero(untimed)
-        - np.count_nonzero(unlasting)
-        - [record.u for record in records].count(None)
-        + len(records)
-        - [record.n for record in records].count(None)
-        + np.count_nonzero(boot >= 0)
-        + np.count_nonzero(seq >= 0)
+    time_s, duration_s, value = amounts = np.array(
+        [[record.t for record in records], [record.duration_s for record in records], [record.v for record in records]]
     )
-    time_s[untimed] = 0.0
-    duration_s[unlasting] = 0.0
+    boot, seq = numbers = np.array([[first.boot for first in firsts], [first.seq for first in firsts]], np.int64)
+    unsaid, unnumbered = np.isnan(amounts), numbers == _NO_NUMBER
+    members = int(
+        3 * len(records)
+        - np.count_nonzero(unsaid)
+        + 2 * len(firsts)
+        - np.count_nonzero(unnumbered)
+        + 2 * len(records)
+        - [record.u for record in records].count(None)
+        - [record.n for record in records].count(None)
+    )
+    amounts[unsaid] = 0.0
     left = b"".join(payloads).count(b":") - members
     if left and not _based(records, firsts, left, time_s, pack):
         return None
-    boot[boot < 0], seq[seq < 0] = 0, NO_SEQ
+    boot[unnumbered[0]], seq[unnumbered[1]] = 0, NO_SEQ
     if firsts is not records:
         boot, seq = boot[pack], seq[pack]
-    return Packs(pack, part, time_s, np.array([record.v for record in records]), duration_s, boot, seq)
+    return Packs(pack, part, time_s, value, duration_s, boot, seq)
 
 
 def usual(packs: Sequence[list[QuickRecord]], payloads: Sequence[bytes]) -> list[bool]:
