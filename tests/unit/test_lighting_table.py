@@ -327,6 +327,20 @@ def test_a_measurement_counts_for_hours_of_the_same_scheduled_level_only(town):
     assert set(rows[rows.measured_lx.notna()].hour) == {"20:00", "22:00"}
 
 
+def test_the_interval_of_a_mean_knows_how_few_places_it_rests_on(town):
+    # The wide one has a second survey's values: bright and dark in turn, with the same mean of ln.
+    city = survey(stated(files(town), "P1"), 2.0)
+    city = survey(city, np.where(np.arange(32) % 2, 4.0, 1.0), name="uneven")
+    seen = surveyed(city, Places(city.places("sections"), np.full(24, 8.0)))
+    even, uneven = (seen[seen.source.str.contains(name) & (seen.places >= 5)] for name in ("walk", "uneven"))
+    width = np.log(even.high / even.low).iloc[0] / (2 * 1.645)
+    assert width == pytest.approx(math.hypot(0.1, 0.2 / math.sqrt(even.places.iloc[0])))
+    assert (np.log(uneven.high / uneven.low).to_numpy() > 2 * np.log(even.high / even.low).to_numpy()).all()
+    alone = seen[seen.places == 1]
+    assert len(alone)
+    assert (alone.high / alone.low > 10).all()
+
+
 @pytest.mark.parametrize("change", [{"plane": "vertical"}, {"height_m": 1.5}])
 def test_a_survey_of_another_plane_or_height_decides_nothing(town, change):
     city = survey(stated(files(town), "P1"), 2.0, **change)
