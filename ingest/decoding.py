@@ -16,7 +16,7 @@ from sensors.city import City, DialectRule
 from sensors.dialects import decode, matches
 from sensors.flags import names
 from sensors.night import rfc3339
-from sensors.quantities import QUANTITIES
+from sensors.quantities import HISTOGRAM, QUANTITIES
 from sensors.register import SiteRegister
 from sensors.wire import Measurement
 
@@ -80,7 +80,7 @@ def _entry(measurement: Measurement, flags: int) -> dict[str, Any]:
         "unit": measurement.unit,
         "duration_s": measurement.duration_s,
         "flags": names(flags),
-    }
+    } | ({"from_db": measurement.part} if measurement.quantity == HISTOGRAM else {})
 
 
 def _note(register: SiteRegister, measurement: Measurement) -> str:

@@ -42,7 +42,13 @@ _TABLE = (
     Quantity(16, "dimming_command", "1", ("/", "1"), 0.0, 1.0, "Dimming level that was ordered"),
     Quantity(17, "energy", "Wh", ("Wh",), 0.0, 1e9, "Electrical energy since the counter began"),
     Quantity(18, "supply_voltage", "V", ("V",), 0.0, 300.0, "Supply voltage"),
+    Quantity(19, "sound_histogram", "s", ("s",), 0.0, 604_800.0, "Seconds at levels within one decibel"),
 )
+
+# A histogram of one-second levels is many values at once: one reading for each decibel at which the meter heard
+# anything, whose `part` is the decibel (55: from 55 to below 56 dB) and whose value is how many seconds it lasted.
+HISTOGRAM = "sound_histogram"
+HISTOGRAM_FROM_DB, HISTOGRAM_BINS = 20, 100  # 20 to 120 dB; the first and the last bin hold what lies beyond
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _TABLE}
 _BY_CODE = {quantity.code: quantity for quantity in _TABLE}
@@ -67,9 +73,16 @@ def topic_name(name: str) -> str:
 
 
 def quantity_named(text: str) -> Quantity | None:
-    """The quantity that a topic or a record names, in either spelling, or None.
+    """The quantity of one value that a topic or a record names, in either spelling, or None.
+
+    A histogram is not of one value, so only `sensors.wire` and `sensors.histogram` read it.
 
     >>> quantity_named("sound-laeq").name
     'sound_laeq'
     """
-    return QUANTITIES.get(text.replace("-", "_"))
+    return None if is_histogram(text) else QUANTITIES.get(text.replace("-", "_"))
+
+
+def is_histogram(text: str) -> bool:
+    """Whether a topic or a record names the histogram of levels, in either spelling."""
+    return text.replace("-", "_") == HISTOGRAM

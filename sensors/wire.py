@@ -18,7 +18,8 @@ from typing import Any
 import cbor2
 import msgspec
 
-from sensors.quantities import QUANTITIES, Quantity, quantity_named, topic_name
+from sensors.histogram import bins_of
+from sensors.quantities import HISTOGRAM, QUANTITIES, Quantity, is_histogram, quantity_named, topic_name
 from sensors.reading import NO_SEQ
 from sensors.senml import Record, parse_pack, resolve
 
@@ -137,9 +138,11 @@ def decode_pack(topic: Topic, payload: bytes, received_ms: int) -> list[Measurem
     if problem is not None:
         return [Rejection(problem)]
     named = quantity_named(topic.leaf)
+    records = resolve(pack, received_ms / 1000)
+    if is_histogram(topic.leaf):
+        return _histogram(records, topic.device, boot, seq)
     if named is None and topic.leaf:
         return [Rejection(f"topic names '{topic.leaf}'; expected one of {_expected()}")]
-    records = resolve(pack, received_ms / 1000)
     return [
         _measurement(record, topic.device, named, boot, seq) for record in records if not _is_base_only(record, pack)
     ]
@@ -167,10 +170,8 @@ def _measurement(record: Record, device: str, named: Quantity | None, boot: int,
     if not math.isfinite(value) or abs(value) > 3e38:
         return Rejection("value is not a finite number", part)
     duration = record.extra.get("duration_s", 0.0)
-    if isinstance(duration, bool) or not isinstance(duration, int | float) or not 0 <= duration <= _MAX_DURATION_S:
-        return Rejection(f"duration_s must be a number of seconds between 0 and {_MAX_DURATION_S:.0f}", part)
-    if not -62e9 < record.time_s < 250e9:
-        return Rejection("time is outside what a calendar holds", part)
+    if (wrong := _wrong_interval(record, duration)) is not None:
+        return wrong
     return Measurement(
         device=device,
         quantity=quantity.name,
@@ -182,6 +183,41 @@ def _measurement(record: Record, device: str, named: Quantity | None, boot: int,
         seq=seq,
         part=part,
     )
+
+
+def _wrong_interval(record: Record, duration: object) -> Rejection | None:
+    if isinstance(duration, bool) or not isinstance(duration, int | float) or not 0 <= duration <= _MAX_DURATION_S:
+        return Rejection(f"duration_s must be a number of seconds between 0 and {_MAX_DURATION_S:.0f}", record.part)
+    if not -62e9 < record.time_s < 250e9:
+        return Rejection("time is outside what a calendar holds", record.part)
+    return None
+
+
+def _histogram(records: list[Record], device: str, boot: int, seq: int) -> list[Measurement | Rejection]:
+    """One record, as a measurement for each decibel that lasted: its part is the decibel, its value the seconds."""
+    if seq == NO_SEQ:
+        return [Rejection(f"{HISTOGRAM} needs 'seq': without it bins of one interval cannot be told apart")]
+    if len(records) != 1:
+        return [Rejection(f"{len(records)} records under {HISTOGRAM}; a message holds one histogram")]
+    record = records[0]
+    if record.problem is not None:
+        return [Rejection(record.problem, 0)]
+    last = re.split(r"[:/]", record.own_name)[-1]
+    if last and not is_histogram(last):
+        return [Rejection(f"record names '{last}' under the topic of '{HISTOGRAM}'", 0)]
+    if record.unit and record.unit != "s":
+        return [Rejection(f"{HISTOGRAM} came in '{record.unit}'; expected 's'", 0)]
+    duration = record.extra.get("duration_s", 0.0)
+    if (wrong := _wrong_interval(record, duration)) is not None:
+        return [wrong]
+    bins = bins_of(record.extra, float(duration))
+    if isinstance(bins, str):
+        return [Rejection(bins, 0)]
+    time_ms = round(record.time_s * 1000)
+    return [
+        Measurement(device, HISTOGRAM, time_ms, float(count), "s", float(duration), boot, seq, decibel)
+        for decibel, count in bins
+    ] or [Rejection("no second of the histogram is valid", 0)]
 
 
 def _numbers(first: dict[str, Any]) -> tuple[int, int, str | None]:

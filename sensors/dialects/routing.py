@@ -25,7 +25,7 @@ from sensors.dialects.parsing import BYTE_ORDER_MARK, parse_json, shown
 from sensors.dialects.table import Dialect, Outcome, Source, device_name
 from sensors.errors import DecodeError
 from sensors.exposure import exposed
-from sensors.quantities import quantity_named
+from sensors.quantities import HISTOGRAM, is_histogram, quantity_named
 from sensors.wire import MAX_PAYLOAD, STATUS, Measurement, Rejection, Topic, parse_topic
 
 # One line a dialect; the first that recognises a content reads it, so the stricter ones stand first.
@@ -165,7 +165,8 @@ def _at_our_topic(message: _Message, dialect: Dialect, own: Topic) -> Outcome:
     named = quantity_named(own.leaf)
     if named is None:
         dialect = senml_packs.DIALECT  # says which quantities there are
-    source = Source(message.topic, own.device, quantity=named.name if named else own.leaf)
+    leaf = HISTOGRAM if is_histogram(own.leaf) else own.leaf  # which SenML alone can say
+    source = Source(message.topic, own.device, quantity=named.name if named else leaf)
     return [
         Rejection(f"message says '{one.quantity}' under the topic of '{source.quantity}'", one.part)
         if isinstance(one, Measurement) and one.quantity != source.quantity
