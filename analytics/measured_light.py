@@ -143,7 +143,8 @@ def sensed(
 def _between(grouped: Any, count: pd.Series[Any]) -> pd.Series[Any]:
     """Sd of ln lux between the places of a section, of which some were measured; assumed where they are too few."""
     own = grouped["lux"].agg(lambda lux: np.log(lux.clip(lower=_LEAST_LUX)).std())
-    return own.where(count >= _FEW, np.maximum(own.fillna(0.0), _BETWEEN_SD))
+    widest: pd.Series[Any] = own.where(count >= _FEW, np.maximum(own.fillna(0.0), _BETWEEN_SD))
+    return widest
 
 
 def _nothing() -> pd.DataFrame:
