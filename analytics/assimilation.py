@@ -283,11 +283,17 @@ def _shares(
     scaled_variance: NDArray[np.float32],
     profile: Profile,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What of the variance real sensors took away, and what simulated ones did beside them; (northing, easting)."""
+    """What of the variance real sensors took away, and what simulated ones did beside them.
+
+    (northing, easting), or a single 0 where there are none of a kind.
+    """
     whole = np.float32(profile.covariance.variance + profile.local_variance)
-    taken = np.float32(1) - scaled_variance / whole
     simulated = departures.origin == ORIGINS.index("simulated")
-    nothing = np.zeros_like(taken)
+    nothing = np.zeros((), np.float32)
+    if not np.any(used):
+        return nothing, nothing
+    taken = scaled_variance * (np.float32(-1) / whole)
+    taken += np.float32(1)
     if not np.any(used & simulated):
         return taken, nothing
     if not np.any(used & ~simulated):

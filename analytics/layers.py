@@ -165,10 +165,13 @@ def shares(
     Shares are of the variance that the background had and that was taken away: by layers, then by sensors. What nobody
     took away is the background's own, and counts as simulated where that rests on simulated input.
     """
-    measured = held.measured + held.rest * correction.measured
-    simulated = held.simulated + held.rest * correction.simulated
-    simulated = np.where(background_simulated, np.float32(1) - measured, simulated)
-    return _per_cent(measured), _per_cent(simulated)
+    shape = correction.mean.shape
+    measured, simulated = correction.measured, correction.simulated
+    if held.rest.ndim:
+        measured, simulated = held.measured + held.rest * measured, held.simulated + held.rest * simulated
+    if np.any(background_simulated):
+        simulated = np.where(background_simulated, np.float32(1) - measured, simulated)
+    return _per_cent(measured, shape), _per_cent(simulated, shape)
 
 
 def with_layers(origin: NDArray[np.uint8], held: Weighed) -> NDArray[np.uint8]:
@@ -184,8 +187,13 @@ def with_layers(origin: NDArray[np.uint8], held: Weighed) -> NDArray[np.uint8]:
     return out
 
 
-def _per_cent(share: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.asarray(np.rint(np.clip(share, 0, 1) * np.float32(100)), np.uint8)
+def _per_cent(share: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if not share.ndim:
+        return np.full(shape, round(100 * float(share)), np.uint8)
+    out = share * np.float32(100)
+    out += np.float32(0.5)
+    np.clip(out, 0, 100, out=out)
+    return out.astype(np.uint8)
 
 
 @dataclass(frozen=True)
