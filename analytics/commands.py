@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command("map")(map_)
     app.command("replay")(replay)
     app.command("export")(export)
+    app.command("provenance")(provenance)
     app.command("plan")(plan)
     app.command("street-light")(street_light)
     app.command("lighting")(lighting)
@@ -171,6 +172,37 @@ def export(
         typer.echo(json.dumps({"out": str(done), "bytes": size, "format": format, "night": named.name}))
     else:
         typer.echo(f"{done}: {size / 1e6:.1f} MB")
+
+
+def provenance(
+    city: CityFolder,
+    at: Annotated[str, typer.Option(metavar="LAT,LON", help="The place, WGS 84.")],
+    night: Annotated[str, typer.Option(metavar="NIGHT", help="YYYY-MM-DD; the last with pages without it.")] = "",
+    step: Annotated[str, typer.Option(metavar="TIME", help="Local like 23:15; the last closed step without it.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """What stands behind a place: how much is measured, modelled, simulated; nearest sensor, surveys, support.
+
+    Example: noctule provenance helsinki --at 60.1699,24.9384 --night 2026-11-20 --step 23:15
+    """
+    from analytics import provenance as room
+    from analytics.atlas import nights
+    from analytics.export import step_named
+    from sensors.city import City
+    from sensors.errors import StoreError
+
+    try:
+        latitude, longitude = (float(part) for part in at.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"'{at}' must be LAT,LON in degrees, like 60.17,24.94", param_hint="--at") from None
+    opened = City.open(city)
+    name = night or next(iter(sorted(nights(opened), reverse=True)), "")
+    if not name:
+        raise StoreError(f"{opened.name} has no pages yet; 'noctule map' or 'noctule replay' makes them")
+    named = _night_named(opened, name)
+    moment = step_named(opened, named, step) if step else None
+    found = room.provenance(opened, named, moment, longitude, latitude)
+    typer.echo(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else found.text())
 
 
 def plan(
