@@ -53,7 +53,8 @@ def footfall_field(
     middle = step + np.timedelta64(surroundings.step_minutes * 30, "s")
     background = place_level(surroundings, coefficients) + np.float32(profile.at(middle, zone))
     departures = _departures(surroundings, profile, background, records, step, middle)
-    sd = np.where(surroundings.street, np.float32(place_sd(profile)), np.float32(OFF_STREET_SD))
+    on_street, off_street = _sds(profile, middle, zone)
+    sd = np.where(surroundings.street, np.float32(on_street), np.float32(off_street))
     layers = surroundings.layers
     beyond_hours = layers.footfall_offset(profile.shape) - profile.at(middle, zone)
     held = layers.footfall.weigh(middle, zone, sd, background, beyond_hours)  # maps of flows that the city owns
@@ -78,10 +79,10 @@ def place_level(surroundings: Surroundings, coefficients: NDArray[np.float64]) -
     return level
 
 
-def place_sd(profile: Profile) -> float:
-    """Sd of the background on a street: between places, and of one place around its habit tonight."""
+def place_sd(profile: Profile, spread: float = 0.0) -> float:
+    """Sd of the background on a street: between places, between their hours, and of one around its habit tonight."""
     own = (1.0 - profile.city_share) * profile.temporal_sd**2
-    return float(np.sqrt(PLACE_SD**2 + own))
+    return float(np.sqrt(PLACE_SD**2 + spread**2 + own))
 
 
 def log_rate(count: NDArray[np.float64], hours: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -150,6 +151,7 @@ def _departures(
     last_seconds[before.row] = before.duration_s
     last_value, last_variance = log_rate(np.maximum(last_count[rows], 0.0), last_seconds[rows] / 3600.0)
     now_shape = profile.at(middle, zone)
+    on_street, off_street = _sds(profile, middle, zone)
     # a count is of its own interval: an hour that ends in this step is told of its half hour, not of the step
     now_time = _middles(now, sites.site.size)[rows]
     then_time = last_time[rows] - (500 * last_seconds[rows]).astype("timedelta64[ms]")
@@ -163,8 +165,14 @@ def _departures(
         last=last_value - here + now_shape - profile.shape_at(then_time, zone),
         last_variance=last_variance + _gain_variance(sites, rows),
         hours_since=(middle - then_time) / np.timedelta64(1, "h"),
-        sd=np.where(surroundings.street[sites.row[rows], sites.column[rows]], place_sd(profile), OFF_STREET_SD),
+        sd=np.where(surroundings.street[sites.row[rows], sites.column[rows]], on_street, off_street),
     )
+
+
+def _sds(profile: Profile, time: np.datetime64, zone: str) -> tuple[float, float]:
+    """Sd of the background on and off the streets at a moment."""
+    spread = profile.spread_at(time, zone)
+    return place_sd(profile, spread), float(np.hypot(OFF_STREET_SD, spread))
 
 
 def _middles(readings: Said, n_sites: int) -> NDArray[np.datetime64]:

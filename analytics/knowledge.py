@@ -16,10 +16,11 @@ from analytics.profile import Profile
 from analytics.special_nights import kinds_of_nights
 from analytics.surroundings import Surroundings, surroundings
 from sensors.city import City
+from sensors.errors import ModelError
 from sensors.night import Night
 from sensors.reading import Records
 
-FORMAT = 1
+FORMAT = 2  # 2: more features of places; levels of counters wander
 HISTORY_NIGHTS = 182  # half a year: recent enough for a season, long enough for every hour of the week 26 times
 
 
@@ -43,7 +44,10 @@ class Knowledge:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Knowledge":
-        """What `to_dict` wrote."""
+        """What `to_dict` wrote; ModelError when an earlier version did."""
+        if content["format"] != FORMAT:
+            made = content["format"]
+            raise ModelError(f"what was learnt has format {made}, this version reads {FORMAT}; run 'noctule fit'")
         parts = {name: Profile.from_dict(content[name]) for name in ("light", "noise", "footfall")}
         return cls(**parts, coefficients=np.array(content["coefficients"], np.float64), before=content["before"])
 

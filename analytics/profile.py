@@ -26,6 +26,7 @@ class Profile:
     too, fading as exp(-d / range); no share where nothing is known of it
     drift : variance by which a level wanders a night; k : (n,) negative binomial shape of a sensor's counts, city_k
     that of one never met; special : what nights out of the usual add to the shape, (24,) by days since 1970
+    spread : (24,) sd among places of their own way through the night, by hours since noon
     """
 
     shape: NDArray[np.float64]
@@ -46,6 +47,7 @@ class Profile:
     k: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     city_k: float = np.inf
     special: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    spread: NDArray[np.float64] = field(default_factory=lambda: np.zeros(24))
 
     def at(self, time: np.datetime64, zone: str) -> float:
         """The shape at a moment (UTC), between the middles of its hours."""
@@ -64,6 +66,11 @@ class Profile:
                 usual += np.where(evening == night, unusual, 0.0)
         out[known] = usual
         return out
+
+    def spread_at(self, time: np.datetime64, zone: str) -> float:
+        """The spread at a moment (UTC)."""
+        first, second, share = hour_blend(time, zone)
+        return float((1 - share) * self.spread[first % 24] + share * self.spread[second % 24])
 
     def dispersion(self, sites: NDArray[np.uint32]) -> NDArray[np.float64]:
         """Negative binomial shape of sensors' hourly counts by site number; the city's for those never met."""
@@ -108,6 +115,7 @@ class Profile:
             "drift": self.drift,
             "k": self.k.tolist(),
             "city_k": self.city_k if np.isfinite(self.city_k) else None,
+            "spread": self.spread.tolist(),
             "special": {str(night): added.tolist() for night, added in sorted(self.special.items())},
         }  # fmt: skip
 
@@ -125,6 +133,7 @@ class Profile:
             bias=np.array(plain.pop("bias"), np.float64).reshape(-1, HOURS),
             bias_variance=np.array(plain.pop("bias_variance"), np.float64),
             k=np.array(plain.pop("k", []), np.float64),
+            spread=np.array(plain.pop("spread", np.zeros(24)), np.float64),
             city_k=np.inf if city_k is None else float(city_k),
             special={int(night): np.array(added, np.float64) for night, added in plain.pop("special", {}).items()},
             **plain,

@@ -24,6 +24,7 @@ from analytics.kernels.sight import Walls
 from analytics.layers import Layers, laid_on
 from analytics.photometry import Lamps, prepare_lamps
 from analytics.sources import traffic_energy, venue_power
+from analytics.walking import lines_of, walks_layer
 from analytics.walls import no_walls, walls_of
 from sensors.city import City, LightingSettings
 from sensors.luminaire import Luminaire
@@ -34,9 +35,22 @@ PLANES = ("horizontal", "vertical", "none")
 
 # Features of a place that footfall goes with (sensing.md C4: at night venues and stops dominate, centrality weakens);
 # radius in metres of the quartic kernel, half of whose weight lies within 0.45 of it.
-FEATURES = ("venues_100m", "venues_400m", "stops_250m", "pedestrian_street", "main_street", "off_street")
+FEATURES = (
+    "venues_100m",
+    "venues_400m",
+    "stops_250m",
+    "stations_600m",
+    "walks_800m",
+    "pedestrian_street",
+    "main_street",
+    "minor_street",
+    "off_street",
+)
 _MAIN_KINDS = ("primary", "secondary", "tertiary", "trunk", "arterial", "council major", "major")
-_PEDESTRIAN_KINDS = ("pedestrian", "footway", "living_street", "square")
+_PEDESTRIAN_KINDS = ("pedestrian", "living_street", "square")
+_MINOR_KINDS = ("service", "path", "trail", "track", "steps", "corridor", "elevator", "cycleway", "council minor")
+# Beside a tram stop, how much a stop brings (trains and their intervals; a metro station has several entrances).
+_BRINGS = {"rail": 10.0, "metro": 4.0, "tram": 1.0, "bus": 0.5}
 _KERB_M = 3.0  # a walkable street reaches this far beyond its half width: pavements are not in the carriageway
 
 
@@ -174,7 +188,7 @@ def lay_out(
     walkable = streets[streets.walkable.to_numpy(bool)] if len(streets) else streets
     sites = _sites(grid, places["sites"], lamps)
     by_kind = _streets_by_kind(grid, walkable)
-    street = by_kind["pedestrian"] | by_kind["main"] | by_kind["other"] | _around_counters(grid, sites)
+    street = np.logical_or.reduce([*by_kind.values(), _around_counters(grid, sites)])
     venues = _venues(places["venues"])
     laid_out = Surroundings(
         grid=grid,
@@ -186,7 +200,7 @@ def lay_out(
         schedule=lighting.schedule,
         indoor=_inside(grid, places["buildings"]),
         street=street,
-        features=_features(grid, by_kind, street, venues, places["stops"]),
+        features=_features(grid, by_kind, street, walkable, venues, places["stops"]),
         traffic=traffic_energy(grid, streets, places["traffic"]),
         lamps=lamps,
         walls=walls_of(places["buildings"], lamps.easting, lamps.northing) if lighting.occlusion else no_walls(),
@@ -252,7 +266,8 @@ def _streets_by_kind(grid: Grid, walkable: geopandas.GeoDataFrame) -> dict[str, 
     kinds = walkable.kind.fillna("").astype(str).str.lower() if len(walkable) else pd.Series(dtype=str)
     pedestrian = kinds.isin(_PEDESTRIAN_KINDS).to_numpy(bool)
     main = kinds.isin(_MAIN_KINDS).to_numpy(bool)
-    parts = {"pedestrian": pedestrian, "main": main, "other": ~pedestrian & ~main}
+    minor = kinds.isin(_MINOR_KINDS).to_numpy(bool)
+    parts = {"pedestrian": pedestrian, "main": main, "minor": minor, "other": ~pedestrian & ~main & ~minor}
     return {name: _on_streets(grid, walkable[among]) for name, among in parts.items()}
 
 
@@ -282,17 +297,32 @@ def _features(
     grid: Grid,
     by_kind: Mapping[str, NDArray[np.bool_]],
     street: NDArray[np.bool_],
+    walkable: geopandas.GeoDataFrame,
     venues: Venues,
     stops: geopandas.GeoDataFrame,
 ) -> NDArray[np.float32]:
     """What footfall goes with, in the order of FEATURES; sums enter as ln(1 + sum / unit)."""
     stop_east, stop_north = stops.geometry.x.to_numpy(np.float64), stops.geometry.y.to_numpy(np.float64)
+    kinds = stops.kind.fillna("").astype(str) if "kind" in stops else pd.Series("", index=stops.index)
+    brings = np.asarray(kinds.map(_BRINGS).fillna(1.0), np.float64)
+    trains = brings >= _BRINGS["metro"]
+    minor = by_kind["minor"] & ~by_kind["pedestrian"] & ~by_kind["main"] & ~by_kind["other"]
     layers = [
         np.log1p(_around(grid, venues.easting, venues.northing, venues.capacity, 100.0) / 50.0),
         np.log1p(_around(grid, venues.easting, venues.northing, venues.capacity, 400.0) / 200.0),
         np.log1p(_around(grid, stop_east, stop_north, np.ones(stop_east.size), 250.0)),
+        np.log1p(_around(grid, stop_east[trains], stop_north[trains], brings[trains], 600.0) / 3.0),
+        walks_layer(
+            grid,
+            lines_of(walkable),
+            np.column_stack([stop_east, stop_north]),
+            brings,
+            np.column_stack([venues.easting, venues.northing]),
+            venues.capacity,
+        ),
         by_kind["pedestrian"],
         by_kind["main"],
+        minor,
         ~street,
     ]
     return np.stack([np.asarray(layer, np.float32) for layer in layers])

@@ -9,7 +9,7 @@ from analytics.hours import hour_of_week
 from analytics.knowledge import Knowledge, learn_from
 from analytics.likelihood import fit_covariance
 from analytics.noise import background_level
-from analytics.surroundings import Surroundings, surroundings
+from analytics.surroundings import FEATURES, Surroundings, surroundings
 from sensors.quantities import QUANTITIES
 from sensors.reading import Records, empty_records, sort_by_key
 from tests.synthetic_city import make_city
@@ -152,8 +152,9 @@ def test_noise_learns_what_the_model_misses(town):
 
 
 def test_the_ridge_leaves_unseen_features_where_they_were(town):
-    prior = footfall_habits._ridge(np.empty((0, 7)), np.empty(0))
-    design = np.zeros((5, 7))
+    features = 1 + len(FEATURES)
+    prior = footfall_habits._ridge(np.empty((0, features)), np.empty(0))
+    design = np.zeros((5, features))
     design[:, 0] = 1.0
     moved = footfall_habits._ridge(design, np.full(5, 8.0))
     assert moved[0] > prior[0]
