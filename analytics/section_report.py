@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +112,9 @@ class Report:
         ]
         energy = self._energy()
         if energy is not None:
+            density = "not told in the dark" if energy["D_P"] is None else f"{1000 * energy['D_P']:.1f} mW/(lx m2)"
             lines.append(
-                f"  EN 13201-5       D_P {1000 * (energy['D_P'] or math.nan):.1f} mW/(lx m2), D_E "
+                f"  EN 13201-5       D_P {density}, D_E "
                 f"{energy['D_E'] / 1000:.2f} kWh/m2 a year ({energy['assumptions']})"
             )
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
@@ -134,6 +135,7 @@ class Report:
 
 def report(section: Section) -> Report:
     """Compute a section; LightingError says all that is wrong with what is asked."""
+    section = replace(section, classes=tuple(name.upper() for name in section.classes))
     _check(section)
     source = source_named(section.luminaire)
     orientation = section.orientation or usual_orientation(source)

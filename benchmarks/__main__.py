@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = {
     "fields": "fields.measure",
     "light": "fields.light",
+    "sections": "fields.sections",
     "demo": "demo.night",
     "receive": "ingest.receive",
     "readings": "ingest.readings",
