@@ -97,12 +97,8 @@ def krige_cells(
     if not steps or not square or _uneven(cells_east, cells_north):
         at_north, at_east = np.meshgrid(cells_north, cells_east, indexing="ij")
         mean, variance = _at_points(sensors, at_east.ravel(), at_north.ravel(), covariance)
-        mean, variance = mean.reshape(shape), variance.reshape(shape)
-    else:
-        mean, variance = _on_lattice(
-            sensors, cells_east[0], cells_north[0], steps[0], shape, covariance, nodes_per_range
-        )
-    return _scaled(mean, variance, covariance)
+        return _scaled(mean.reshape(shape), variance.reshape(shape), covariance)
+    return _on_lattice(sensors, cells_east[0], cells_north[0], steps[0], shape, covariance, nodes_per_range)
 
 
 def krige_at(
@@ -188,7 +184,7 @@ def _on_lattice(
     shape: tuple[int, int],
     covariance: Matern,
     nodes_per_range: float,
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     factor = _cells_per_node(sensors, cell_m, covariance, nodes_per_range)
     index = sensors.buckets
     margin = 2 if factor > 1 else 0
@@ -206,11 +202,14 @@ def _on_lattice(
         index.east, index.north, sensors.value, sensors.noise, mean, variance,
     )  # fmt: skip
     if factor == 1:
-        return mean, variance
+        return _scaled(mean, variance, covariance)
+    mean *= np.float32(np.sqrt(covariance.variance))
+    variance *= np.float32(covariance.variance)
     weights, shift = tiles.upsample_weights(factor)
-    fine_mean, fine_variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    over_rows(tiles.upsample, shape[0], mean, factor, weights, shift, fine_mean)
-    over_rows(tiles.upsample, shape[0], variance, factor, weights, shift, fine_variance)
+    fine_mean, fine_variance = np.empty((2, *shape), np.float32)  # together large enough for large pages of memory
+    free, prior = np.float32(np.inf), np.float32(covariance.variance)
+    over_rows(tiles.upsample, shape[0], mean, factor, weights, shift, -free, free, fine_mean)
+    over_rows(tiles.upsample, shape[0], variance, factor, weights, shift, np.float32(0), prior, fine_variance)
     return fine_mean, fine_variance
 
 

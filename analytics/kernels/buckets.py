@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics.kernels.approximations import bits_of_float, float_of_bits
 from analytics.kernels.jit import cell_kernel, kernel
 
 DISTANCE_TILE = 16  # cells along the side of a tile that shares its candidates
@@ -126,6 +127,127 @@ def nearest(
             break
         ring += 1
     return n
+
+
+@kernel()
+def neighbourhood(
+    at_east: Any,
+    at_north: Any,
+    half: Any,
+    k: Any,
+    reach: Any,
+    start: Any,
+    n_east: Any,
+    n_north: Any,
+    width: Any,
+    east: Any,
+    north: Any,
+    near: Any,
+    near_distance: Any,
+    found: Any,
+) -> Any:
+    """Find the same k points as `nearest`, in sorted order instead of by distance; return how many.
+
+    Every point of a box of buckets is measured at once, and the k-th smallest distance is found by halving the range of
+    its bits: no list is kept in order. near : (n,) i8 and near_distance : (n padded by 16,) f4 are room to work in;
+    found : (k + 1,).
+    """
+    column = min(max(int(at_east / width), 0), n_east - 1)
+    row = min(max(int(at_north / width), 0), n_north - 1)
+    ring, wanted = 0, -1.0
+    while True:
+        bottom, top = max(row - ring, 0), min(row + ring, n_north - 1)
+        left, right = max(column - ring, 0), min(column + ring, n_east - 1)
+        gap = _FAR  # from the square to the nearest bucket outside the box; a side that has run out holds nothing
+        if left > 0:
+            gap = min(gap, at_east - left * width)
+        if right < n_east - 1:
+            gap = min(gap, (right + 1) * width - at_east)
+        if bottom > 0:
+            gap = min(gap, at_north - bottom * width)
+        if top < n_north - 1:
+            gap = min(gap, (top + 1) * width - at_north)
+        gap -= half
+        everything = gap > reach
+        if not everything:
+            if wanted >= 0.0:
+                if gap <= 0.0 or gap * gap < wanted:
+                    ring += 1
+                    continue
+            else:
+                held = 0
+                for r in range(bottom, top + 1):
+                    held += start[r * n_east + right + 1] - start[r * n_east + left]
+                if held < k:
+                    ring += 1
+                    continue
+        n = 0
+        for r in range(bottom, top + 1):
+            begin, end = start[r * n_east + left], start[r * n_east + right + 1]
+            for s in range(begin, end):
+                d_east = east[s] - at_east
+                d_north = north[s] - at_north
+                out_east = max(abs(d_east) - half, 0.0)
+                out_north = max(abs(d_north) - half, 0.0)
+                d = out_east * out_east + out_north * out_north
+                beyond = d > reach * reach
+                d += 1e-3 * (d_east * d_east + d_north * d_north)
+                near[n + s - begin] = s
+                near_distance[n + s - begin] = np.float32(_FAR) if beyond else np.float32(d)
+            n += end - begin
+        limit, ties = _smallest(near_distance, n, k)
+        if everything or (gap > 0.0 and gap * gap >= limit):
+            break
+        wanted = min(np.float64(limit), reach * reach)
+        ring += 1
+    count = 0
+    if ties < 0:  # nobody else is at the limit: no branch for the processor to guess
+        for j in range(n):
+            found[count] = near[j]
+            count += np.int64(near_distance[j] <= limit)
+        return count
+    for j in range(n):
+        d = near_distance[j]
+        if d < limit or (d == limit and ties > 0):
+            found[count] = near[j]
+            count += 1
+            ties -= np.int64(d == limit)
+    return count
+
+
+@kernel()
+def _smallest(distance: Any, n: Any, k: Any) -> Any:
+    """Return a limit that holds the k smallest of n distances, and how many equal to it belong to them.
+
+    -1 if all equal to it do; _FAR counts for nothing: without k others, the limit is just below it.
+    """
+    whole = (n + 15) // 16 * 16
+    for j in range(n, whole):
+        distance[j] = np.float32(_FAR)
+    all_of_them = np.float32(_FAR) * np.float32(0.999)
+    if count_to(distance, whole, all_of_them) <= k:
+        return all_of_them, -1
+    low, high = np.int32(-1), bits_of_float(all_of_them)
+    while high - low > 1:
+        middle = np.int32(low + (high - low) // 2)
+        held = count_to(distance, whole, float_of_bits(middle))
+        if held == k:
+            return float_of_bits(middle), -1
+        if held > k:
+            high = middle
+        else:
+            low = middle
+    below = count_to(distance, whole, float_of_bits(low)) if low >= 0 else 0
+    return float_of_bits(high), k - below
+
+
+@kernel()
+def count_to(distance: Any, n: Any, limit: Any) -> Any:
+    """How many of the first n (a multiple of 16) distances are at most `limit`."""
+    total = np.int32(0)
+    for j in range(n):
+        total += np.int32(distance[j] <= limit)
+    return total
 
 
 @cell_kernel()

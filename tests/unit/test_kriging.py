@@ -247,5 +247,5 @@ def test_upsampling_is_the_cubic_through_four_nodes(factor):
     generator = np.random.default_rng(0)
     nodes = generator.standard_normal([-(-n // factor) + 4 for n in shape]).astype(np.float32)
     out = np.empty(shape, np.float32)
-    over_rows(tiles.upsample, shape[0], nodes, factor, *tiles.upsample_weights(factor), out)
+    over_rows(tiles.upsample, shape[0], nodes, factor, *tiles.upsample_weights(factor), *map(np.float32, (-9, 9)), out)
     assert np.allclose(out, cubic_upsample(nodes, factor, shape), atol=1e-5)
