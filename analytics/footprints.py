@@ -42,7 +42,7 @@ _STANDS = (-0.5, -0.25, 0.0, 0.25, 0.5)  # where in its own cell a lamp may stan
 class Footprints:
     """What the lamps of a city can light on its grid, at full level.
 
-    inside : (2 rows, 2 columns) bool, quarters of cells inside buildings; walls : what shades, possibly nothing
+    walls : what shades, possibly nothing; inside : (2 rows, 2 columns) bool, quarters of cells inside buildings
     """
 
     grid: Grid

@@ -117,8 +117,9 @@ class Surroundings:
 
     indoor, street : (northing, easting) bool, inside a building; on a walkable street
     features : (FEATURES, northing, easting) f4; traffic : (northing, easting) f4, energy of one whole day's traffic
-    passing within one hour; walls : what shades lamps, nothing unless the city asks for it; layers : what the city
-    holds of its fields besides sensors
+    passing within one hour; walls : what shades lamps, nothing unless the city asks for it, and quarters :
+    (2 rows, 2 columns) bool, quarters of cells inside a building, empty without walls
+    layers : what the city holds of its fields besides sensors
     """
 
     grid: Grid
@@ -134,6 +135,7 @@ class Surroundings:
     traffic: NDArray[np.float32]
     lamps: Lamps
     walls: Walls
+    quarters: NDArray[np.bool_]
     sites: Sites
     venues: Venues
     digest: str
@@ -142,8 +144,7 @@ class Surroundings:
     @cached_property
     def footprints(self) -> Footprints:
         """What each lamp can light, worked out at the first step and kept."""
-        quarters = np.repeat(np.repeat(self.indoor, 2, axis=0), 2, axis=1)
-        return Footprints(self.grid, self.lamps, self.walls, quarters)
+        return Footprints(self.grid, self.lamps, self.walls, self.quarters)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was worked out from it: another process does that again in less time than it would travel."""
@@ -204,6 +205,7 @@ def lay_out(
         traffic=traffic_energy(grid, streets, places["traffic"]),
         lamps=lamps,
         walls=walls_of(places["buildings"], lamps.easting, lamps.northing) if lighting.occlusion else no_walls(),
+        quarters=_inside(_halved(grid), places["buildings"]) if lighting.occlusion else np.zeros((0, 0), bool),
         sites=sites,
         venues=venues,
         digest="",
@@ -249,6 +251,10 @@ def _luminaires(city: City) -> Mapping[str, Luminaire]:
 def _inside(grid: Grid, buildings: geopandas.GeoDataFrame) -> NDArray[np.bool_]:
     """Cells whose centre lies in a building."""
     return _burn(grid, buildings.geometry, all_touched=False)
+
+
+def _halved(grid: Grid) -> Grid:
+    return replace(grid, cell_m=grid.cell_m / 2, shape=(2 * grid.shape[0], 2 * grid.shape[1]))
 
 
 def _on_streets(grid: Grid, streets: geopandas.GeoDataFrame) -> NDArray[np.bool_]:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from analytics.kernels.jit import cell_kernel, kernel
 from analytics.kernels.sight import shaded
 
+_DEGREES = 180.0 / np.pi
 HORIZONTAL, VERTICAL, SEMICYLINDRICAL, CYLINDRICAL, HEMISPHERICAL = range(5)
 
 
@@ -92,9 +93,9 @@ def count_upto(ascending: Any, value: Any) -> Any:
 @kernel()
 def table_intensity(distributions: Any, luminaire: Any, forward: Any, left: Any, down: Any) -> Any:
     """Candela of a luminaire towards a direction in its own frame, of any length; 0 outside its table's gamma."""
-    across = np.hypot(forward, left)
-    gamma = np.degrees(np.arctan2(across, down))
-    c = np.degrees(np.arctan2(left, forward))
+    across = np.sqrt(forward * forward + left * left)
+    gamma = _DEGREES * np.arctan2(across, down)
+    c = _DEGREES * np.arctan2(left, forward)
     c0, c1 = distributions.c_start[luminaire], distributions.c_start[luminaire + 1]
     g0, g1 = distributions.gamma_start[luminaire], distributions.gamma_start[luminaire + 1]
     c_deg, gamma_deg = distributions.c_deg[c0:c1], distributions.gamma_deg[g0:g1]
