@@ -118,6 +118,9 @@ class LightingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     # Whether buildings shade lamps. Footprints and lamps must stand within a metre or so of where they are for that,
     # which not every city can say.
     occlusion: bool = False
+    # Which side of a luminaire's photometric file faces the street, by the file's name or stem: 'street-c0' or
+    # 'street-c90'. No file says it; without an entry C = 0 in LM-63 and C = 90 in EULUMDAT (sensing.md A3).
+    orientation: dict[str, str] = msgspec.field(default_factory=dict)
     # How many people an hour through a line across a street are busy, and how few quiet, for its required class by
     # hour (docs/lighting.md). CEN/TR 13201-1 gives no numbers; these are ours.
     busy_from: float = 200.0
@@ -307,6 +310,14 @@ def _problems(settings: CitySettings) -> list[str]:
             f"lighting.dimming_curve '{settings.lighting.dimming_curve}' is not known; "
             f"expected one of {', '.join(DIMMING_CURVES)}"
         )
+    if settings.lighting.orientation:
+        from sensors.luminaire import ORIENTATIONS  # what few cities have should cost the others no import
+
+        problems += [
+            f"lighting.orientation of '{name}' is '{side}'; expected {' or '.join(ORIENTATIONS)}"
+            for name, side in settings.lighting.orientation.items()
+            if side not in ORIENTATIONS
+        ]
     if not 0 <= settings.lighting.quiet_below <= settings.lighting.busy_from:
         problems.append(
             f"lighting.quiet_below {settings.lighting.quiet_below:g} must be at least 0 and not above "

@@ -7,12 +7,14 @@ cannot say which it is, so whoever uses a luminaire chooses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+
+ORIENTATIONS = {"street-c0": 0.0, "street-c90": 90.0}  # which C of the file faces the street
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,30 @@ class Luminaire:
         low = (1 - v) * table[i, j] + v * table[i, j + 1]
         high = (1 - v) * table[i + 1, j] + v * table[i + 1, j + 1]
         return np.where(inside, (1 - u) * low + u * high, 0.0)
+
+    @property
+    def usual_orientation(self) -> str:
+        """Where the street side of a file of its form usually is: C = 90 in EULUMDAT, C = 0 in LM-63."""
+        return "street-c90" if self.form == "EULUMDAT" else "street-c0"
+
+    def towards_street(self, orientation: str, street_c_deg: float = 90.0) -> Luminaire:
+        """The same luminaire in coordinates whose C = `street_c_deg` faces the street (90 as in CIE files).
+
+        orientation : a key of ORIENTATIONS, which side of the file faces the street
+        """
+        return self.rolled(street_c_deg - ORIENTATIONS[orientation])
+
+    def rolled(self, degrees: float) -> Luminaire:
+        """The same light with `degrees` added to every C; rolled(90) makes C = 0 of an LM-63 file C = 90 of CIE's."""
+        turn = degrees % 360.0
+        if turn == 0 or self.c_deg.size == 1:
+            return self
+        c = (self.c_deg + turn) % 360.0
+        order = np.argsort(c, kind="stable")
+        planes, table = c[order], self.candela[order]
+        if planes[0] > 0:  # tables begin at C = 0; a plane between two others changes no value
+            first = self.intensity(np.full(self.gamma_deg.size, -turn), self.gamma_deg)
+            planes, table = np.append(0.0, planes), np.vstack([first, table])
+        swapped = {"c0-c180": "c90-c270", "c90-c270": "c0-c180"} if turn % 180 else {}
+        symmetry = swapped.get(self.symmetry, self.symmetry) if turn % 90 == 0 else "none"
+        return replace(self, c_deg=planes, candela=table, symmetry=symmetry)

@@ -195,8 +195,9 @@ def check_city(city_path: Path) -> list[str]:
         problems += _outside(name, frame, city.settings.grid)
     from sensors.city_layer import layer_problems
     from sensors.light_survey import survey_problems
+    from sensors.luminaire_files import luminaire_problems
 
-    problems += survey_problems(city) + layer_problems(city)
+    problems += survey_problems(city) + layer_problems(city) + luminaire_problems(city)
     if not city.simulated and not problems:
         simulated = city.places("sites")["origin"] == "simulated"
         if simulated.any():
