@@ -65,10 +65,13 @@ class Structure:
     pattern: float
     spot: float
 
-    @property
-    def kappa(self) -> float:
+    def local(self, lamps: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Variance of L + S in units of s^2, by what of a cell's light is lamps'; the sky has its own error."""
+        return np.float32(1) + (np.float32(self.streets + self.pattern) - np.float32(1)) * lamps
+
+    def kappa(self, lamps: NDArray[np.float32]) -> NDArray[np.float32]:
         """The variance of the model over what it says of itself."""
-        return self.streets + self.pattern + SHARED
+        return self.local(lamps) + np.float32(SHARED) * lamps * lamps
 
 
 USUAL = Structure(_STREETS_M, 0.6, 0.3, 0.09)
@@ -225,11 +228,12 @@ def learn(
     b = b_variance / shared_variance
     b_left = b_variance - b * b * (shared_variance - left)
     lamps = np.asarray(from_lamps, np.float32)  # where only the sky shines, no lamp is wrong
+    here = structure.local(lamps) / np.float32(structure.streets + structure.pattern)
     remains = lamps * lamps * np.float32(b_left) + follows * follows * np.float32(left)
     remains -= 2 * lamps * follows * np.float32(b * left)
     return Learnt(
         mean=(mean + lamps * np.float32(b * shared)).astype(np.float32),
-        variance=(variance + np.maximum(remains, 0)).astype(np.float32),
+        variance=(variance * here + np.maximum(remains, 0)).astype(np.float32),
         structure=structure,
         shared=shared,
     )
@@ -409,7 +413,7 @@ def _spread_out(
 
 def _observation(terms: Terms, learnt: Learnt, model_sd: NDArray[np.float32], from_lamps: NDArray[np.float32]) -> Stack:
     """What a survey says as an observation of each cell: what turns the prior of its model into what was learnt."""
-    kappa = np.float32(1) + np.float32(max(learnt.structure.kappa, 0.5) - 1.0) * from_lamps
+    kappa = learnt.structure.kappa(from_lamps)
     prior = kappa * model_sd**2
     precision = 1.0 / learnt.variance - 1.0 / prior
     says = precision > 1e-3 / prior

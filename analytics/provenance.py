@@ -64,7 +64,7 @@ class Provenance:
 
     def text(self) -> str:
         """For people."""
-        lines = [f"{self.step}, cell at easting {self.easting:g}, northing {self.northing:g}"]
+        lines = [f"{self.step}, cell at easting {self.easting:.0f}, northing {self.northing:.0f}"]
         for name, here in self.fields.items():
             parts = {"measured": here.measured, "modelled": here.modelled, "simulated": here.simulated}
             shares = ", ".join(f"{word} {share} %" for word, share in parts.items() if share)
