@@ -32,7 +32,7 @@ from analytics.lighting_classes import CLASSES, Method, Span, Verdict, Word, jud
 from analytics.measured_light import GROUND_M, Places, sensed, surveyed
 from analytics.observations import ordered
 from analytics.profile import Profile
-from analytics.required_class import BY_USE, required_at
+from analytics.required_class import required_at
 from analytics.section_light import (
     USUAL_WIDTH_M,
     SectionLight,
@@ -64,6 +64,7 @@ _HALF_WIDTH = 1.645  # of a 90 % interval, in sd
 _DEFAULTS = 0.05  # of the light, beyond which nothing is decided
 _LEAST_VALUES = 3  # measured in a section before they say anything of its average
 _DARK_DEG = -6.0
+_NEVER_COUNTED_SD = 3.0  # of ln footfall where nobody ever counted in this city: anything from quiet to busy
 _STRADDLES = "the 90 % interval straddles a limit"
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _LAMP_QUANTITIES = ("dimming", "lamp_ok", "power")
@@ -147,7 +148,7 @@ class LightingTable:
         for word in (Word.CANNOT_TELL, Word.NOT_ASSESSED):
             rows = self.rows[self.rows.verdict == str(word)]
             # An interval's numbers differ from row to row; what is alike is that it straddles a limit.
-            why = rows.reason.map(lambda reason: _STRADDLES if "straddles" in reason else reason).value_counts()
+            why = rows.reason.map(_alike).value_counts()
             lines += [f"{word}: {count:,} of {len(self.rows):,} rows, {reason}" for reason, count in why.items()]
         measured = self.rows[self.rows.measured_lx.notna()]
         if len(measured):
@@ -229,9 +230,11 @@ class _Work:
         dark = self.method is Method.DESIGN or self._sun(step) < _DARK_DEG
         spans = _spans(light)
         verdicts = [
-            _computed(name, sure, {key: span[place] for key, span in spans.items()}, self.method, light.defaults[place],
+            _computed(names, {key: span[place] for key, span in spans.items()}, self.method, light.defaults[place],
                       bool(self.reached[place]), dark)
-            for place, (name, sure) in enumerate(zip(walked.required, walked.required_sure, strict=True))
+            for place, names in enumerate(
+                zip(walked.required, walked.required_least, walked.required_most, strict=True)
+            )
         ]  # fmt: skip
         measured = self._measured(clock, step, walked.required.tolist())
         rows = pd.DataFrame(
@@ -277,7 +280,7 @@ class _Work:
             return {"required_sc": "", "verdict_sc": ""}
         needed = self.sections["required_sc"].fillna("").astype(str).tolist()
         said = [
-            _computed(name, True, {"Esc_min": span}, self.method, defaults, bool(reached), dark) if name else None
+            _computed((name,), {"Esc_min": span}, self.method, defaults, bool(reached), dark) if name else None
             for name, span, defaults, reached in zip(
                 needed, spans["Esc_min"], light.defaults, self.reached, strict=True
             )
@@ -316,11 +319,10 @@ class _Work:
         now = profile.at(step + np.timedelta64(self.around.step_minutes * 30, "s"), self.around.zone)
         peak = people * np.exp(_busiest(profile) - now)
         minute = int(clock[:2]) * 60 + int(clock[3:])
+        sd = sd if profile.nights else np.full(sd.size, _NEVER_COUNTED_SD)
         found = required_at(
             self.sections, self.kinds, minute, people, sd, np.maximum(peak, people), self.city.settings.lighting
         )
-        if not profile.nights:  # nobody ever counted: what is assumed of streets like these decides nothing
-            found["required_sure"] &= found["required_how"] != BY_USE
         found.insert(0, "persons_h", people.round(1))
         return found
 
@@ -393,23 +395,27 @@ class _Work:
 
 
 def _computed(
-    required: str, sure: bool, values: dict[str, Span], method: Method, defaults: float, reached: bool, dark: bool
+    names: tuple[str, ...], values: dict[str, Span], method: Method, defaults: float, reached: bool, dark: bool
 ) -> Verdict:
-    """The verdict on what is computed for a section."""
-    if required and CLASSES[required].family != "M" and CLASSES[required].limits:
+    """The verdict on what is computed for a section.
+
+    names : the class required, then the least and the most that may be; where they differ in verdict, nothing is told
+    """
+    required = names[0]
+    if required and CLASSES[required].limits:
         if not dark:
             return Verdict(required, Word.NOT_ASSESSED, method, None, None, "", "it is not dark then", ())
         if not reached:
             reason = "no lamp is known within 60 m"
             return Verdict(required, Word.CANNOT_TELL, method, None, None, "", reason, ())
-    verdict = judge(required, values, method, photometry_known=defaults <= _DEFAULTS)
-    if not sure and verdict.verdict in (Word.MEETS, Word.MISSES, Word.OVER_LIT):
-        reason = f"footfall is too uncertain to say that {required} is required"
-        return Verdict(
-            required, Word.CANNOT_TELL, method, verdict.over_lit, verdict.margin, verdict.tightest, reason,
-            verdict.provisional,
-        )  # fmt: skip
-    return verdict
+    said = [judge(name, values, method, photometry_known=defaults <= _DEFAULTS) for name in names]
+    verdict = said[0]
+    if len({one.verdict for one in said}) == 1:
+        return verdict
+    reason = f"footfall is too uncertain: {names[1]} to {names[2]} may be required"
+    return Verdict(
+        required, Word.CANNOT_TELL, method, None, verdict.margin, verdict.tightest, reason, verdict.provisional
+    )
 
 
 def _measured_verdict(required: str, measured: Any) -> Verdict:
@@ -495,6 +501,11 @@ def _busiest(profile: Profile) -> float:
     """The highest shape of a night hour of the week: from 18:00 to 06:00, six to seventeen hours after noon."""
     hours = np.arange(profile.shape.size) % 24
     return float(profile.shape[(hours >= 6) & (hours < 18)].max())
+
+
+def _alike(reason: str) -> str:
+    """A reason without the numbers that differ from row to row."""
+    return _STRADDLES if "straddles" in reason else reason.split(":")[0] if "footfall" in reason else reason
 
 
 def _harmless(value: Any) -> Any:

@@ -8,8 +8,8 @@ A section's class comes from, in this order:
 * where it is assumed, by the parameters that its kind of street is taken to have (SITUATIONS, all assumed) and by how
   many people walk there at that hour. M and C classes do not follow footfall and stay.
 
-Busy, normal and quiet are footfall against two thresholds of the city; the technical report gives no numbers. A class
-is `sure` where the 90 % interval of footfall stays on one side of both.
+Busy, normal and quiet are footfall against two thresholds of the city; the technical report gives no numbers. The ends
+of footfall's 90 % interval give the least and the most that may be required.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def required_at(
     Returns
     -------
     DataFrame, a row a section
-        required, required_source, required_how, use, required_sure
+        required, required_least and required_most (at the ends of footfall's 90 % interval), required_source,
+        required_how, use
     """
     problems = _problems(sections)
     if problems:
@@ -106,32 +107,35 @@ def required_at(
     for stated, source, kind, schedule, people, sd, peak in zip(
         sections["required_class"], sections["class_source"], kinds, listed, persons_h, persons_sd, peak_h, strict=True
     ):
-        use = use_of(people, lighting)
-        ends = {use_of(people * np.exp(way * _HALF_WIDTH * sd), lighting) for way in (-1, 1)}
-        name, how, by_use = _choice(str(stated or ""), str(source or ""), str(kind), use, peak, lighting)
+        uses = [use_of(people * np.exp(way * _HALF_WIDTH * sd), lighting) for way in (0.0, -1.0, 1.0)]
         if isinstance(schedule, str) and schedule.strip():
-            name, how, by_use = _from_schedule(schedule, minute), "stated by hour", False
-        rows.append((name, str(source or ""), how, use, not by_use or ends == {use}))
-    return pd.DataFrame(rows, columns=["required", "required_source", "required_how", "use", "required_sure"])
+            names, how = [_from_schedule(schedule, minute)] * 3, "stated by hour"
+        else:
+            choices = [_choice(str(stated or ""), str(source or ""), str(kind), use, peak, lighting) for use in uses]
+            names, how = [name for name, _ in choices], choices[0][1]
+        rows.append((names[0], names[1], names[2], str(source or ""), how, uses[0]))
+    return pd.DataFrame(
+        rows, columns=["required", "required_least", "required_most", "required_source", "required_how", "use"]
+    )
 
 
 def _choice(
     stated: str, source: str, kind: str, use: str, peak_h: float, lighting: LightingSettings
-) -> tuple[str, str, bool]:
-    """Class, how it was chosen, and whether use had a part in it."""
+) -> tuple[str, str]:
+    """Class, and how it was chosen."""
     family = CLASSES[stated].family if stated else ""
     if source == "assumed":
         situation = SITUATIONS.get(LAMP_CLASS_OF_STREET.get(kind, "footpath" if family == "P" else ""))
         if situation is None or family != "P":
-            return stated, "assumed by kind of street", False
-        return p_class(situation, use, lighting.weights), BY_USE, True
+            return stated, "assumed by kind of street"
+        return p_class(situation, use, lighting.weights), BY_USE
     if family != "P" or not lighting.adaptive:
-        return stated, "stated" if stated else "", False
+        return stated, "stated" if stated else ""
     weight = {word: int(getattr(lighting.weights, f"use_{word}")) for word in USES}
     lost = weight[use_of(peak_h, lighting)] - weight[use]
     base = int(stated[1:])
     number = max(base, min(base + max(lost, 0), 6))
-    return f"P{number}", "stated for its busiest hour, CEN/TR 13201-1 since", True
+    return f"P{number}", "stated for its busiest hour, CEN/TR 13201-1 since"
 
 
 def _from_schedule(text: str, minute: int) -> str:

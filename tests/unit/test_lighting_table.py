@@ -209,7 +209,7 @@ def test_what_the_city_states_in_its_own_table_counts_and_faces_get_a_verdict(to
     south = rows[rows.name == "South Street"]
     assert south.required.tolist() == ["P2"] * 4 + ["P5"] * 4
     assert set(south.required_source) == {"stated"}
-    assert south.required_sure.all()
+    assert (south.required_least == south.required_most).all()
     assert set(south.verdict_sc) <= {"meets the values", "does not meet the values", "cannot tell"}
     assert set(rows[rows.name != "South Street"].verdict_sc) == {""}
     decided = south[south.verdict_sc == "does not meet the values"]
@@ -221,12 +221,17 @@ def test_an_unknown_class_is_refused_by_name(town):
         table_of(stated(town, "S4"), hours=["23:00"])
 
 
-def test_a_class_that_rests_on_assumed_footfall_decides_nothing(town):
+def test_a_class_that_rests_on_assumed_footfall_is_told_only_if_all_that_may_be_required_agree(town):
     rows = table_of(stated(files(town), "P4", "assumed"), hours=["23:00"]).rows
     by_use = rows[rows.required_how.str.startswith("CEN/TR")]
     assert len(by_use) == 20  # all but Middle Road, a secondary street
-    assert not by_use.required_sure.any()
-    assert set(by_use.verdict) == {"cannot tell"}
+    assert set(by_use.required_least + by_use.required_most) == {"P4P2"}  # nobody ever counted here
+    for row in by_use.itertuples():
+        if row.verdict == "does not meet the values":
+            assert row.E_avg_high < 5.0 or row.E_min_high < 1.0  # not even P4
+        else:
+            assert row.verdict == "cannot tell"
+    assert by_use.reason.str.contains("footfall is too uncertain: P4 to P2").any()
 
 
 def said(city, quantity, value, sites=None, minutes=5):

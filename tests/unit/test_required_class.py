@@ -95,11 +95,13 @@ def test_a_class_stated_by_hour_goes_before_everything(clock, name):
     assert (found.required[0], found.required_how[0]) == (name, "stated by hour")
 
 
-def test_a_class_is_unsure_where_footfall_may_be_on_either_side():
+def test_the_least_and_the_most_are_those_of_the_ends_of_footfall():
     table = sections(["P4", "M3"])
-    unsure = required(table, ["residential", "primary"], 190.0, sd=0.8)
-    assert unsure.required_sure.tolist() == [False, True]  # of M footfall does not matter
-    assert required(table, ["residential", "primary"], 5.0, sd=0.3).required_sure.all()
+    unsure = required(table, ["residential", "primary"], 190.0, sd=0.8)  # 51 to 708 persons an hour
+    columns = ["required_least", "required", "required_most"]
+    assert unsure[columns].to_numpy().tolist() == [["P3", "P3", "P2"], ["M3"] * 3]  # of M footfall does not matter
+    sure = required(table, ["residential", "primary"], 5.0, sd=0.3)
+    assert sure[columns].to_numpy().tolist() == [["P4"] * 3, ["M3"] * 3]
 
 
 def test_thresholds_belong_to_the_busier_side():
