@@ -107,7 +107,7 @@ def prepare_lamps(
     streets : the city's, for the street that a lamp lights; without them lamps are residential and face north
     dimming_curve : of lamps without their own in column `dimming_curve`
     """
-    known = {name.lower(): one for name, one in (luminaires or {}).items()}
+    known = {name.strip().lower(): one for name, one in (luminaires or {}).items()}
     named = _words(table, "luminaire")
     used = sorted({name for name in named if name in known})
     row_of = {name: row for row, name in enumerate(used)}

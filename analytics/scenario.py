@@ -17,8 +17,10 @@
     watts = 42
     height_m = 6
 
-`replace` takes any of lumens, watts, height_m, cct_k, mf and luminaire; `remove` nothing more. Changes are applied in
-order; of two that dim the same lamp at the same hour the later one holds.
+`replace` takes any of lumens, watts, height_m, cct_k, mf, azimuth_deg, tilt_deg, overhang_m and luminaire; `remove`
+nothing more. A luminaire is a photometric file of the city, `road` or `lambert`; a file brings its own lumens and watts
+where the change says none. Changes are applied in order; of two that dim the same lamp at the same hour the later one
+holds.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sensors.city import City
-from sensors.errors import ScenarioError, gather
+from sensors.errors import LuminaireError, ScenarioError, gather
 from sensors.night import Night
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ _LAMP_NUMBERS = {
     "height_m": (0.5, 40.0),
     "cct_k": (1_600.0, 10_000.0),
     "mf": (0.1, 1.0),
+    "azimuth_deg": (-360.0, 360.0),
+    "tilt_deg": (-45.0, 90.0),
+    "overhang_m": (0.0, 10.0),
 }
 _ALLOWED = {
     "dim": {"level", "hours", *SELECTORS},
@@ -195,7 +200,7 @@ def _change(entry: Any, city: City, problems: list[str]) -> Change | None:
     for key in sorted(set(entry) - allowed - {"what"}):
         hint = "; use 'dim' for some hours" if key == "hours" else f"; expected {', '.join(sorted(allowed))}"
         problems.append(f"'{key}' does not go with {what}{hint}")
-    new = _lamp_values(entry, allowed, problems)
+    new = _lamp_values(entry, city, allowed, problems)
     hours = _hours(entry.get("hours"), problems)
     positions, rows = np.zeros((0, 2)), np.zeros(0, np.int64)
     if what == "add":
@@ -212,7 +217,9 @@ def _change(entry: Any, city: City, problems: list[str]) -> Change | None:
     return Change(what, rows, hours, fraction if what == "dim" else None, new, positions)
 
 
-def _lamp_values(entry: Mapping[str, Any], allowed: set[str], problems: list[str]) -> dict[str, float | str]:
+def _lamp_values(
+    entry: Mapping[str, Any], city: City, allowed: set[str], problems: list[str]
+) -> dict[str, float | str]:
     values: dict[str, float | str] = {}
     for key, (low, high) in _LAMP_NUMBERS.items():
         if key not in entry or key not in allowed:
@@ -223,10 +230,31 @@ def _lamp_values(entry: Mapping[str, Any], allowed: set[str], problems: list[str
             problems.append(f"{key} is {entry[key]!r}; expected a number between {low:g} and {high:g}")
     if "luminaire" in entry and "luminaire" in allowed:
         if isinstance(entry["luminaire"], str):
-            values["luminaire"] = entry["luminaire"]
+            values = _of_file(entry["luminaire"], city, problems) | values
         else:
             problems.append(f"luminaire is {entry['luminaire']!r}; expected the name of one")
     return values
+
+
+def _of_file(name: str, city: City, problems: list[str]) -> dict[str, float | str]:
+    """The luminaire, and the lumens and watts that its photometric file says."""
+    from sensors.luminaire_files import NO_FILE, luminaires
+
+    if name.strip().lower() in NO_FILE:
+        return {"luminaire": name}
+    try:
+        found = luminaires(city, [name])
+    except LuminaireError as error:
+        problems.append(str(error))
+        return {}
+    if name not in found:
+        problems.append(
+            f"luminaire '{name}' has no file in places/luminaires; put {name}.ies or {name}.ldt there, or write 'road' "
+            "or 'lambert'"
+        )
+        return {}
+    says = {"lumens": found[name].lumens, "watts": found[name].watts}
+    return {"luminaire": name} | {column: value for column, value in says.items() if value > 0}
 
 
 def _hours(hours: Any, problems: list[str]) -> tuple[str, str] | None:

@@ -161,7 +161,7 @@ def surroundings(city: City) -> Surroundings:
         zone=settings.zone,
         lonlat=city.centre_lonlat(),
         lighting=settings.lighting,
-        luminaires=_luminaires(city),
+        luminaires=_luminaires(city, city.places("lamps")),
         step_minutes=settings.night.step_minutes,
         window=(settings.night.from_, settings.night.to),
     )
@@ -216,7 +216,7 @@ def lay_out(
 def with_lamps(before: Surroundings, city: City, table: geopandas.GeoDataFrame) -> Surroundings:
     """The same surroundings with other lamps; sites keep those of their lamps that stay."""
     lighting = city.settings.lighting
-    lamps = _prepared(table, city.places("streets"), lighting, _luminaires(city))
+    lamps = _prepared(table, city.places("streets"), lighting, _luminaires(city, table))
     walls = walls_of(city.places("buildings"), lamps.easting, lamps.northing) if lighting.occlusion else no_walls()
     sites = before.sites
     place_of = {lamp: index for index, lamp in enumerate(lamps.lamp.tolist())}
@@ -243,9 +243,12 @@ def _prepared(
     )
 
 
-def _luminaires(city: City) -> Mapping[str, Luminaire]:
-    """The city's luminaires by name, C = 0 facing the street."""
-    return {}
+def _luminaires(city: City, lamps: geopandas.GeoDataFrame) -> Mapping[str, Luminaire]:
+    """The luminaires that a table of lamps names, C = 0 facing the street."""
+    from sensors.luminaire_files import luminaires  # what a city without photometric files need not import
+
+    names = sorted(set(lamps["luminaire"].fillna("").astype(str)) - {""}) if len(lamps) else []
+    return luminaires(city, names, street_c_deg=0.0) if names else {}
 
 
 def _inside(grid: Grid, buildings: geopandas.GeoDataFrame) -> NDArray[np.bool_]:

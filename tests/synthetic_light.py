@@ -29,6 +29,16 @@ def luminaire(
     )  # fmt: skip
 
 
+def lm63_file(watts: float = 33.0) -> tuple[str, float]:
+    """An absolute LM-63 road file that throws to C = 0 only, four to one, and its lumens."""
+    gamma, c = np.arange(0.0, 91.0, 2.5), np.arange(0.0, 361.0, 15.0)
+    forward = 1.0 + 0.6 * np.cos(np.radians(c))[:, None]
+    candela = np.round(500.0 * forward * np.cos(np.radians(gamma)), 1)
+    numbers = [f"1 -1 1 {gamma.size} {c.size} 1 2 0 0 0", f"1 1 {watts:g}"]
+    rows = [" ".join(f"{value:g}" for value in row) for row in (gamma, c, *candela)]
+    return "\n".join(["IESNA:LM-63-2002", "[TEST] made up", "TILT=NONE", *numbers, *rows, ""]), 500.0 * np.pi
+
+
 def road_luminaires(number: int = 8, seed: int = 3) -> list[Luminaire]:
     """Smooth road distributions of types II and III, cd per 1000 lm, planes every 5 degrees and gamma every degree."""
     generator = np.random.default_rng(seed)

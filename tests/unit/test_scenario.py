@@ -14,6 +14,7 @@ from sensors.city import City
 from sensors.errors import ScenarioError
 from sensors.night import Night
 from tests.synthetic_city import make_city
+from tests.synthetic_light import lm63_file
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +140,19 @@ def test_a_file_that_is_no_scenario_is_refused(city: City, tmp_path: Path, text:
     assert says in str(refused.value)
     with pytest.raises(ScenarioError, match="no scenario file"):
         read_scenario(tmp_path / "absent.toml", city)
+
+
+def test_a_replaced_luminaire_brings_its_photometric_file_s_lumens_and_watts(tmp_path: Path) -> None:
+    town = make_city(tmp_path)
+    folder = town.path / "places" / "luminaires"
+    folder.mkdir()
+    text, lumens = lm63_file(watts=33.0)
+    (folder / "forward.ies").write_text(text)
+    change = {"what": "replace", "lamps": ["lamp-001"], "luminaire": "forward"}
+    after = scenario(town, change | {"tilt_deg": 5}).after.set_index("lamp").loc["lamp-001"]
+    assert after["lumens"] == pytest.approx(lumens, rel=0.01)
+    assert (after["watts"], after["tilt_deg"]) == (33.0, 5.0)
+    assert scenario(town, change | {"lumens": 2000}).after.set_index("lamp").loc["lamp-001", "lumens"] == 2000.0
+    unknown = {"what": "replace", "lamps": ["lamp-001"], "luminaire": "backward"}
+    with pytest.raises(ScenarioError, match=r"luminaire .backward. has no file in places/luminaires; put backward"):
+        scenario(town, unknown)

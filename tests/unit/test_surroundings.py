@@ -4,11 +4,13 @@ import pytest
 from shapely.geometry import Point
 
 from analytics.grid import Grid
+from analytics.light import illuminance_at
 from analytics.photometry import DEFAULT_LUMENS, prepare_lamps
 from analytics.surroundings import FEATURES, Surroundings, surroundings
 from sensors.city import City
 from sensors.places import save_place
 from tests.synthetic_city import SOUTH, WEST, make_city
+from tests.synthetic_light import lm63_file
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +101,33 @@ def test_the_digest_names_the_places(city, town, tmp_path):
     lamps.loc[3, "lumens"] = 4001.0
     save_place(other.path, "lamps", lamps)
     assert surroundings(City.open(other.path)).digest != town.digest
+
+
+def test_a_lamp_of_a_photometric_file_lights_its_street_more_than_the_other_side(tmp_path):
+    """The file's C = 0 faces the street: over all lamps beside Market Street, 5 m ahead against 5 m behind."""
+    made = make_city(tmp_path)
+    folder = made.path / "places" / "luminaires"
+    folder.mkdir()
+    text, lumens = lm63_file()
+    (folder / "forward.ies").write_text(text)
+    lamps = made.places("lamps").copy()
+    lamps["luminaire"], lamps["lumens"] = "Forward", np.float32(2 * lumens)
+    save_place(made.path, "lamps", lamps)
+    around = surroundings(City.open(made.path))
+    assert np.all(around.lamps.luminaire == 0)
+    assert around.lamps.strength == pytest.approx(2 * lamps.mf.iloc[0], rel=0.01)  # twice the file's lumens
+    alone = around.lamps
+    ahead, behind = (
+        illuminance_at(
+            around,
+            alone.easting[k] + way * np.cos(alone.azimuth[k]),
+            alone.northing[k] + way * np.sin(alone.azimuth[k]),
+            np.where(np.arange(alone.lamp.size) == k, 1.0, 0.0),
+        )[0]
+        for k in (5,)
+        for way in (5.0, -5.0)
+    )
+    assert ahead / behind == pytest.approx(1.6 / 0.4, rel=0.01)
+    street = made.places("streets").geometry.union_all()
+    foot = Point(alone.easting[5] + 3 * np.cos(alone.azimuth[5]), alone.northing[5] + 3 * np.sin(alone.azimuth[5]))
+    assert foot.distance(street) < Point(alone.easting[5], alone.northing[5]).distance(street)
