@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command("plan")(plan)
     app.command("street-light")(street_light)
     app.command("lighting")(lighting)
+    app.command("noise")(noise)
     app.command("fit")(fit)
     app.command("warmup")(warmup)
     app.add_typer(counter_app, name="counter")
@@ -306,6 +307,44 @@ def lighting(
         typer.echo(table.text())
     else:
         typer.echo(f"{len(table.rows):,} rows in {' and '.join(str(file) for file in (csv, geojson) if file)}")
+
+
+def noise(
+    city: CityFolder,
+    night: Annotated[str, typer.Option(metavar="NIGHT", help="One night, 2026-11-20; the last with readings.")] = "",
+    from_: Annotated[str, typer.Option("--from", metavar="NIGHT", help="First of several nights.")] = "",
+    to: Annotated[str, typer.Option(metavar="NIGHT", help="Last of several nights.")] = "",
+    site: Annotated[int | None, typer.Option(help="One meter, by the number of its sound_laeq.")] = None,
+    limit: Annotated[float, typer.Option(metavar="DB", help="A limit, for the minutes above it.")] = 55.0,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a row a meter and night as CSV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What noise meters heard: LAeq,23-07, hours, percentiles, events, closing time. Not legal metrology.
+
+    Lden and Lnight are of a year and need --from and --to. Example: noctule noise helsinki --night 2026-11-20
+    """
+    from analytics.noise_report import noise_report
+    from ingest.archive import nights
+    from sensors.city import City
+    from sensors.errors import StoreError
+    from sensors.night import Night
+
+    if bool(from_) != bool(to) or (from_ and night):
+        raise typer.BadParameter("give --from and --to together, or --night", param_hint="--from")
+    opened = City.open(city)
+    there = nights(opened)
+    if not there:
+        raise StoreError(f"{opened.name} has no readings yet; 'noctule ingest' or 'noctule history import' brings some")
+    first = _night_named(opened, from_ or night) if from_ or night else Night(there[-1], opened.zone)
+    last = _night_named(opened, to) if to else first
+    wanted = [Night(day, opened.zone) for day in there if first.date <= day <= last.date]
+    if not wanted:
+        raise StoreError(f"no readings from {first.name} to {last.name}; there are nights {there[0]} to {there[-1]}")
+    with _progress_bar("nights", hidden=as_json) as progress:
+        found = noise_report(opened, wanted, site=site, limit_db=limit, progress=progress)
+    if csv is not None:
+        _write_text(csv, found.csv())
+    typer.echo(found.json() if as_json else f"{csv} written" if csv is not None else found.text())
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -34,7 +34,7 @@ class Harmonica(NamedTuple):
 
     background: float
     events: float
-    index: float
+    total: float
 
 
 class SecondsMean(NamedTuple):
@@ -78,7 +78,7 @@ def laeq_by(group: NDArray[np.int64], level_db: Floats, seconds: Floats, n: int)
     """LAeq and valid seconds of `n` groups; `group` (n,) says to which each level belongs, NaN levels to none."""
     weight = np.where(np.isfinite(level_db), seconds, 0.0)
     energy = np.bincount(group, weight * np.where(weight > 0, 10.0 ** (level_db / 10.0), 0.0), n)
-    total = np.bincount(group, weight, n)
+    total = np.bincount(group, weight, n).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return 10.0 * np.log10(energy / total), total
 
@@ -117,7 +117,7 @@ def histogram(level_1s: ArrayLike) -> NDArray[np.int64]:
     level = np.asarray(level_1s, np.float64)
     level = level[np.isfinite(level)]
     bins = np.clip(np.floor(level) - HISTOGRAM_FROM_DB, 0, HISTOGRAM_BINS - 1).astype(np.int64)
-    return np.bincount(bins, minlength=HISTOGRAM_BINS)
+    return np.asarray(np.bincount(bins, minlength=HISTOGRAM_BINS), np.int64)
 
 
 def largest_1s(level_1s: ArrayLike) -> float:

@@ -6,6 +6,8 @@ Q = 1000, as CRTN gives. Q is the day's traffic times the share of the hour.
 voices   L_W = 64 + 15 lg N for N people talking (sensing.md B5); below one person, in proportion
 """
 
+from typing import Any
+
 import geopandas
 import numpy as np
 import shapely
@@ -93,9 +95,14 @@ def open_share(closes_min: NDArray[np.int64], time: np.datetime64, zone: str) ->
     weekday = int(hour_of_week(np.array([time]), zone)[0]) // 24
     now = minutes_after_noon(time, zone)
     busy = _WEEKDAY_VENUES[weekday]
-    closes = closes_min - (0.0 if busy == 1.0 else 60.0)
+    closes = closing_minutes(closes_min, weekday)
     leaving = np.clip(1.0 - (now - closes) / _LEAVING_MIN, 0.0, 1.0)
     return np.asarray(busy * leaving if now >= _OPENS_MIN else np.zeros(closes_min.size), np.float64)
+
+
+def closing_minutes(closes_min: NDArray[Any], weekday: int) -> NDArray[np.float64]:
+    """Minutes after noon at which venues close on an evening (Monday 0), by when they do on Friday and Saturday."""
+    return np.asarray(closes_min - (0.0 if _WEEKDAY_VENUES[weekday] == 1.0 else 60.0), np.float64)
 
 
 def spread_voices(grid: Grid, footfall: NDArray[np.float32], energy: NDArray[np.float32]) -> None:

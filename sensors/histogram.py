@@ -5,8 +5,8 @@
 
 `bins` are the seconds in 47 to below 48 dB, 48 to below 49, and so on; `from_db` is 20 where it is left out. Only
 histograms can be merged into percentiles of longer times (L10, L50, L90): percentiles cannot. A message holds one
-histogram, since a reading's decibel stands in its `part` and (device, boot, seq, part) must be unlike any other; for the
-same reason the message must be numbered.
+histogram, since a reading's decibel stands in its `part` and (device, boot, seq, part) must be unlike any other; for
+the same reason the message must be numbered.
 """
 
 from __future__ import annotations

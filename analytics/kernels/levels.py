@@ -2,8 +2,8 @@
 
     LAeq = 10 lg( sum 10^(L/10) / n )
 
-10^(L/10) = 2^n 2^f: n is read off the bits of a sum with 1.5 * 2^23, whose last bit is worth one; 2^f on [-1/2, 1/2] by a
-minimax polynomial of degree 4 (relative error 3e-6, 1.1e-5 dB). Sums run in float32 over blocks and in float64 over
+10^(L/10) = 2^n 2^f: n is read off the bits of a sum with 1.5 * 2^23, whose last bit is worth one; 2^f on [-1/2, 1/2] by
+a minimax polynomial of degree 4 (relative error 3e-6, 1.1e-5 dB). Sums run in float32 over blocks and in float64 over
 the blocks, so nights and years lose nothing. What is not finite spoils the sum of its block, which is then taken again
 second by second from the cache: a series without gaps never asks whether a second is valid.
 """

@@ -26,3 +26,29 @@ def convolve(power: list[list[float]], stencil: list[list[float]]) -> list[list[
                     if 0 <= row + i < rows and 0 <= column + j < columns:
                         out[row][column] += stencil[i + k][j + k] * power[row + i][column + j]
     return out
+
+
+def laeq(levels: list[float], seconds: list[float]) -> float:
+    """Energy mean, second by second as the formula has it; NaN levels are no levels."""
+    energy = time = 0.0
+    for level, valid in zip(levels, seconds, strict=True):
+        if not math.isnan(level):
+            energy += valid * 10 ** (level / 10)
+            time += valid
+    return 10 * math.log10(energy / time)
+
+
+def intermittency(levels: list[float]) -> float:
+    """Share of energy, in per cent, of seconds more than 3 dB above the mean."""
+    threshold = laeq(levels, [1.0] * len(levels)) + 3.0
+    total = sum(10 ** (level / 10) for level in levels)
+    return 100 * sum(10 ** (level / 10) for level in levels if level > threshold) / total
+
+
+def percentile(levels: list[float], percent: float) -> float:
+    """Linear between the two nearest of the ordered values."""
+    ordered = sorted(levels)
+    place = percent / 100 * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
