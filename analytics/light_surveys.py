@@ -223,11 +223,11 @@ def learn(
     measured = _steadied(measured, structure, shared)
     b_variance = shared_variance - gain_sd**2
     values = measured.y - shared * measured.lamps
-    mean, variance, follows = _spread_out(around, measured, structure, values, model_sd)
+    lamps = np.asarray(from_lamps, np.float32)  # where only the sky shines, no lamp is wrong
+    mean, variance, follows = _spread_out(around, measured, structure, values, model_sd, lamps)
     # b and b + g given the data: their means, and the variance of from_lamps x b - follows x (b + g)
     b = b_variance / shared_variance
     b_left = b_variance - b * b * (shared_variance - left)
-    lamps = np.asarray(from_lamps, np.float32)  # where only the sky shines, no lamp is wrong
     here = structure.local(lamps) / np.float32(structure.streets + structure.pattern)
     remains = lamps * lamps * np.float32(b_left) + follows * follows * np.float32(left)
     remains -= 2 * lamps * follows * np.float32(b * left)
@@ -377,6 +377,7 @@ def _spread_out(
     structure: Structure,
     values: NDArray[np.float64],
     model_sd: NDArray[np.float32],
+    lamps: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """L + S on the map with its variance, and how far it follows what all lamps share; (northing, easting)."""
     grid = around.grid
@@ -390,7 +391,8 @@ def _spread_out(
         mean, variance = krige_cells(
             seen.easting, seen.northing, z / seen.s, noise, grid.easting, grid.northing, streets
         )
-        return mean * model_sd, variance * model_sd**2
+        taken = np.float32(structure.streets) - variance
+        return mean * model_sd * lamps, (np.float32(structure.streets) - taken * lamps * lamps) * model_sd**2
 
     row, column, _ = grid.cells(seen.easting, seen.northing)
     mean, variance = far(values)
