@@ -136,10 +136,9 @@ def _joints(lines: NDArray[np.object_]) -> NDArray[np.object_]:
     order = order[np.r_[True, np.diff(end[order]) != 0]] if order.size else order
     end, other = end[order], other[order]
     foot = shapely.line_interpolate_point(lines[other], shapely.line_locate_point(lines[other], points[end]))
-    joints = shapely.linestrings(
-        np.stack([shapely.get_coordinates(points[end]), shapely.get_coordinates(foot)], axis=1)
-    )
-    return np.asarray(joints[shapely.length(joints) > 0], object)
+    both = np.stack([shapely.get_coordinates(points[end]), shapely.get_coordinates(foot)], axis=1)
+    joints: NDArray[np.object_] = np.asarray(shapely.linestrings(both), object).reshape(-1)
+    return joints[np.asarray(shapely.length(joints)) > 0]
 
 
 def _pieces(lines: NDArray[np.object_]) -> NDArray[np.object_]:
