@@ -249,7 +249,7 @@ def street_light(
     tilt: Annotated[float, typer.Option(help="How far the street side is lifted, degrees.")] = 0.0,
     rotation: Annotated[float, typer.Option(help="About the vertical, anticlockwise from above, degrees.")] = 0.0,
     orientation: Annotated[
-        str, typer.Option(help="street-c0 or street-c90: the C of a file's street side; by its form if empty.")
+        str, typer.Option(help="street-c0, -c90, -c180 or -c270: the C of a file's street side; by its form if empty.")
     ] = "",
     class_: Annotated[
         list[str] | None, typer.Option("--class", help="A class to compare with: P3, C4, SC5; may be repeated.")

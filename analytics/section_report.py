@@ -26,10 +26,13 @@ from analytics.street_light import (
     rows_of,
     source_named,
     street_light,
+    street_share,
 )
 from sensors.city import DIMMING_CURVES
 from sensors.errors import LightingError, gather
+from sensors.luminaire import ORIENTATIONS
 
+_STREET_SIDE = 0.495  # of the flux; a luminaire for roads gives its street more than its back, a symmetric one half
 NOTE = (
     "a design calculation on the grid of EN 13201-3, direct light only; not a measurement. Luminance (M classes), "
     "glare (fTI) and edge illuminance (REI) are not computed"
@@ -138,7 +141,7 @@ def report(section: Section) -> Report:
     section = replace(section, classes=tuple(name.upper() for name in section.classes))
     _check(section)
     source = source_named(section.luminaire)
-    orientation = section.orientation or usual_orientation(source)
+    orientation = section.orientation or str(getattr(source, "usual_orientation", "street-c0"))
     luminaires, length, begin = _laid_out(section)
     light = street_light(
         source,
@@ -156,11 +159,6 @@ def report(section: Section) -> Report:
         watts=_watts(section, source),
         notes=_notes(section, source, orientation, luminaires),
     )
-
-
-def usual_orientation(source: Source) -> str:
-    """Where the street side of a file of its form usually is: C = 90 in EULUMDAT, C = 0 in LM-63."""
-    return "street-c90" if str(getattr(source, "form", "")).upper().startswith("EULUMDAT") else "street-c0"
 
 
 def _check(section: Section) -> None:
@@ -248,6 +246,13 @@ def _notes(section: Section, source: Source, orientation: str, luminaires: Lumin
     else:
         chosen = "as asked" if section.orientation else "as usual for files of this form; the file cannot say"
         notes.append(f"the file's street side is taken at {orientation.removeprefix('street-').upper()}, {chosen}")
+        shares = {side: street_share(source, side, section.rotation_deg) for side in ORIENTATIONS}
+        best = max(shares, key=lambda side: shares[side])
+        if shares[orientation] < _STREET_SIDE and shares[best] > 0.5:
+            notes.append(
+                f"only {100 * shares[orientation]:.0f} % of its light leaves on that side, and "
+                f"{100 * shares[best]:.0f} % with --orientation {best}: is its street side there?"
+            )
         notes += [str(warning) for warning in getattr(source, "warnings", ())]
     if section.maintenance_factor == 1.0:
         notes.append("maintenance factor 1: as new and clean; classes ask for maintained values, 0.80 to 0.90 for LED")

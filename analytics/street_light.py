@@ -38,13 +38,13 @@ from numpy.typing import ArrayLike, NDArray
 from analytics.hand_table import number, read_table
 from analytics.lighting_classes import FAMILIES, Method, Span, Verdict, highest_met, judge
 from sensors.errors import LightingError, gather
+from sensors.luminaire import ORIENTATIONS
 
 Floats = NDArray[np.float64]
 
 FACE_M = 1.5  # height of vertical planes: where a face is
 SPACINGS = 5  # luminaires count this many spacings before and behind the field
 ARRANGEMENTS = ("single", "opposite", "staggered")
-ORIENTATIONS = {"street-c0": 0.0, "street-c90": 90.0}  # the C of the street side in the file, degrees
 FORWARD, BACK = 0.0, math.pi  # azimuths that planes face: along +x and -x
 
 _SHORT_M, _SHORT_POINTS, _STEP_M = 30.0, 10, 3.0
@@ -294,7 +294,21 @@ def source_named(text: str) -> Source:
         if not (0 <= strength <= 1e9):
             raise LightingError(f"'{text}': {unit} must lie between 0 and 1e9")
         return Isotropic(strength) if kind == "isotropic" else Lambert(strength)
-    raise LightingError(f"'{text}' is no 'isotropic:CD' and no 'lambert:LUMENS'")
+    from sensors.luminaire_files import read_luminaire
+
+    return read_luminaire(text)
+
+
+def street_share(source: Source, orientation: str, rotation_deg: float = 0.0) -> float:
+    """Share of a luminaire's flux that leaves on its street side; NaN where it gives no light.
+
+    >>> round(street_share(Lambert(1000.0), "street-c0"), 6)
+    0.5
+    """
+    c, gamma = np.meshgrid(np.arange(-179.0, 180.0, 2.0), np.arange(0.5, 180.0))  # azimuths from the street, middles
+    flux = source.intensity(c - rotation_deg + ORIENTATIONS[orientation], gamma) * np.sin(np.radians(gamma))
+    total = float(flux.sum())
+    return float(flux[np.abs(c) < 90.0].sum()) / total if total > 0 else math.nan
 
 
 def power_density(watts: float, light: StreetLight) -> float:

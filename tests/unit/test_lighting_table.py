@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import math
+import shutil
 
 import geopandas
 import msgspec
@@ -28,6 +29,7 @@ from sensors.night import Night
 from sensors.places import empty_place, save_place
 from sensors.quantities import QUANTITIES
 from sensors.reading import empty_records, sort_by_key
+from tests.shared_data import shared_data
 from tests.synthetic_city import SOUTH, WEST, make_city
 
 
@@ -176,6 +178,16 @@ def test_with_files_and_stated_classes_sections_are_decided_by_calculation(town)
     # The schedule dims to 0.7 at 23:00.
     full, dimmed = (rows[rows.hour == hour].E_avg.to_numpy() for hour in ("20:00", "23:00"))
     assert dimmed == pytest.approx(0.7 * full)
+
+
+def test_a_photometric_file_in_the_city_s_folder_decides(town):
+    file = shared_data("photometry") / "road_luminaire.ldt"
+    folder = town.path / "places" / "luminaires"
+    folder.mkdir()
+    shutil.copy(file, folder)
+    rows = lighting_table(stated(files(town, name="road_luminaire"), "P1"), hours=["20:00"]).rows
+    assert set(rows.photometry) == {"file"}
+    assert set(rows.verdict) - {"cannot tell"}
 
 
 def test_over_lit_sections_say_so(town):

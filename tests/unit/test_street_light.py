@@ -22,9 +22,10 @@ from analytics.street_light import (
     source_named,
     street_light,
 )
-from sensors.errors import LightingError
+from sensors.errors import LightingError, LuminaireError
 from sensors.luminaire import Luminaire
 from tests.reference import street_light as reference
+from tests.shared_data import shared_data
 
 ROAD = {"height_m": 6.0, "spacing_m": 25.0, "width_m": 7.0, "overhang_m": 0.5}
 
@@ -421,3 +422,46 @@ def test_the_command_refuses_what_cannot_be_and_does_not_crash(arguments):
     result = run("--luminaire", "lambert:4000", *arguments)
     assert result.exit_code in (1, 2)
     assert result.exception is None or isinstance(result.exception, (LightingError, SystemExit))
+
+
+def test_one_luminaire_in_both_formats_gives_one_street():
+    folder = shared_data("photometry")
+    streets = [
+        report(Section(str(folder / f"luxpy_test_lid_file.{suffix}"), 7.0, 8.0, 30.0, orientation="street-c90")).light
+        for suffix in ("ies", "ldt")
+    ]
+    assert streets[0].horizontal == pytest.approx(streets[1].horizontal, rel=2e-3)  # digits of the files
+    assert streets[0].semicylindrical_forward == pytest.approx(streets[1].semicylindrical_forward, rel=2e-3)
+
+
+def test_a_lantern_with_its_back_to_the_street_is_noticed():
+    # This file, made anonymous by its source, gives C = 270 more light than C = 90, where EULUMDAT has the street.
+    file = str(shared_data("photometry") / "road_luminaire.ldt")
+    usual = report(Section(file, 7.0, 8.0, 30.0))
+    turned = report(Section(file, 7.0, 8.0, 30.0, orientation="street-c270"))
+    by_hand = report(Section(file, 7.0, 8.0, 30.0, rotation_deg=180.0))
+    assert usual.orientation == "street-c90"
+    assert any("C90, as usual" in note for note in usual.notes)
+    assert any("--orientation street-c270" in note for note in usual.notes)
+    assert not any("street side there" in note for note in (*turned.notes, *by_hand.notes))
+    assert by_hand.light.horizontal == pytest.approx(turned.light.horizontal)
+    assert turned.light.horizontal.mean() > 2 * usual.light.horizontal.mean()
+    assert usual.watts == pytest.approx(276.0)
+    # 33,200 lm of the lamp, 84.42 % of them leave the lantern, and no more can fall on the road than leaves.
+    for light in (usual.light, turned.light):
+        assert 0.1 * 33_200 < light.horizontal.mean() * 7.0 * 30.0 < 0.8442 * 33_200
+
+
+def test_the_street_side_s_share_of_the_flux():
+    assert room.street_share(Lambert(1000.0), "street-c0") == pytest.approx(0.5)
+    share = room.street_share(lopsided(), "street-c0")
+    assert share > 0.6
+    turned = Luminaire(**(vars(lopsided()) | {"candela": np.roll(lopsided().candela, 18, axis=0)}))
+    assert room.street_share(turned, "street-c0") == pytest.approx(1 - share, abs=1e-3)
+    assert math.isnan(room.street_share(Isotropic(0.0), "street-c0"))
+
+
+@pytest.mark.parametrize("name", ["wiki-flood.ldt", "nowhere.ldt", "SOURCE.md"])
+def test_a_file_that_cannot_be_true_is_refused_with_its_reason(name):
+    with pytest.raises(LuminaireError, match=name):
+        source_named(str(shared_data("photometry") / name))
