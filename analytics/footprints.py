@@ -234,17 +234,14 @@ def _means(
 ) -> NDArray[np.float64]:
     """Means over cells by n x n points of 1000 lm of the default distribution; (stands of the lamp, cells)."""
     at, weight = _gauss(n)
-    scale = float(peak_intensity(np.array([1000.0]), np.array([ROAD_SHAPE]))[0]) / height_m**2
-    means = []
-    for stand_east in _STANDS:
-        for stand_north in _STANDS:
-            d_east = (east[:, None] + at - stand_east) * cell_m
-            d_north = (north[:, None] + at - stand_north) * cell_m
-            r2 = d_east[:, None, :] ** 2 + d_north[:, :, None] ** 2
-            q = height_m**2 / (height_m**2 + r2)
-            lux = scale * q * q * (1.0 + ROAD_SHAPE * (1.0 - q) ** 2)
-            means.append(np.einsum("cij,i,j->c", lux, weight, weight))
-    return np.array(means)
+    stand = np.array(_STANDS)
+    east2 = ((east[:, None] + at - stand[:, None, None]) * cell_m) ** 2  # (stands, cells, n)
+    north2 = ((north[:, None] + at - stand[:, None, None]) * cell_m) ** 2
+    h2 = height_m**2
+    q = h2 / (h2 + east2[:, None, :, None, :] + north2[None, :, :, :, None])
+    scale = float(peak_intensity(np.array([1000.0]), np.array([ROAD_SHAPE]))[0]) / h2
+    lux = q * q * (1.0 + ROAD_SHAPE * (1.0 - q) ** 2)
+    return np.asarray(scale * (lux.reshape(stand.size**2, east.size, n * n) @ np.outer(weight, weight).ravel()))
 
 
 def _gauss(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
