@@ -1,7 +1,7 @@
 """What one shard keeps: its log and tail, the state of screening and the memory of what came lately, held together.
 
 A group is on disk when `append` returns. It is flagged and shown a moment later, several groups at once: flagging
-thirty readings costs as much as flagging five hundred, and nobody who follows sees a difference of fifty milliseconds.
+thirty readings costs as much as flagging five hundred, and nobody who follows sees a difference of a tenth of a second.
 
 After any end (a stop, a kill, a power cut) `recover` brings them to one place again: the log is the truth, and what
 the tail lacks of it is read once more.
@@ -31,7 +31,7 @@ from sensors.reading import Records, joined
 
 KEPT_S = 7 * 86_400.0  # of what is archived; the raw bytes are the truth while a decoder may still be mended
 TAIL_BYTES = 64 << 20  # of a segment's tail, which a restart reads whole; well compressed, a segment holds far more
-SHOW_S, SHOW_READINGS = 0.05, 4_096  # after which what is stored is flagged and shown
+SHOW_S, SHOW_READINGS = 0.1, 4_096  # after which what is stored is flagged and shown
 REBUILD_S = 30.0  # from one try to rebuild a lost tail to the next
 _LETTERS = 20_000  # dead letters that may be un-acknowledged: as many as may be in flight
 
