@@ -190,7 +190,7 @@ def judge(required: str, values: Values, method: Method, *, photometry_known: bo
         reason = f"E_avg {_number(values['E_avg'])} lx is above {OVER_LIT:g} times the class's average"
         return _verdict(required, Word.OVER_LIT, method, over, margin, tightest, reason, provisional)
     if most and over is None:
-        reason = f"the average may be above {wanted.most_average_lx:g} lx, which is over-lit"
+        reason = f"all least values are reached; E_avg may be above {wanted.most_average_lx:g} lx, which is over-lit"
         return _verdict(required, Word.CANNOT_TELL, method, over, margin, tightest, reason, provisional)
     return _verdict(required, Word.MEETS, method, over, margin, tightest, "", provisional)
 

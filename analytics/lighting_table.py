@@ -505,7 +505,11 @@ def _busiest(profile: Profile) -> float:
 
 def _alike(reason: str) -> str:
     """A reason without the numbers that differ from row to row."""
-    return _STRADDLES if "straddles" in reason else reason.split(":")[0] if "footfall" in reason else reason
+    if "straddles" in reason:
+        return _STRADDLES
+    if reason.startswith("all least values"):
+        return "all least values are reached, but the average may be over-lit"
+    return reason.split(":")[0] if "footfall" in reason else reason
 
 
 def _harmless(value: Any) -> Any:

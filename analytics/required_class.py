@@ -74,6 +74,16 @@ def use_of(persons_h: float, lighting: LightingSettings) -> str:
     return "busy" if persons_h >= lighting.busy_from else "quiet" if persons_h < lighting.quiet_below else "normal"
 
 
+def is_schedule(text: str) -> bool:
+    """Whether a text states classes by hour.
+
+    >>> is_schedule("18:00 P3; 23:00 P4"), is_schedule("18:00 P3, 23:00 P4")
+    (True, False)
+    """
+    parts = [_ENTRY.fullmatch(part.strip()) for part in text.strip().strip(";").split(";")]
+    return all(part is not None and part[3] in CLASSES for part in parts)
+
+
 def required_at(
     sections: geopandas.GeoDataFrame,
     kinds: NDArray[np.object_],
@@ -154,8 +164,10 @@ def _problems(sections: geopandas.GeoDataFrame) -> list[str]:
         for name in odd
     ]
     if "required_by_hour" in sections:
-        for text in sorted({text for text in sections["required_by_hour"].fillna("").astype(str) if text.strip()}):
-            parts = [_ENTRY.fullmatch(part.strip()) for part in text.strip().strip(";").split(";")]
-            if not all(part is not None and part[3] in CLASSES for part in parts):
-                problems.append(f"required_by_hour '{text[:40]}' is not like '18:00 P3; 23:00 P4'")
+        texts = sorted({text for text in sections["required_by_hour"].fillna("").astype(str) if text.strip()})
+        problems += [
+            f"required_by_hour '{text[:40]}' is not like '18:00 P3; 23:00 P4'"
+            for text in texts
+            if not is_schedule(text)
+        ]
     return problems

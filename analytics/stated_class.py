@@ -14,6 +14,7 @@ import pandas as pd
 
 from analytics.hand_table import read_table
 from analytics.lighting_classes import CLASSES
+from analytics.required_class import is_schedule
 from sensors.city import City
 from sensors.errors import LightingError, gather
 
@@ -79,4 +80,8 @@ def _row_problems(line: int, row: dict[str, str], key: str, *, known: bool) -> l
         name = row.get(column, "")
         if name and (name not in CLASSES or CLASSES[name].family not in families):
             problems.append(f"line {line}: {column} '{name[:20]}' is none of the classes {', '.join(families)}")
+    if row.get("required_by_hour") and not is_schedule(row["required_by_hour"]):
+        problems.append(
+            f"line {line}: required_by_hour '{row['required_by_hour'][:40]}' is not like '18:00 P3; 23:00 P4'"
+        )
     return problems

@@ -52,6 +52,10 @@ def test_hours_faces_and_sources_are_taken_over(tmp_path, sections):
         ("name,required_class\nMil Lane,P3\n", "line 2: the city has no name 'Mil Lane'"),
         ("name,required_class\n,P3\n", "line 2 names no section"),
         ("street,required_class\n1,P9\n", "required_class 'P9' is none of"),
+        (
+            "street,required_class,required_by_hour\n1,P3,18:00 P3. 23:00 P4\n",
+            "line 2: required_by_hour '18:00 P3. 23:00",
+        ),
         ("street,required_sc\n1,P3\n", "required_sc 'P3' is none of the classes SC"),
     ],
 )
