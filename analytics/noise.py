@@ -14,7 +14,8 @@ from analytics.assimilation import SIMULATED, Departures, correct
 from analytics.layers import shares, weighed_against, with_layers
 from analytics.observations import Said, latest, said, seconds, weighted_mean
 from analytics.profile import Profile
-from analytics.sources import VENUE_REACH_M, open_share, spread, spread_voices, traffic_share
+from analytics.sound_paths import add_venues
+from analytics.sources import open_share, rail_share, spread_voices, traffic_share
 from analytics.surroundings import Surroundings
 from sensors.reading import Records
 
@@ -77,13 +78,14 @@ def noise_field(
 def background_level(
     surroundings: Surroundings, footfall: NDArray[np.float32], time: np.datetime64
 ) -> NDArray[np.float32]:
-    """LAeq in dB of roads, venues, voices and the far city at a moment (UTC)."""
+    """LAeq in dB of roads, rails, venues, voices and the far city at a moment (UTC)."""
     grid = surroundings.grid
-    energy = surroundings.traffic * np.float32(traffic_share(time, surroundings.zone)) + np.float32(_FLOOR)
-    venues = surroundings.venues
-    power = venues.power * open_share(venues.closes_min, time, surroundings.zone)
-    spread(grid, venues.easting, venues.northing, power, VENUE_REACH_M, energy)
-    spread_voices(grid, footfall, energy)
+    zone, paths, venues = surroundings.zone, surroundings.sound, surroundings.venues
+    energy = surroundings.traffic * np.float32(traffic_share(time, zone)) + np.float32(_FLOOR)
+    if paths.rail.size:
+        energy += paths.rail * np.float32(rail_share(time, zone))
+    add_venues(paths, venues.power * open_share(venues.closes_min, time, zone), energy)
+    spread_voices(grid, footfall, paths.voices, energy)
     level: NDArray[np.float32] = np.float32(10) * np.log10(energy)
     return level
 

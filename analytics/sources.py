@@ -3,6 +3,8 @@
 roads    L_W' = 96 + 10 lg(Q / v) dB a metre, Q vehicles an hour, v = 50,000 m/h. 96 dB is a light vehicle at
 50 km/h with 3 % heavy ones (CNOSSOS-EU, Directive 2015/996 tables F-1 to F-4); 66 dB at 10 m for
 Q = 1000, as CRTN gives. Q is the day's traffic times the share of the hour.
+rails    L_W' = 68 dB a metre for a train an hour, 58 for a tram: 51 dB at 25 m for 100 m of train at 100 km/h, and
+10 dB less for a tram of 30 m at 40 km/h (from memory of Schall 03, so provisional)
 voices   L_W = 64 + 15 lg N for N people talking (sensing.md B5); below one person, in proportion
 """
 
@@ -17,6 +19,7 @@ from analytics.grid import Grid
 from analytics.hours import hour_of_week, minutes_after_noon
 from analytics.kernels import noise as kernels
 from analytics.kernels.jit import over_rows
+from analytics.sound_paths import Blocks, SoundPaths, cast, venue_patches, voice_factor
 
 _ROAD_REACH_M = 300.0
 VENUE_REACH_M = 150.0
@@ -38,6 +41,14 @@ _VEHICLES = {
 _SHARES = np.array(
     [1.0, 0.7, 0.5, 0.5, 0.5, 1.5, 4.0, 6.5, 7.0, 5.8, 5.4, 5.4,
      5.6, 5.6, 5.9, 6.5, 7.2, 7.4, 6.0, 4.8, 4.0, 3.2, 2.5, 1.6]
+)  # fmt: skip
+# Trains and trams a day on a line, both ways, where nobody says; and their share by local clock hour: every ten
+# minutes by day, every twenty in the evening, none between 1 and 5 h (usual timetables; assumed).
+_TRAINS_A_DAY = {"rail": 150.0, "light_rail": 200.0, "tram": 200.0}
+_TRAIN_POWER = {"rail": 10**6.8, "light_rail": 10**6.0, "tram": 10**5.8}  # 10^(L_W'/10) a metre for one an hour
+_TIMETABLE = np.array(
+    [2.5, 0.5, 0.0, 0.0, 0.0, 2.5, 4.5, 6.5, 6.5, 6.0, 5.0, 5.0,
+     5.0, 5.0, 5.0, 5.5, 6.5, 6.5, 6.0, 5.0, 4.5, 4.5, 4.0, 4.0]
 )  # fmt: skip
 _OUTSIDE = {"nightclub": 0.10, "bar": 0.10, "pub": 0.10}  # share of patrons who stand outside talking
 _OUTSIDE_ELSE = 0.03
@@ -62,22 +73,72 @@ def spread(
     )  # fmt: skip
 
 
-def traffic_energy(grid: Grid, streets: geopandas.GeoDataFrame, traffic: geopandas.GeoDataFrame) -> NDArray[np.float32]:
-    """Energy at each cell if a whole day's traffic passed within one hour, from counted roads and kinds of street."""
-    parts = [_street_sources(grid, streets, traffic), _road_sources(grid, traffic)]
+def traffic_energy(
+    grid: Grid, streets: geopandas.GeoDataFrame, traffic: geopandas.GeoDataFrame, blocks: Blocks | None = None
+) -> NDArray[np.float32]:
+    """Energy at each cell if a whole day's traffic passed within one hour, from counted roads and kinds of street.
+
+    blocks : what stands in the way; without, sound spreads freely
+    """
+    roads = traffic[~_on_rails(traffic)]
+    parts = [_street_sources(grid, streets, roads), _road_sources(grid, roads)]
     easting, northing, power = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if blocks is not None and blocks.built.any():
+        return cast(grid, blocks, easting, northing, power, _ROAD_REACH_M, _NEAR_M)
     order = np.lexsort((power, easting, northing))
     energy = np.zeros(grid.shape, np.float32)
     spread(grid, easting[order], northing[order], power[order], _ROAD_REACH_M, energy)
     return energy
 
 
+def sound_paths(
+    grid: Grid,
+    blocks: Blocks,
+    street: NDArray[np.bool_],
+    traffic: geopandas.GeoDataFrame,
+    venues: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> SoundPaths:
+    """Ways of sound from rails, venues (their easting and northing) and people on `street` (northing, easting)."""
+    cell, patch = venue_patches(grid, blocks, street, *venues, VENUE_REACH_M, _NEAR_M)
+    nothing = np.zeros((0, 0), np.float32)
+    voices = voice_factor(grid, blocks, street, _voice_stencil(grid.cell_m)) if blocks.built.any() else nothing
+    return SoundPaths(_rail_energy(grid, traffic, blocks), voices, cell, patch)
+
+
+def _rail_energy(grid: Grid, traffic: geopandas.GeoDataFrame, blocks: Blocks) -> NDArray[np.float32]:
+    """Energy at each cell if a whole day's trains and trams passed within one hour; empty where nothing runs."""
+    lines = traffic[_on_rails(traffic)]
+    if not len(lines):
+        return np.zeros((0, 0), np.float32)
+    easting, northing, line, metres = along(lines.geometry, grid.cell_m)
+    kinds = lines.kind.astype(str).str.lower()
+    a_day = lines.aadt.to_numpy(np.float64)
+    a_day = np.where(np.isfinite(a_day) & (a_day > 0), a_day, [_TRAINS_A_DAY[kind] for kind in kinds])
+    power = a_day * np.array([_TRAIN_POWER[kind] for kind in kinds])
+    return cast(grid, blocks, easting, northing, power[line] * metres, _ROAD_REACH_M, _NEAR_M)
+
+
+def rail_share(time: np.datetime64, zone: str) -> float:
+    """Share of a day's trains and trams in the hour around a moment (UTC), between the middles of clock hours."""
+    return _share_at(_TIMETABLE, time, zone)
+
+
+def _on_rails(traffic: geopandas.GeoDataFrame) -> NDArray[np.bool_]:
+    if not len(traffic) or "kind" not in traffic:
+        return np.zeros(len(traffic), bool)
+    return np.asarray(traffic.kind.fillna("").astype(str).str.lower().isin(list(_TRAIN_POWER)), bool)
+
+
 def traffic_share(time: np.datetime64, zone: str) -> float:
     """Share of a day's traffic that passes in the hour around a moment (UTC), between the middles of clock hours."""
+    return _share_at(_SHARES, time, zone)
+
+
+def _share_at(shares: NDArray[np.float64], time: np.datetime64, zone: str) -> float:
     hour = (minutes_after_noon(time, zone) / 60.0 + 12.0 - 0.5) % 24.0
     first = int(hour)
-    share = (1 - (hour - first)) * _SHARES[first] + (hour - first) * _SHARES[(first + 1) % 24]
-    return float(share / _SHARES.sum())
+    share = (1 - (hour - first)) * shares[first] + (hour - first) * shares[(first + 1) % 24]
+    return float(share / shares.sum())
 
 
 def venue_power(kinds: NDArray[np.str_], capacity: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -105,11 +166,17 @@ def closing_minutes(closes_min: NDArray[Any], weekday: int) -> NDArray[np.float6
     return np.asarray(closes_min - (0.0 if _WEEKDAY_VENUES[weekday] == 1.0 else 60.0), np.float64)
 
 
-def spread_voices(grid: Grid, footfall: NDArray[np.float32], energy: NDArray[np.float32]) -> None:
-    """Add to `energy` (northing, easting) the voices of people who walk, footfall in persons/h."""
+def spread_voices(
+    grid: Grid, footfall: NDArray[np.float32], factor: NDArray[np.float32], energy: NDArray[np.float32]
+) -> None:
+    """Add to `energy` (northing, easting) the voices of people who walk, footfall in persons/h.
+
+    factor : (northing, easting), what buildings and streets make of them; empty where they spread freely
+    """
     over_rows(
-        kernels.spread_cells, grid.shape[0], _voice_stencil(grid.cell_m), voice_power(footfall, grid.cell_m), energy
-    )
+        kernels.spread_cells, grid.shape[0], _voice_stencil(grid.cell_m), voice_power(footfall, grid.cell_m), factor,
+        energy,
+    )  # fmt: skip
 
 
 def voice_power(footfall: NDArray[np.float32], cell_m: float) -> NDArray[np.float32]:

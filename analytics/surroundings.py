@@ -23,7 +23,8 @@ from analytics.kernels.jit import over_rows
 from analytics.kernels.sight import Walls
 from analytics.layers import Layers, laid_on
 from analytics.photometry import Lamps, prepare_lamps
-from analytics.sources import traffic_energy, venue_power
+from analytics.sound_paths import SoundPaths, blocks_of
+from analytics.sources import sound_paths, traffic_energy, venue_power
 from analytics.walking import lines_of, walks_layer
 from analytics.walls import no_walls, walls_of
 from sensors.city import City, LightingSettings
@@ -117,8 +118,9 @@ class Surroundings:
 
     indoor, street : (northing, easting) bool, inside a building; on a walkable street
     features : (FEATURES, northing, easting) f4; traffic : (northing, easting) f4, energy of one whole day's traffic
-    passing within one hour; walls : what shades lamps, nothing unless the city asks for it, and quarters :
-    (2 rows, 2 columns) bool, quarters of cells inside a building, empty without walls
+    passing within one hour; sound : how the rest of the sound gets past buildings
+    walls : what shades lamps, nothing unless the city asks for it, and quarters : (2 rows, 2 columns) bool, quarters
+    of cells inside a building, empty without walls
     layers : what the city holds of its fields besides sensors
     """
 
@@ -140,6 +142,7 @@ class Surroundings:
     venues: Venues
     digest: str
     layers: Layers = field(default_factory=Layers)
+    sound: SoundPaths = field(default_factory=SoundPaths)
 
     @cached_property
     def footprints(self) -> Footprints:
@@ -191,6 +194,8 @@ def lay_out(
     by_kind = _streets_by_kind(grid, walkable)
     street = np.logical_or.reduce([*by_kind.values(), _around_counters(grid, sites)])
     venues = _venues(places["venues"])
+    indoor = _inside(grid, places["buildings"])
+    blocks = blocks_of(grid, indoor)
     laid_out = Surroundings(
         grid=grid,
         zone=zone,
@@ -199,10 +204,11 @@ def lay_out(
         step_minutes=step_minutes,
         window=window,
         schedule=lighting.schedule,
-        indoor=_inside(grid, places["buildings"]),
+        indoor=indoor,
         street=street,
         features=_features(grid, by_kind, street, walkable, venues, places["stops"]),
-        traffic=traffic_energy(grid, streets, places["traffic"]),
+        traffic=traffic_energy(grid, streets, places["traffic"], blocks),
+        sound=sound_paths(grid, blocks, street, places["traffic"], (venues.easting, venues.northing)),
         lamps=lamps,
         walls=walls_of(places["buildings"], lamps.easting, lamps.northing) if lighting.occlusion else no_walls(),
         quarters=_inside(_halved(grid), places["buildings"]) if lighting.occlusion else np.zeros((0, 0), bool),

@@ -54,11 +54,16 @@ def spread_energy(
 
 
 @cell_kernel()
-def spread_cells(first: Any, last: Any, stencil: Any, power: Any, out: Any) -> None:
-    """Add to rows of `out` what every cell's `power` sends there; stencil : (2 k + 1, 2 k + 1) f4, 1 / (2 pi r^2)."""
+def spread_cells(first: Any, last: Any, stencil: Any, power: Any, factor: Any, out: Any) -> None:
+    """Add to rows of `out` what every cell's `power` sends there times the receiving cell's `factor`, unless empty.
+
+    stencil : (2 k + 1, 2 k + 1) f4, 1 / (2 pi r^2); factor : (rows, columns) f4, or of no rows
+    """
     rows, columns = out.shape
     k = stencil.shape[0] // 2
+    heard = np.zeros(columns, np.float32)
     for row in range(first, last):
+        heard[:] = np.float32(0)
         for i in range(-k, k + 1):
             r = row + i
             if r < 0 or r >= rows:
@@ -67,7 +72,10 @@ def spread_cells(first: Any, last: Any, stencil: Any, power: Any, out: Any) -> N
                 weight = stencil[i + k, j + k]
                 if weight == 0:
                     continue
-                line = out[row, max(0, -j) : min(columns, columns - j)]
+                line = heard[max(0, -j) : min(columns, columns - j)]
                 sent = power[r, max(0, j) : min(columns, columns + j)]
                 for c in range(line.size):
                     line[c] += weight * sent[c]
+        if factor.shape[0] > 0:
+            heard *= factor[row]
+        out[row] += heard
