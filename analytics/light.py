@@ -41,6 +41,8 @@ _CELL_SD = 0.25  # within a cell and a quarter of an hour: parked vehicles, leav
 _LUX_SD = 0.15  # cosine error, dirt and temperature of a pole sensor: 10 to 20 %
 _LUX_SPOT_SD = 0.3  # a few square metres stand for a cell of a hundred
 _LUX_FLOOR = 0.1  # lx; below this a pole sensor reads noise
+_HEIGHT_SD_M = 0.3  # of a sensor on a pole against its lamp, as registers have it
+_LEAST_OF_GROUND = 0.5  # a level sensor with less of the lamps' light than the ground below it stands above them
 _SKY_SD = 0.7  # clouds
 
 _CHECK_RADIUS_M = 25.0  # uniformity looks this far: about one lamp spacing
@@ -214,7 +216,9 @@ def lux_departures(
     expected = lamps + seen_sky
     readings = said(records, sites, "illuminance", step, until)
     value = weighted_mean(readings, readings.value, sites.site.size)[rows]
+    value[_above_its_lamps(surroundings, state, rows, lamps)] = np.nan  # it sees none of what lights the ground
     noise = _LUX_SD**2 + _LUX_SPOT_SD**2 + (_LUX_FLOOR / np.maximum(expected, _LUX_FLOOR)) ** 2
+    noise += _height_variance(surroundings, state, rows, expected)
     return Departures(
         site=sites.site[rows],
         easting=sites.easting[rows],
@@ -228,6 +232,44 @@ def lux_departures(
         hours_since=np.full(rows.size, np.nan),
         sd=np.hypot((lamps_sd + seen_sky * _SKY_SD) / expected, 1e-3),
     )
+
+
+def _above_its_lamps(
+    surroundings: Surroundings, state: LampState, rows: NDArray[np.int64], lamps: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Level sensors on poles that have less of the lamps' light, lx, than the ground below; (n,) for rows of sites."""
+    sites = surroundings.sites
+    level = (sites.plane[rows] == PLANES.index("horizontal")) & (sites.height_m[rows] > 0)
+    above = np.zeros(rows.size, bool)
+    if level.any():
+        at = rows[level]
+        ground, _ = light_at(
+            surroundings, state, sites.easting[at], sites.northing[at], np.zeros(at.size), np.zeros(at.size, bool)
+        )
+        above[level] = lamps[level] < _LEAST_OF_GROUND * ground
+    return above
+
+
+def _height_variance(
+    surroundings: Surroundings, state: LampState, rows: NDArray[np.int64], expected: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Variance of ln lx that an error of a sensor's height makes, great beside a lamp; none on the ground."""
+    sites = surroundings.sites
+    up = np.flatnonzero(sites.height_m[rows] > 0)
+    variance = np.zeros(rows.size)
+    if up.size:
+        at = rows[up]
+        vertical = sites.plane[at] == PLANES.index("vertical")
+        above, below = (
+            light_at(
+                surroundings, state, sites.easting[at], sites.northing[at], sites.height_m[at] + by, vertical,
+                sites.facing_deg[at],
+            )[0]
+            for by in (_HEIGHT_SD_M, -_HEIGHT_SD_M)
+        )  # fmt: skip
+        floor = np.maximum(expected[up], _LUX_FLOOR)
+        variance[up] = (0.5 * (above - below) / floor) ** 2
+    return variance
 
 
 def _simulated_light(surroundings: Surroundings, state: LampState, lamps: NDArray[np.float32]) -> NDArray[np.bool_]:

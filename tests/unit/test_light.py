@@ -261,6 +261,47 @@ def test_a_vertical_sensor_is_compared_with_vertical_light(town):
     assert np.isinf(field_of(none, records).nearest[cell])  # with no plane nothing can be compared
 
 
+def with_sensor(town: Surroundings, *, height_m: float, plane: int = 0, facing_deg: float = np.nan) -> Surroundings:
+    """The first lux sensor 3 m south of a lamp of 6 m or so, at a height of its own."""
+    row, lamp = town.sites.of("illuminance")[0], 30
+    changed = {
+        "height_m": height_m, "plane": plane, "facing_deg": facing_deg, "easting": town.lamps.easting[lamp],
+        "northing": town.lamps.northing[lamp] - 3.0,
+    }  # fmt: skip
+    columns = {name: getattr(town.sites, name).copy() for name in changed}
+    for name, value in changed.items():
+        columns[name][row] = value
+    return replace(town, sites=replace(town.sites, **columns))
+
+
+def departures_of(town: Surroundings, lux: float):
+    records = said(town, "illuminance", [lux])
+    return light.lux_departures(town, state_of(town, records), 0.1, records, NIGHT)
+
+
+def test_a_level_sensor_above_its_lamps_says_nothing_of_the_ground(town):
+    lamp_m = float(town.lamps.height_m[30])
+    assert np.isfinite(departures_of(with_sensor(town, height_m=lamp_m - 2.0), 20.0).departure[0])
+    assert np.isnan(departures_of(with_sensor(town, height_m=lamp_m + 0.5), 20.0).departure[0])
+
+
+def test_the_nearer_to_its_lamp_a_sensor_hangs_the_less_its_height_lets_it_say(town):
+    lamp_m = float(town.lamps.height_m[30])
+    ground, low, high = (
+        departures_of(with_sensor(town, height_m=height), 20.0).noise_variance[0] for height in (0.0, 1.0, lamp_m - 1.2)
+    )
+    assert ground < low < high
+
+
+def test_a_wall_sensor_that_faces_its_lamp_expects_more_than_one_that_looks_away(town):
+    south, north = (
+        departures_of(with_sensor(town, height_m=1.5, plane=1, facing_deg=bearing), 5.0) for bearing in (180.0, 0.0)
+    )
+    unknown = departures_of(with_sensor(town, height_m=1.5, plane=1), 5.0)
+    assert north.departure[0] < unknown.departure[0] < south.departure[0]
+    assert north.noise_variance[0] < unknown.noise_variance[0]
+
+
 def test_simulated_telemetry_marks_the_light_it_steers(town):
     assert np.all(field_of(town).origin == 2)
     marked = field_of(town, said(town, "dimming", [1.0])).origin == 6
