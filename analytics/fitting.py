@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,14 +22,15 @@ from analytics.release import settled
 from analytics.response import Classes, Perception, Places, Scales
 from sensors.city import City
 from sensors.errors import ModelError
-from sensors.instrument import load_instrument
+from sensors.instrument import instrument_names, load_instrument
 from sensors.night import Night, nights_of
 
 if TYPE_CHECKING:
     from analytics.knowledge import Knowledge
     from analytics.surroundings import Surroundings
 
-INSTRUMENT = "core-4"  # the reference scale; other instruments join with cuts of their own
+INSTRUMENT = "core-4"  # the reference scale, which "feels safe" is said on; others join with cuts of their own
+CONSTRUCT, SCOPE = "safety", "here"  # what is pooled: worry is another construct, an area is no place (perception.md 1)
 CUT_SD = 1.5
 HALF_LIFE_NIGHTS = 90.0
 MOST_OF_A_NIGHT = 3.0  # weight that one pseudonym's answers of one night may carry together
@@ -81,21 +83,25 @@ def fit_response(
     """
     prior_mean, prior_sd = covariates.priors(preset)
     instrument = load_instrument(INSTRUMENT)
-    k = np.arange(1, instrument.categories)
-    prior_mean = np.concatenate([prior_mean, ndtri(k / instrument.categories)])
-    prior_sd = np.concatenate([prior_sd, np.full(k.size, CUT_SD)])
-    names = (*NAMES, *(f"cut_{number}" for number in k))
+    ladders = _ladders(table)
+    names = list(NAMES)
+    for ladder in ladders:
+        k = np.arange(1, ladder.categories)
+        prior_mean = np.concatenate([prior_mean, ndtri(k / ladder.categories)])
+        prior_sd = np.concatenate([prior_sd, np.full(k.size, CUT_SD)])
+        names += [f"{ladder.instrument} cut_{number}" for number in k]
     weight = table["count"].to_numpy(np.float64)
     if not len(table):
         zero = np.zeros(len(FEATURES))
         scales = Scales(zero, zero, zero, zero, zero, 0.5, (0.0, 0.0))
         return Perception(
-            names=names,
+            names=tuple(names),
             mean=prior_mean,
             covariance=np.diag(prior_sd**2),
             prior_mean=prior_mean,
             prior_sd=prior_sd,
             safe_from=instrument.safe_from,
+            categories=instrument.categories,
             scales=scales,
             classes=_classes(table, weight, prior_mean, city),
             places=places,
@@ -114,23 +120,21 @@ def fit_response(
         )
     scales, features = _scales(raw, streets, weight)
     design = covariates.design(table, np.clip(features, scales.low, scales.high), city.zone)
-    category = table["category"].to_numpy(np.int64)
     # Of all terms only the place's own effect says something of one place, where two days' maps could be subtracted.
     rule = city.settings.release
     local = settled(table, city.zone, people=rule.minimum_people, share=rule.maximum_share)
-    fit = _fit_together(
-        table, design, category, instrument.categories, weight, local, prior_mean, prior_sd, city, surroundings
-    )
+    fit = _fit_together(table, design, ladders, weight, local, prior_mean, prior_sd, city, surroundings)
     size = prior_mean.size
     mean, covariance = fit.mean[:size], fit.covariance[:size, :size]
     times = table["time"]
     return Perception(
-        names=names,
+        names=tuple(names),
         mean=mean,
         covariance=covariance,
         prior_mean=prior_mean,
         prior_sd=prior_sd,
         safe_from=instrument.safe_from,
+        categories=instrument.categories,
         scales=scales,
         classes=_classes(table, weight, mean, city),
         places=places,
@@ -149,11 +153,29 @@ def fit_response(
     )
 
 
+@dataclass(frozen=True)
+class _Ladder:
+    """The cuts of one instrument among all: how many categories it has and where its cuts begin."""
+
+    instrument: str
+    categories: int
+    first: int
+
+
+def _ladders(table: pd.DataFrame) -> list[_Ladder]:
+    """The reference instrument and then the others among the answers, by name."""
+    others = sorted(set(table["instrument"]) - {INSTRUMENT})
+    ladders, first = [], 0
+    for name in (INSTRUMENT, *others):
+        ladders.append(_Ladder(name, load_instrument(name).categories, first))
+        first += ladders[-1].categories - 1
+    return ladders
+
+
 def _fit_together(
     table: pd.DataFrame,
     design: Floats,
-    category: npt.NDArray[np.int64],
-    n_categories: int,
+    ladders: list[_Ladder],
     weight: Floats,
     local: npt.NDArray[np.bool_],
     prior_mean: Floats,
@@ -161,12 +183,20 @@ def _fit_together(
     city: City,
     surroundings: Surroundings,
 ) -> PlaceFit:
-    """Coefficients, cuts, places and people's own levels in one fit."""
+    """Coefficients, every instrument's cuts, places and people's own levels in one fit."""
     easting, northing = table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64)
     times = table["time"].to_numpy().astype("datetime64[ms]")
-    counts = np.bincount(category, weight, n_categories + 1)[1:].astype(np.float64)
-    smoothed = (counts + 0.5) / (counts + 0.5).sum()
-    lower, upper = between(category, 0, n_categories)
+    asked, category = table["instrument"].to_numpy(dtype=object), table["category"].to_numpy(np.int64)
+    lower, upper = np.full(len(table), -1, np.int64), np.full(len(table), -1, np.int64)
+    cuts: list[Floats] = []
+    chains, held_apart = [], []
+    for ladder in ladders:
+        here = asked == ladder.instrument
+        lower[here], upper[here] = between(category[here], ladder.first, ladder.categories)
+        counts = np.bincount(category[here], weight[here], ladder.categories + 1)[1:].astype(np.float64)
+        cuts.append(ndtri(np.cumsum((counts + 0.5) / (counts + 0.5).sum())[:-1]))
+        chains.append(slice(ladder.first, ladder.first + ladder.categories - 1))
+        held_apart += [ladder.first + gap for gap in unheard_gaps(counts)]
     answers = Answers(
         columns=design,
         lower=lower,
@@ -180,8 +210,9 @@ def _fit_together(
     )
     region = region_of(surroundings.grid, easting[local], northing[local])
     return fit_with_places(
-        answers, region, prior_mean, 1 / prior_sd**2, ndtri(np.cumsum(smoothed)[:-1]), held_apart=unheard_gaps(counts)
-    )
+        answers, region, prior_mean, 1 / prior_sd**2, np.concatenate(cuts), held_apart=tuple(held_apart),
+        chains=tuple(chains),
+    )  # fmt: skip
 
 
 def _persons(table: pd.DataFrame) -> npt.NDArray[np.int64] | None:
@@ -192,13 +223,19 @@ def _persons(table: pd.DataFrame) -> npt.NDArray[np.int64] | None:
     return number.astype(np.int64)
 
 
+def pooled_instruments() -> list[str]:
+    """Instruments whose answers share one latent scale: how safe it feels, here."""
+    known = (load_instrument(name) for name in instrument_names())
+    return [tool.id for tool in known if tool.construct == CONSTRUCT and tool.scope == SCOPE]
+
+
 def answers_to_fit(city: City, before: Night | None) -> tuple[pd.DataFrame, int]:
     """The answers to fit, in one order everywhere, with what each counts; and how many are left out."""
     from ingest.archive import answers
 
     every = pd.DataFrame(answers(city).drop(columns="geometry"))
     every = every[every["time"].to_numpy() < before.start] if before is not None else every
-    table = every[every["instrument"] == INSTRUMENT]
+    table = every[every["instrument"].isin(pooled_instruments())]
     order = ["time", "northing", "easting", *(c for c in table.columns if c not in ("response_id", "pseudonym"))]
     table = table.sort_values(list(dict.fromkeys(order)), kind="stable", ignore_index=True)
     night = nights_of(table["time"].to_numpy().astype("datetime64[ms]"), city.zone)

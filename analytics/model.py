@@ -203,13 +203,13 @@ def current_model(city: City) -> dict[str, Any]:
 
 
 def _support(city: City, night: Night, around: Any) -> Support:
-    from analytics.fitting import INSTRUMENT
+    from analytics.fitting import pooled_instruments
     from analytics.release import Support, settled
     from ingest.archive import answers
 
     rule = city.settings.release
     table = answers(city)
-    table = table[(table["instrument"] == INSTRUMENT) & (table["time"].to_numpy() < night.start)]
+    table = table[table["instrument"].isin(pooled_instruments()) & (table["time"].to_numpy() < night.start)]
     table = table[settled(table, city.zone, people=rule.minimum_people, share=rule.maximum_share)]
     return Support.of(table, around.grid, around.indoor, people=rule.minimum_people, share=rule.maximum_share)
 

@@ -66,8 +66,9 @@ class Classes:
 class Perception:
     """A fitted response. Without answers `n_answers` is 0 and everything it gives is unknown.
 
-    names : of the p terms and then the K-1 cuts; mean, prior_mean, prior_sd : (p+K-1,); covariance : (p+K-1, p+K-1)
-    safe_from : first category that counts as feeling safe
+    names : of the p terms and then the cuts, those of the reference instrument first; mean, prior_mean, prior_sd :
+    (p + cuts,); covariance : the same, squared
+    safe_from, categories : of the reference instrument, first category that counts as feeling safe, and K
     """
 
     names: tuple[str, ...]
@@ -76,6 +77,7 @@ class Perception:
     prior_mean: Floats
     prior_sd: Floats
     safe_from: int
+    categories: int
     scales: Scales
     classes: Classes
     places: Places
@@ -94,8 +96,8 @@ class Perception:
 
     @property
     def cuts(self) -> Floats:
-        """(K-1,) ascending."""
-        return self.mean[len(NAMES) :]
+        """(K-1,) ascending, of the reference instrument."""
+        return self.mean[len(NAMES) : len(NAMES) + self.categories - 1]
 
     @property
     def simulated(self) -> bool:

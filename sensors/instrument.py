@@ -17,6 +17,8 @@ from sensors.errors import AnswerError
 
 FORMAT = 1
 POLARITIES = ("safe-is-high", "safe-is-low")
+CONSTRUCTS = ("safety", "worry")  # a judgement of safety, and an emotion: never on one scale (perception.md 1)
+SCOPES = ("here", "area")  # asked of the place where the person stands, or of the area they live in
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +42,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     light_states: tuple[str, ...]
     reference: str
     items: tuple[Item, ...]
+    scope: str = "here"
 
     def normalised(self, category: int) -> int:
         """A category as asked, turned so that `categories` is very safe."""
@@ -90,6 +93,10 @@ def read_instrument(text: str, name: str) -> Instrument:
         problems.append(f"safe_from {instrument.safe_from} must part its {instrument.categories} categories")
     if instrument.polarity not in POLARITIES:
         problems.append(f"polarity '{instrument.polarity}' must be one of {', '.join(POLARITIES)}")
+    if instrument.construct not in CONSTRUCTS:
+        problems.append(f"construct '{instrument.construct}' must be one of {', '.join(CONSTRUCTS)}")
+    if instrument.scope not in SCOPES:
+        problems.append(f"scope '{instrument.scope}' must be one of {', '.join(SCOPES)}")
     problems += [
         f"item '{item.id}' has {len(answers)} answers in '{language}', expected {instrument.categories}"
         for item in instrument.items

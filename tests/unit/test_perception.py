@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from analytics import covariates
 from analytics.covariates import COLUMN, FEATURES, NAMES
 from analytics.fields import fields_at
-from analytics.fitting import answers_to_fit, closing_places, fit_perception, fit_response
+from analytics.fitting import answers_to_fit, closing_places, fit_perception, fit_response, pooled_instruments
 from analytics.kernels.jit import use_threads
 from analytics.knowledge import learn_from
 from analytics.perception import INVITATION, fuse, safety_change
@@ -80,7 +80,8 @@ def world(n=2500, seed=0, west=0.0, east=SIDE):
     beta = np.zeros(len(NAMES))
     for name, value in TRUTH.items():
         beta[COLUMN[name]] = value
-    table["category"] = 1 + np.searchsorted(CUTS, design @ beta + generator.normal(size=n))
+    table["latent"] = design @ beta + generator.normal(size=n)
+    table["category"] = 1 + np.searchsorted(CUTS, table["latent"])
     return table, raw
 
 
@@ -297,11 +298,33 @@ def test_contributions_add_up_to_the_difference_between_places(town, perception)
     assert np.ptp(latent) > 0.3
 
 
+def test_instruments_of_one_construct_share_what_moves_them_and_keep_their_own_cuts(town):
+    """Half of the answers on six points: the coefficients stay, and both ladders stand where they were drawn."""
+    city, around = town
+    table, raw = world(3000)
+    other = np.arange(3000) % 2 == 0
+    six = np.array([-1.8, -1.0, -0.4, 0.5, 1.4])
+    table.loc[other, "category"] = 1 + np.searchsorted(six, table["latent"][other])
+    table.loc[other, "instrument"], table.loc[other, "k"] = "reassurance-6", 6
+    both = fit_response(table, raw, city, around, closing_places(city, around), raw)
+    assert both.names[-8:] == (
+        *(f"core-4 cut_{k}" for k in (1, 2, 3)),
+        *(f"reassurance-6 cut_{k}" for k in range(1, 6)),
+    )
+    assert np.diff(both.mean[-5:]) == pytest.approx(np.diff(six), abs=0.2)
+    assert np.diff(both.cuts) == pytest.approx(np.diff(CUTS), abs=0.2)
+    assert both.mean[COLUMN["woman"]] == pytest.approx(TRUTH["woman"], abs=0.15)
+
+
+def test_worry_and_areas_are_not_laid_on_the_scale_of_the_place():
+    assert pooled_instruments() == ["audit-feeling-4", "core-4", "reassurance-6"]
+
+
 def test_more_answers_are_more_evidence(town):
     same = fields(town, illuminance=3.0, noise=55.0, footfall=150.0)
     few, many = (fuse(same, fitted(town, n=n), town[0])["safety_evidence"].to_numpy()[0] for n in (150, 2500))
     assert np.nanmin(many - few) > 0.1
-    assert 0 <= np.nanmin(few) and np.nanmax(many) <= 1
+    assert np.nanmin(few) >= 0 and np.nanmax(many) <= 1
 
 
 def test_more_answers_leave_a_narrower_interval_and_more_evidence(town, perception):
