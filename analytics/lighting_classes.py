@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 FAMILIES = ("M", "C", "P", "HS", "SC", "EV")
+PROVISIONAL = ("HS", "SC", "EV")  # families whose thresholds have not been compared with the standard's text
 OVER_LIT = 1.5  # times the average of a P class; provisional, from memory of EN 13201-2:2015 table 3
 _EQUAL = 1e-9  # relative: a value that is the threshold but for rounding reaches it
 

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analytics.hand_table import number, read_table
-from analytics.lighting_classes import FAMILIES, Method, Span, Verdict, highest_met, judge
+from analytics.lighting_classes import FAMILIES, PROVISIONAL, Method, Span, Verdict, highest_met, judge
 from sensors.errors import LightingError, gather
 from sensors.luminaire import ORIENTATIONS
 
@@ -178,6 +178,7 @@ class StreetLight:
             "classes": {
                 family: "not assessed" if family == "M" else highest_met(family, self.values()) for family in FAMILIES
             },
+            "provisional_classes": list(PROVISIONAL),
         }
 
 
@@ -185,7 +186,7 @@ def calculation_grid(length_m: float, width_m: float, begin_m: float = 0.0) -> C
     """The points of EN 13201-3 of a field that begins at `begin_m`, all in metres.
 
     >>> grid = calculation_grid(36.0, 7.0)
-    >>> grid.along.size, grid.step_along, grid.across.size, grid.across[0]
+    >>> grid.along.size, grid.step_along, grid.across.size, float(grid.across[0])
     (12, 3.0, 5, 0.7)
     """
     problems = [

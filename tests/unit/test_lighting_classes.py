@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.lighting_classes import CLASSES, FAMILIES, Method, Span, Word, highest_met, judge
+from analytics.lighting_classes import CLASSES, FAMILIES, PROVISIONAL, Method, Span, Word, highest_met, judge
 
 ASKING = [name for name, wanted in CLASSES.items() if wanted.limits]
 
@@ -29,6 +29,11 @@ PRINTED = {
 def test_p_and_c_are_as_printed(name):
     assert tuple(limit.least for limit in CLASSES[name].limits) == pytest.approx(PRINTED[name])
     assert not any(limit.provisional for limit in CLASSES[name].limits)
+
+
+def test_the_families_that_are_called_provisional_are():
+    marked = {wanted.family for wanted in CLASSES.values() if any(limit.provisional for limit in wanted.limits)}
+    assert marked == set(PROVISIONAL)
 
 
 def test_there_are_all_classes_and_no_others():
