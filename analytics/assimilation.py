@@ -258,20 +258,22 @@ def _give_back(
     gained = np.maximum(smooth_variance + local - after, 0.0)
     variance += np.float32(local)
     reach = int(np.ceil(2.0 * LOCAL_M / grid.cell_m))
-    around = np.arange(-reach, reach + 1)
-    rows = row[:, None, None] + around[None, :, None] + 0 * around[None, None, :]
-    columns = column[:, None, None] + 0 * around[None, :, None] + around[None, None, :]
-    sensor = np.broadcast_to(np.arange(row.size)[:, None, None], rows.shape)
-    within = (rows >= 0) & (rows < grid.shape[0]) & (columns >= 0) & (columns < grid.shape[1])
-    rows, columns, sensor = rows[within], columns[within], sensor[within]
+    aside = np.arange(-reach, reach + 1)
+    offsets = np.stack(np.meshgrid(aside, aside, indexing="ij"), axis=-1).reshape(-1, 2)
+    nearest = np.full(mean.size, -1, np.int32)
+    # each cell asks its nearest sensor alone: near ones are written over far ones
+    for north, east in offsets[np.argsort(-np.hypot(*offsets.T), kind="stable")]:
+        within = (row + north >= 0) & (row + north < grid.shape[0])
+        within &= (column + east >= 0) & (column + east < grid.shape[1])
+        sensor = np.flatnonzero(within)
+        nearest[(row[sensor] + north) * grid.shape[1] + column[sensor] + east] = sensor
+    cell = np.flatnonzero(nearest >= 0)
+    owner = nearest[cell]
     # one that shares the sensor's cell is as near as it can be, wherever in the cell the sensor stands
-    apart = grid.cell_m * np.hypot(rows - row[sensor], columns - column[sensor])
-    cell = rows * grid.shape[1] + columns
-    order = np.lexsort((sensor, apart, cell))  # each cell asks its nearest sensor alone
-    order = order[np.r_[True, np.diff(cell[order]) != 0]] if order.size else order
-    rows, columns, sensor, near = rows[order], columns[order], sensor[order], np.exp(-apart[order] / LOCAL_M)
-    mean[rows, columns] += (near * known[sensor]).astype(np.float32)
-    variance[rows, columns] -= (near**2 * gained[sensor]).astype(np.float32)
+    apart = grid.cell_m * np.hypot(cell // grid.shape[1] - row[owner], cell % grid.shape[1] - column[owner])
+    near = np.exp(-apart / LOCAL_M)
+    mean.reshape(-1)[cell] += (near * known[owner]).astype(np.float32)
+    variance.reshape(-1)[cell] -= (near**2 * gained[owner]).astype(np.float32)
 
 
 def _shares(
