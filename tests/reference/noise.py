@@ -52,3 +52,22 @@ def percentile(levels: list[float], percent: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def built_between(built: list[list[bool]], row: int, column: int, i: int, j: int) -> int:
+    """Built cells on the ray from a cell to the one i rows and j columns away, neither end counted."""
+    count = 0
+    while max(abs(i), abs(j)) > 1:
+        ring = max(abs(i), abs(j))
+        i, j = round(i * (ring - 1) / ring), round(j * (ring - 1) / ring)
+        r, c = row + i, column + j
+        if 0 <= r < len(built) and 0 <= c < len(built[0]) and built[r][c]:
+            count += 1
+    return count
+
+
+def passed_on(cells_between: int, cell_m: float, distance_m: float, canyon: float) -> float:
+    """Share of freely spread energy: a step of 10 dB and 0.25 dB a metre up to 20; in a street up to four times."""
+    if cells_between:
+        return 10 ** (-min(10 + 0.25 * cell_m * (cells_between - 1), 20) / 10)
+    return max(1.0, min(distance_m * canyon, 4.0))
