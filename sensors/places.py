@@ -12,7 +12,7 @@ import geopandas
 import numpy as np
 import pandas as pd
 
-from sensors.city import City, GridSettings
+from sensors.city import DIMMING_CURVES, City, GridSettings
 from sensors.errors import CityError, gather
 from sensors.quantities import QUANTITIES
 
@@ -96,6 +96,9 @@ PLACES: dict[str, PlaceTable] = {
     "traffic": PlaceTable({"road": "str", "aadt": "float", "kind": "str"}, _LINE, None, optional=True),
 }
 
+# Optional columns of the lamps: lowest and highest that is no slip.
+_LAMP_OPTIONS = {"azimuth_deg": (-360.0, 360.0), "tilt_deg": (-45.0, 90.0), "overhang_m": (0.0, 10.0)}
+
 _KINDS = {
     "int": pd.api.types.is_integer_dtype,
     "float": pd.api.types.is_numeric_dtype,
@@ -176,6 +179,8 @@ def table_problems(name: str, frame: geopandas.GeoDataFrame, crs: str) -> list[s
             problems.append(f"{table.key} {', '.join(str(value) for value in twice[:5])} stand more than once")
     if name == "sites":
         problems += _site_problems(frame)
+    if name == "lamps":
+        problems += _lamp_problems(frame)
     return problems
 
 
@@ -213,6 +218,25 @@ def _outside(name: str, frame: geopandas.GeoDataFrame, grid: GridSettings) -> li
     box = frame.geometry.bounds
     out = (box.maxx < grid.west) | (box.minx > grid.east) | (box.maxy < grid.south) | (box.miny > grid.north)
     return [f"places/{name}: all {len(frame)} rows lie outside the grid"] if bool(np.all(out)) else []
+
+
+def _lamp_problems(frame: geopandas.GeoDataFrame) -> list[str]:
+    """What is wrong with the columns that a table of lamps may have (docs/map.md, Light)."""
+    problems = []
+    for column, (low, high) in _LAMP_OPTIONS.items():
+        if column not in frame:
+            continue
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
+        odd = frame[column].notna().to_numpy() & (frame[column].astype(str) != "").to_numpy()
+        odd &= ~((values >= low) & (values <= high))
+        if odd.any():
+            row = frame[odd].iloc[0]
+            problems.append(f"lamp '{row.lamp}' has {column} '{row[column]}'; expected {low:g} to {high:g} or nothing")
+    if "dimming_curve" in frame:
+        unknown = sorted(set(frame["dimming_curve"].fillna("").astype(str)) - {"", *DIMMING_CURVES})
+        if unknown:
+            problems.append(f"dimming_curve '{unknown[0]}' is not known; expected one of {', '.join(DIMMING_CURVES)}")
+    return problems
 
 
 def _site_problems(frame: geopandas.GeoDataFrame) -> list[str]:

@@ -208,3 +208,18 @@ def test_the_command_says_what_is_wrong_as_json(built, capsys):
     with pytest.raises(BaseException, match="0"):
         city_check(built.path, as_json=True)
     assert json.loads(capsys.readouterr().out)["problems"] == []
+
+
+def test_what_a_lamp_may_say_besides_is_checked(tmp_path):
+    lamps = (
+        make_city(tmp_path)
+        .places("lamps")
+        .assign(azimuth_deg=np.nan, tilt_deg=5.0, overhang_m="", dimming_curve="dali-log")
+    )
+    assert table_problems("lamps", lamps, str(lamps.crs)) == []
+    odd = lamps.assign(azimuth_deg="north", tilt_deg=120.0, dimming_curve="cubic")
+    assert table_problems("lamps", odd, str(lamps.crs)) == [
+        "lamp 'lamp-000' has azimuth_deg 'north'; expected -360 to 360 or nothing",
+        "lamp 'lamp-000' has tilt_deg '120.0'; expected -45 to 90 or nothing",
+        "dimming_curve 'cubic' is not known; expected one of linear, dali-log",
+    ]
