@@ -52,6 +52,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(light_survey_app, name="light-survey")
     app.add_typer(layer_app, name="layer")
     app.command("night")(night)
+    app.command("photometry")(photometry)
 
 
 @city_app.command("build")
@@ -643,6 +644,50 @@ def night(
         print(f"  {name.replace('_', ' '):<11} {_local(getattr(times, name), asked.zone.key)}")
     print(f"  dark        {times.dark_hours:.2f} h (sun below -6 degrees)")
     print(f"  23:00-07:00 {times.end_night_hours:.0f} h")
+
+
+def photometry(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An LM-63 (.ies) or EULUMDAT (.ldt) file.")],
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="C,GAMMA", help="Print the intensity there, degrees; may be repeated.")
+    ] = None,
+    orientation: Annotated[
+        str, typer.Option(help="Draw with this side facing the street: street-c0, -c90, -c180, -c270.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """What a luminaire's photometric file says: flux, shares, symmetry, intensities; refused where it cannot be true.
+
+    C is counted as in the file, also with --orientation, which turns the drawing only.
+
+    Example: noctule photometry lantern.ldt --at 90,60 --json
+    """
+    import json
+
+    from sensors.luminaire import ORIENTATIONS
+    from sensors.luminaire_files import read_luminaire
+    from sensors.photometry_report import photometry_dict, photometry_text
+
+    asked = [_direction(text) for text in at or []]
+    if orientation and orientation not in ORIENTATIONS:
+        raise typer.BadParameter(f"'{orientation}' must be {' or '.join(ORIENTATIONS)}", param_hint="--orientation")
+    luminaire = read_luminaire(file)
+    if as_json:
+        print(json.dumps(photometry_dict(luminaire, asked), ensure_ascii=False))
+        return
+    print(photometry_text(luminaire, asked, orientation))
+
+
+def _direction(text: str) -> tuple[float, float]:
+    try:
+        c, gamma = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' must be C,GAMMA in degrees, like 90,60", param_hint="--at") from None
+    if not (-360.0 <= c <= 360.0 and 0.0 <= gamma <= 180.0):
+        raise typer.BadParameter(
+            f"'{text}' lies not on the sphere; C is from -360 to 360, gamma from 0 to 180", param_hint="--at"
+        )
+    return c, gamma
 
 
 def _night_asked(city: Path | None, at: str, zone: str, date: str) -> tuple[float, float, Night]:

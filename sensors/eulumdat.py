@@ -25,7 +25,7 @@ from sensors.candela_table import (
 )
 from sensors.errors import LuminaireError
 from sensors.luminaire import Luminaire
-from sensors.photometric_text import MOST_NUMBERS, count_numbers, digits_only, numbers, whole
+from sensors.photometric_text import MOST_NUMBERS, count_numbers, digits_only, numbers, shown, whole
 
 _FIXED = 26
 _SET = 6
@@ -38,7 +38,7 @@ _STEP_OFF_DEG = 0.01
 _LINES = {  # what stands on the fixed lines that are read
     2: "Ityp", 3: "Isym", 4: "Mc, the number of C planes", 5: "Dc, the step of C", 6: "Ng, the number of gammas",
     7: "Dg, the step of gamma", 16: "the length of the luminous area", 17: "its width", 18: "its height at C 0",
-    19: "its height at C 90", 20: "its height at C 180", 21: "its height at C 270", 22: "DFF, the downward share of flux",
+    19: "its height at C 90", 20: "its height at C 180", 21: "its height at C 270", 22: "DFF, the downward share",
     23: "LORL, the light output ratio", 24: "the conversion factor", 25: "the tilt in the measurement",
     26: "the number of sets of lamps",
 }  # fmt: skip
@@ -147,13 +147,13 @@ def _number(lines: list[str], number: int, what: str) -> float:
 
 def _value(word: str, where: str) -> float:
     """One number, its decimals behind a point or a comma."""
-    shown = f"{where} is '{word[:20]}'"
+    said = f"{where} is {shown(word)}"
     if len(word.split()) != 1:
-        raise LuminaireError(f"{shown}; expected one number")
+        raise LuminaireError(f"{said}; expected one number")
     try:
         return numbers([digits_only(word.replace(",", "."))])[0]
     except LuminaireError as error:
-        raise LuminaireError(f"{shown}; expected a number ({error})") from error
+        raise LuminaireError(f"{said}; expected a number ({error})") from error
 
 
 def _stored(isym: int, n_c: int) -> int:
@@ -202,7 +202,7 @@ def _lamps(sets: list[LampSet]) -> tuple[LampSet, list[str]]:
     """The set that counts, and a word on the others."""
     if len(sets) == 1:
         return sets[0], []
-    told = [f"{one.kind or 'lamps'} with {one.lumens:,.0f} lm and {one.watts:g} W" for one in sets]
+    told = [f"{shown(one.kind)} with {one.lumens:,.0f} lm and {one.watts:g} W" for one in sets]
     return sets[0], [f"the first of {len(sets)} sets of lamps counts, {told[0]}; not {', nor '.join(told[1:])}"]
 
 

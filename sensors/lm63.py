@@ -29,7 +29,7 @@ from sensors.candela_table import (
 )
 from sensors.errors import LuminaireError
 from sensors.luminaire import Luminaire
-from sensors.photometric_text import MOST_NUMBERS, count_numbers, digits_only, numbers, text_of, whole
+from sensors.photometric_text import MOST_NUMBERS, count_numbers, digits_only, numbers, shown, text_of, whole
 
 TiltFile = Callable[[str], bytes]
 
@@ -37,6 +37,7 @@ _TILT = re.compile(r"^[ \t]*TILT[ \t]*=[ \t]*(.*)$", re.IGNORECASE | re.MULTILIN
 _EDITION = re.compile(r"^(?:IESNA|IES):? ?(?:LM-63-)?(\d{2,4})\b", re.IGNORECASE)
 _EDITIONS = {"86": "1986", "91": "1991", "95": "1995", "02": "2002", "19": "2019"}
 _KEYWORD = re.compile(r"^[ \t]*\[([^\]\n]{1,60})\][ \t]*(.*)$", re.MULTILINE)
+_DECIMAL_COMMA = re.compile(r"[ \t\n]\d{1,9},\d{1,9}[ \t\n]")
 _MOST_HEAD = 200_000  # characters before TILT=
 _HEAD = 13  # numbers before the angles
 _MOST_TILTS = 361
@@ -60,7 +61,7 @@ _WELL_MADE = ("1.00001", "1.00000", "1.10000")  # nothing that a reader should h
 
 def looks_like_lm63(text: str) -> bool:
     """Whether a text is an LM-63 file: it says so first, or has a line `TILT=`."""
-    return _EDITION.match(text.lstrip()) is not None or _TILT.search(text) is not None
+    return _EDITION.match(text[:200].lstrip()) is not None or _TILT.search(text, 0, _MOST_HEAD) is not None
 
 
 def read_lm63(text: str, name: str = "", tilt_file: TiltFile | None = None) -> Luminaire:
@@ -68,11 +69,20 @@ def read_lm63(text: str, name: str = "", tilt_file: TiltFile | None = None) -> L
 
     `name` where the file has none; `tilt_file` gives the bytes of a file of tilt factors that it names.
     """
-    tilt = _TILT.search(text)
+    tilt = _TILT.search(text, 0, _MOST_HEAD)
     if tilt is None:
         raise LuminaireError("there is no line TILT=; an LM-63 file has one after its keywords")
-    if tilt.start() > _MOST_HEAD:
-        raise LuminaireError(f"line TILT= comes after {tilt.start():,} characters of keywords; is it an LM-63 file?")
+    try:
+        return _luminaire(text, tilt, name, tilt_file)
+    except LuminaireError as error:
+        if _DECIMAL_COMMA.search(text, tilt.end(), tilt.end() + _MOST_HEAD):
+            raise LuminaireError(
+                f"{error}; were decimals written with commas? in LM-63 a comma parts numbers"
+            ) from error
+        raise
+
+
+def _luminaire(text: str, tilt: re.Match[str], name: str, tilt_file: TiltFile | None) -> Luminaire:
     edition, warnings = _edition(text[: tilt.start()])
     words = dict(reversed(_KEYWORD.findall(text, 0, tilt.start())))  # the first of a keyword that stands twice
     words = {key.strip().upper(): value.strip() for key, value in words.items()}
@@ -136,7 +146,7 @@ def _edition(head: str) -> tuple[str, list[str]]:
     year = _EDITIONS.get(year, year)
     if year in _EDITIONS.values():
         return year, []
-    return "2002", [f"edition '{first[:40]}' is not known; read as LM-63-2002"]
+    return "2002", [f"edition {shown(first)} is not known; read as LM-63-2002"]
 
 
 def _tilt(word: str, data: bytes, total: int, tilt_file: TiltFile | None) -> tuple[float, int, list[str]]:
@@ -150,15 +160,17 @@ def _tilt(word: str, data: bytes, total: int, tilt_file: TiltFile | None) -> tup
     if not word:
         raise LuminaireError("TILT= says nothing; expected NONE, INCLUDE or the name of a file of factors")
     if tilt_file is None:
-        raise LuminaireError(f"TILT={word[:60]} names a file of factors, which is not at hand; put it beside the file")
+        raise LuminaireError(
+            f"TILT={shown(word)[1:-1]} names a file of factors, which is not at hand; put it beside the file"
+        )
     try:
         own = digits_only(text_of(tilt_file(word)).replace(",", " "))
         amount = count_numbers(own)
         used, factors = _tilt_table(own, amount)
     except LuminaireError as error:
-        raise LuminaireError(f"TILT={word[:60]}: {error}") from error
+        raise LuminaireError(f"TILT={shown(word)[1:-1]}: {error}") from error
     if used != amount:
-        raise LuminaireError(f"TILT={word[:60]}: {amount - used} numbers too many stand in the file of factors")
+        raise LuminaireError(f"TILT={shown(word)[1:-1]}: {amount - used} numbers too many stand in the file of factors")
     return _at_rest(factors, 0)[0], 0, _tilt_words(factors)
 
 
@@ -223,10 +235,7 @@ def _miscounted(n_gamma: int, n_c: int, there: int) -> str:
             f"the file ends within its table: {n_c:,} planes of {n_gamma:,} intensities need {needed:,} numbers with "
             f"their angles, {there:,} are there; it is cut off or its counts are wrong"
         )
-    return (
-        f"{there - needed:,} numbers too many stand behind {n_c:,} planes of {n_gamma:,} intensities; were decimals "
-        "written with commas, which part numbers in LM-63?"
-    )
+    return f"{there - needed:,} numbers too many stand behind {n_c:,} planes of {n_gamma:,} intensities"
 
 
 def _factor(head: list[float], edition: str) -> tuple[float, list[str]]:

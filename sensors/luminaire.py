@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-ORIENTATIONS = {"street-c0": 0.0, "street-c90": 90.0}  # which C of the file faces the street
+ORIENTATIONS = {f"street-c{c}": float(c) for c in (0, 90, 180, 270)}  # which C of the file faces the street
 
 
 @dataclass(frozen=True)

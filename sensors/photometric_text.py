@@ -21,6 +21,8 @@ _LONGEST = 40  # characters of a number
 _LARGEST = 1e9
 _CHARACTERS = b"0123456789+-.eE"
 _SPACES = b" \t\r\n\f\v"
+_CLEAN = bytes(32 if byte in b"\f\v" else 63 if (byte < 32 and byte not in b"\n\r\t") or byte == 127 else byte
+               for byte in range(256))  # fmt: skip  # no control character of theirs reaches a terminal of ours
 _IS_SPACE = np.zeros(256, bool)
 _IS_SPACE[list(_SPACES)] = True
 
@@ -51,6 +53,7 @@ def text_of(raw: bytes) -> str:
     raw = raw.rstrip(b"\x1a\x00")  # the end-of-file mark of DOS, and the rest of its block
     if b"\0" in raw:
         raise LuminaireError("the file is binary; photometric files (.ies, .ldt) are text")
+    raw = raw.translate(_CLEAN)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -76,8 +79,8 @@ def digits_only(text: str) -> bytes:
     if odd:
         at = data.find(odd[:1])
         begin = max(data.rfind(space, 0, at) for space in (b" ", b"\n", b"\t")) + 1
-        word = text[max(begin, at - _LONGEST) : at + _LONGEST].split()[0]
-        raise LuminaireError(f"'{word[:20]}' stands where a number should")
+        around = text[max(begin, at - _LONGEST) : at + _LONGEST].split()
+        raise LuminaireError(f"{shown(around[0] if around else text[at])} stands where a number should")
     return data
 
 
@@ -92,6 +95,11 @@ def numbers(words: list[bytes]) -> list[float]:
         worst = next(word for word, value in zip(words, values, strict=True) if not abs(value) <= _LARGEST)
         raise LuminaireError(f"'{worst[:20].decode()}' is beyond anything that is measured")
     return values
+
+
+def shown(word: str) -> str:
+    """A stranger's word for a message: quoted, short, nothing in it that does not print."""
+    return "'" + "".join(letter if letter.isprintable() else "?" for letter in word[:20]) + "'"
 
 
 def whole(value: float, what: str, least: int, most: int) -> int:

@@ -13,9 +13,11 @@ from sensors.dialects import DECODERS, DIALECTS, decode
 from sensors.dialects.frames import read_frame
 from sensors.dialects.routing import FAULT
 from sensors.dialects.table import Source
-from sensors.errors import DecodeError
+from sensors.errors import DecodeError, LuminaireError
 from sensors.exposure import cleaned, exposed
+from sensors.luminaire_files import luminaire_from
 from sensors.wire import Measurement, Rejection, Sample, encode_pack
+from tests.photometric_files import eulumdat, lm63
 
 Target = Callable[[bytes], None]
 
@@ -36,6 +38,7 @@ def targets() -> dict[str, Target]:
     """Every target by its name."""
     found: dict[str, Target] = {f"dialect {dialect.name}": _dialect(dialect.name) for dialect in DIALECTS}
     found |= {f"frame {name}": _frame(name) for name in DECODERS}
+    found |= {f"photometry{suffix}": _photometry(suffix) for suffix in ("", ".ies", ".ldt")}
     return found | {"frame unnamed": _frame(""), "our topics": _our_topic, "any topic": _any_topic, "the door": _door}
 
 
@@ -53,6 +56,8 @@ def seeds() -> list[bytes]:
         msgspec.json.encode({"esp8266id": "7", "sensordatavalues": levels}),
         cbor2.dumps({"mac": "00:11:22:33:44:55", "t": [b"\xff\xd8\xff"]}),
         *(bytes.fromhex(frame) for frame in FRAMES),
+        lm63([0.0, 45, 90], [0.0, 45, 90], [[9, 8, 1]] * 3, tilt="TILT=INCLUDE\n1\n2\n0 90\n1 0.9").encode(),
+        eulumdat([0.0, 90, 180, 270], [0.0, 45, 90], [[200, 150, 100]] * 3, isym=3, lorl=87.7).encode(),
     ]
 
 
@@ -80,6 +85,22 @@ def _frame(decoder: str) -> Target:
             assert read_frame(decoder, data[1:], data[0] if data else 0, {"wifi": 7, "ble": 3})
         except DecodeError as error:
             assert str(error)
+
+    return read
+
+
+def _photometry(suffix: str) -> Target:
+    """A photometric file: a luminaire that can be true, or a refusal."""
+
+    def read(data: bytes) -> None:
+        try:
+            found = luminaire_from(data, suffix)
+        except LuminaireError as error:
+            assert str(error)
+        else:
+            assert found.candela.shape == (found.c_deg.size, found.gamma_deg.size)
+            assert found.lumens > 0
+            assert found.candela.min() >= 0
 
     return read
 
