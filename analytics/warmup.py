@@ -15,9 +15,11 @@ from analytics.fields import fields_at
 from analytics.grid import Grid
 from analytics.knowledge import learn_from
 from analytics.kriging import krige, krige_at
+from analytics.levels import laeq_of_rows
 from analytics.light import illuminance_at, illuminance_raster
 from analytics.ordinal import fit_ordered_probit
 from analytics.perception import compile_view
+from analytics.sources import spread
 from analytics.surroundings import Surroundings, lay_out
 from sensors.city import LightingSettings
 from sensors.luminaire import Luminaire
@@ -39,6 +41,8 @@ def compile_kernels() -> float:
     fields_at(village, knowledge, night, _STEP)
     _light_every_plane(village)
     _krige_both_precisions(village.grid)
+    laeq_of_rows(np.full((2, 3), 50.0, np.float32))
+    spread(village.grid, np.ones(1), np.ones(1), np.ones(1), 50.0, village.traffic.copy())  # a city without buildings
     fit_ordered_probit(np.arange(8.0)[:, None] % 3, np.arange(8) % 2 + 1, 2)
     compile_view()
     return time.process_time() - begun

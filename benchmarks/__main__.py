@@ -15,6 +15,8 @@ NAMES = {
     "fields": "fields.measure",
     "light": "fields.light",
     "sections": "fields.sections",
+    "surveys": "fields.surveys",
+    "noise": "fields.noise",
     "demo": "demo.night",
     "receive": "ingest.receive",
     "readings": "ingest.readings",

@@ -205,11 +205,11 @@ def test_nearest_is_the_distance_to_the_nearest_live_sensor(town, learnt, night,
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 def test_after_warmup_a_step_compiles_nothing_more(town, learnt, night):
-    from analytics.kernels import buckets, density, light, noise, tiles
+    from analytics.kernels import buckets, canyon, density, levels, light, noise, tiles
 
     warmup.compile_kernels()
     loops = [
-        loop for module in (buckets, density, light, noise, tiles) for loop in vars(module).values()
+        loop for module in (buckets, canyon, density, levels, light, noise, tiles) for loop in vars(module).values()
         if hasattr(loop, "signatures")
     ]  # fmt: skip
     before = [len(loop.signatures) for loop in loops]
