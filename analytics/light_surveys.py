@@ -53,6 +53,7 @@ _LIT = 0.5
 _FIT_POINTS = 240
 _LEAST_TO_FIT = 40
 _SUM_POINTS = 600
+_STREET_POINTS = 20_000  # cells that L is kriged from: one every 30 m of the streets of a large city
 _GAUSS = 0.28867513459481287  # a cell's four points, as the map's own cells have them
 
 
@@ -114,23 +115,27 @@ class Learnt:
 
 def survey_stack(city: City, around: Surroundings, surveyed: list[tuple[Terms, pd.DataFrame]]) -> Stack:
     """All surveys of a city as layers of illuminance beyond the lamps' light."""
-    from analytics.lamp_state import lamp_state
-    from analytics.light import lamp_light
-
-    evening = np.datetime64("2026-01-01T00:00", "ms")
-    state = lamp_state(around, empty_records(0), evening, _GLOW_LUX)
-    lamps, lamps_sd = lamp_light(around, state)
-    total = lamps + np.float32(_GLOW_LUX)
-    model_sd = (lamps_sd + np.float32(_GLOW_LUX * _SKY_SD)) / total
+    model_sd, from_lamps = lamps_model(around)
     changes = _changes(city, around)
     stack = Stack.empty()
     for terms, table in surveyed:
         seen = departures(around, terms, table, changes)
         if not seen.y.size:
             continue
-        learnt = learn(around, seen, terms.gain_sd, model_sd, lamps / total)
-        stack = stack.joined(_observation(terms, learnt, model_sd, lamps / total))
+        learnt = learn(around, seen, terms.gain_sd, model_sd, from_lamps)
+        stack = stack.joined(_observation(terms, learnt, model_sd, from_lamps))
     return stack
+
+
+def lamps_model(around: Surroundings) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Sd of ln illuminance by the lamps' model on a night, and what of the light is theirs; (northing, easting)."""
+    from analytics.lamp_state import lamp_state
+    from analytics.light import lamp_light
+
+    evening = np.datetime64("2026-01-01T00:00", "ms")
+    lamps, lamps_sd = lamp_light(around, lamp_state(around, empty_records(0), evening, _GLOW_LUX))
+    total = lamps + np.float32(_GLOW_LUX)
+    return (lamps_sd + np.float32(_GLOW_LUX * _SKY_SD)) / total, lamps / total
 
 
 def departures(
@@ -321,8 +326,10 @@ def _streets_at(
     seen: Departed, structure: Structure, values: NDArray[np.float64], at: Departed
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """L and its variance at cells of a survey, kriged from lit ones with S and the cells' own errors as noise."""
+    some = _thinned(seen)
+    few = seen.only(some)
     mean, variance = krige_at(
-        seen.easting, seen.northing, values / seen.s, _street_noise(seen, structure), at.easting, at.northing,
+        few.easting, few.northing, values[some] / few.s, _street_noise(few, structure), at.easting, at.northing,
         Matern(1.5, structure.streets_m, structure.streets),
     )  # fmt: skip
     return mean * at.s, variance * at.s**2
@@ -332,6 +339,17 @@ def _street_noise(seen: Departed, structure: Structure) -> NDArray[np.float64]:
     """Noise of each cell for L, in units of s^2: S counts once for all the cells that share it."""
     own = (seen.own + structure.spot) / seen.s**2
     return np.where(seen.lit, structure.pattern * _sharing(seen) + own, np.inf)
+
+
+def _thinned(seen: Departed) -> NDArray[np.int64]:
+    """One cell of each block, the blocks as small as leaves no more than streets need; all cells of a usual drive."""
+    every = np.arange(seen.y.size)
+    side = 10.0
+    while every.size > _STREET_POINTS:
+        side *= 1.5
+        block = np.floor(seen.northing / side) * 10_000_000 + np.floor(seen.easting / side)
+        every = np.sort(np.unique(block, return_index=True)[1])
+    return every
 
 
 def _sharing(seen: Departed) -> NDArray[np.float64]:
@@ -361,7 +379,7 @@ def _with_bounds(seen: Departed, measured: Departed, structure: Structure, share
 
 def _steadied(seen: Departed, structure: Structure, shared: float) -> Departed:
     """The cells with those far off from their streets counting less."""
-    if not seen.y.size:
+    if not 0 < seen.y.size <= _STREET_POINTS:  # an image has no headlights, and its outliers a million neighbours
         return seen
     values = seen.y - shared * seen.lamps
     expected, variance = _streets_at(seen, structure, values, seen)
@@ -385,11 +403,13 @@ def _spread_out(
     if not seen.y.size:
         none = np.zeros(grid.shape, np.float32)
         return none, np.float32(structure.streets + structure.pattern) * model_sd**2, none
-    noise = _street_noise(seen, structure)
+    some = _thinned(seen)
+    few = seen.only(some)
+    noise = _street_noise(few, structure)
 
     def far(z: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         mean, variance = krige_cells(
-            seen.easting, seen.northing, z / seen.s, noise, grid.easting, grid.northing, streets
+            few.easting, few.northing, z[some] / few.s, noise, grid.easting, grid.northing, streets
         )
         taken = np.float32(structure.streets) - variance
         return mean * model_sd * lamps, (np.float32(structure.streets) - taken * lamps * lamps) * model_sd**2
@@ -400,13 +420,16 @@ def _spread_out(
     # what is left there: S, and what L is still unsure of, together at the short range
     rest = np.sqrt(variance + np.float32(structure.pattern) * model_sd**2)
     rest_here = rest[row, column].astype(np.float64)
+    own = (seen.own + structure.spot) / rest_here**2
     near = Matern(1.5, PATTERN_M, 1.0)
 
     def short(z: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return krige_cells(
-            seen.easting, seen.northing, z / rest_here, (seen.own + structure.spot) / rest_here**2,
-            grid.easting, grid.northing, near,
-        )  # fmt: skip
+        if some.size == seen.y.size:
+            return krige_cells(seen.easting, seen.northing, z / rest_here, own, grid.easting, grid.northing, near)
+        # an image says something of each cell itself; that its neighbours are alike is left to its stated error
+        mean, variance = np.zeros(grid.shape, np.float32), np.ones(grid.shape, np.float32)
+        mean[row, column], variance[row, column] = z / rest_here / (1.0 + own), own / (1.0 + own)
+        return mean, variance
 
     more, share = short(values - mean[row, column])
     followed, _ = short(seen.lamps - follows[row, column])

@@ -343,6 +343,22 @@ def test_blocks_left_out_are_predicted_better_and_their_interval_is_true():
     assert 0.85 <= np.mean(covered) <= 0.95
 
 
+def test_an_image_of_every_cell_tells_quarters_apart_and_is_no_surer_than_its_calibration():
+    side = 150
+    grid = SimpleNamespace(grid=Grid(10.0, 0.0, 0.0, (side, side)))
+    north, east = (10.0 * cell.ravel() + 5 for cell in np.indices((side, side)))
+    n, generator = north.size, np.random.default_rng(0)
+    truth = np.where(east < 750, 0.2, 1.0)
+    seen = light_surveys.Departed(
+        east, north, truth + 0.6 * generator.standard_normal(n), np.full(n, 0.8), np.full(n, 0.36),
+        np.zeros(n, bool), np.ones(n),
+    )  # fmt: skip
+    learnt = light_surveys.learn(grid, seen, 0.4, np.full((side, side), 0.8, np.float32))
+    dim, bright = learnt.mean[:, :60].mean(), learnt.mean[:, 90:].mean()
+    assert bright - dim == pytest.approx(0.8, abs=0.15)
+    assert np.sqrt(learnt.variance).min() > 0.25
+
+
 # --- rasters that a city already owns ---------------------------------------------------------------------------------
 
 
@@ -510,14 +526,14 @@ def test_blocks_of_cambridge_left_out_are_predicted_better_and_their_interval_is
     city, terms, cells = cambridge(tmp_path)
     around = surroundings(city)
     seen = light_surveys.departures(around, terms, cells)
-    model_sd = np.full(around.grid.shape, np.median(seen.s), np.float32)
+    model_sd, from_lamps = light_surveys.lamps_model(around)
     row, column, _ = around.grid.cells(seen.easting, seen.northing)
     block = (seen.easting // 250).astype(int) * 100_000 + (seen.northing // 250).astype(int)
     fold = np.random.default_rng(0).permutation(np.unique(block).size)[np.unique(block, return_inverse=True)[1]] % 5
     error, sd = np.empty(seen.y.size), np.empty(seen.y.size)
     for k in range(5):
         out = fold == k
-        learnt = light_surveys.learn(around, seen.only(~out), terms.gain_sd, model_sd)
+        learnt = light_surveys.learn(around, seen.only(~out), terms.gain_sd, model_sd, from_lamps)
         error[out] = seen.y[out] - learnt.mean[row[out], column[out]]
         own = seen.own[out] + learnt.structure.spot  # of the cells that are predicted: they were measured too
         sd[out] = np.sqrt(learnt.variance[row[out], column[out]] + own)
