@@ -297,7 +297,8 @@ def lighting(
     opened = City.open(city)
     opened.require_places()
     chosen = None if night in ("", "typical") else _night_named(opened, night)
-    table = lighting_table(opened, night=chosen, hours=tuple(hour or ()))
+    with _progress_bar("hours of the night", hidden=as_json) as progress:
+        table = lighting_table(opened, night=chosen, hours=tuple(hour or ()), progress=progress)
     for file, content in ((csv, table.csv), (geojson, table.geojson)):
         if file is not None:
             _write_text(file, content())

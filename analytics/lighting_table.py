@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,11 +49,12 @@ from analytics.surroundings import Surroundings, surroundings
 from sensors.city import City
 from sensors.clock import city_clock
 from sensors.errors import LightingError, ModelError
-from sensors.night import Night, local_offset, night_of, sun_elevation
+from sensors.night import Night, local_offset, night_of, rfc3339, sun_elevation
 from sensors.quantities import QUANTITIES
 from sensors.reading import Records, empty_records
 
 Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
 
 NOTE = (
     "computed values are a calculation, not a measurement, and say nothing of luminance (M classes), glare or edge "
@@ -133,16 +134,16 @@ class LightingTable:
             Method.DESIGN: "design: lamps at the schedule's level",
             Method.INFERRED: "inferred: lamps as they reported",
         }[self.method]
-        first = self.rows[self.rows.hour == self.rows.hour.iloc[0]]
+        first = self.rows[self.rows.time == self.rows.time.iloc[0]]
         lines = [
             f"{self.city.name}, night of {self.night.name} ({how}); {len(first):,} sections, "
             f"{first.length_m.sum() / 1000:.1f} km",
             "hour   median of E_avg  " + "  ".join(f"{word:>{len(word)}}" for word in Word),
         ]
-        for hour, rows in self.rows.groupby("hour", sort=False):
+        for _, rows in self.rows.groupby("time", sort=False):
             counts = rows.verdict.value_counts()
             lines.append(
-                f"{hour}  {rows.E_avg.median():11.2f} lx  "
+                f"{rows.hour.iloc[0]}  {rows.E_avg.median():11.2f} lx  "
                 + "  ".join(f"{counts.get(str(word), 0):{len(word)},}" for word in Word)
             )
         for word in (Word.CANNOT_TELL, Word.NOT_ASSESSED):
@@ -166,6 +167,7 @@ def lighting_table(
     hours: Sequence[str] = (),
     around: Surroundings | None = None,
     knowledge: Knowledge | None = None,
+    progress: Progress | None = None,
 ) -> LightingTable:
     """The light of every section of a city.
 
@@ -193,7 +195,12 @@ def lighting_table(
         points, _defaults(city, opened), within_reach(points, opened),
         surveyed(city, places),
     )  # fmt: skip
-    parts = [work.hour(clock, step) for clock, step in _steps(city, chosen, hours)]
+    steps = _steps(city, chosen, hours)
+    parts = []
+    for number, (clock, step) in enumerate(steps, 1):
+        parts.append(work.hour(clock, step))
+        if progress is not None:
+            progress(number, len(steps))
     rows = pd.concat(parts, ignore_index=True)
     simulated = bool(rows["simulated"].any())
     return LightingTable(
@@ -246,6 +253,7 @@ class _Work:
                 "length_m": self.sections["length_m"].to_numpy(np.float64).round(1),
                 "width_m": self.places.width_m.round(1),
                 "hour": clock,
+                "time": rfc3339(step),
                 **{column: walked[column].to_numpy() for column in walked.columns},
                 "E_avg": light.average,
                 "E_avg_low": [span.low for span in spans["E_avg"]],

@@ -392,6 +392,16 @@ def test_every_hour_of_the_window_has_every_section(town):
     assert rows.groupby("hour").size().to_dict() == {f"{hour % 24:02d}:00": 24 for hour in range(20, 30)}
 
 
+@pytest.mark.parametrize("date, hours", [("2026-10-24", 11), ("2027-03-27", 9)])
+def test_nights_of_a_change_of_clocks_have_their_real_hours(town, date, hours):
+    told = []
+    table = lighting_table(town, night=Night.named(date, town.zone), progress=lambda done, of: told.append((done, of)))
+    assert table.rows.time.nunique() == hours
+    assert told[-1] == (hours, hours)
+    assert sum(line[2:3] == ":" for line in table.text().splitlines()) == hours
+    assert table.method is Method.DESIGN  # no lamp reported in that night
+
+
 def test_a_threshold_of_the_city_moves_the_class(town):
     settings = read_settings(town.path / "city.toml")
     lighting = msgspec.structs.replace(settings.lighting, busy_from=0.0, quiet_below=0.0)
