@@ -261,3 +261,11 @@ def test_a_lamp_outside_the_map_lights_its_edge():
 def test_footprints_of_fifty_thousand_lamps_stay_small():
     lamps = lamps_everywhere(5_000, 3_200.0, road_luminaires())
     assert bare_town(lamps, cells=(320, 320)).footprints.bytes * 10 < 30_000_000
+
+
+@pytest.mark.kernel
+def test_a_town_without_lamps_is_dark_on_every_plane():
+    town = bare_town(lamps_of([], [], [], []), cells=(6, 6))
+    for plane in PLANES:
+        assert not light.illuminance_raster(town, plane=plane, **facing(plane, 0.0)).to_numpy().any()
+    assert lux(town, 5.0, 5.0, "horizontal") == 0.0

@@ -19,6 +19,7 @@ from sensors.night import Night
 from sensors.reading import empty_records
 from tests.journeys.test_replay_equals_live import write_answers
 from tests.synthetic_city import make_city
+from tests.synthetic_light import lm63_file
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +145,18 @@ def test_the_table_tells_passages_to_two_digits_since_footfall_is_known_no_bette
     said = table_text([result])
     assert "-1,300 a night (-1,900 to -750)" in said
     assert "of 160,000 passages" in said
+
+
+def test_another_luminaire_changes_the_light_by_its_photometric_file(desk: Desk) -> None:
+    """A file that throws to the street only, with the lumens of the lamps as they are: as much light, elsewhere."""
+    folder = desk.city.path / "places" / "luminaires"
+    folder.mkdir(exist_ok=True)
+    (folder / "forward.ies").write_text(lm63_file()[0])
+    street = {"what": "replace", "street": "Market Street", "lumens": 6000, "watts": 40}
+    plain = planned(desk, street, name="plain")
+    filed = planned(desk, street | {"luminaire": "forward"}, name="filed")
+    assert plain.energy_kwh == filed.energy_kwh
+    assert filed.illuminance.value != plain.illuminance.value
+    own = planned(desk, {"what": "replace", "street": "Market Street", "luminaire": "forward"}, name="own")
+    assert own.illuminance.value is not None and own.illuminance.value < 0  # 1,571 lm after 4,000 and more
+    assert own.energy_kwh != plain.energy_kwh
