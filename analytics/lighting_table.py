@@ -101,9 +101,13 @@ class LightingTable:
             "night": self.night.name,
             "method": str(self.method),
             "simulated": self.simulated,
-            "notes": self.notes,
+            **self._words(),
             "rows": json.loads(plain.to_json(orient="records", double_precision=4)),
         }
+
+    def _words(self) -> dict[str, Any]:
+        settings = self.city.settings
+        return {"notes": self.notes, "attribution": list(settings.attribution), "licence": settings.licence}
 
     def json(self) -> str:
         """`to_dict` as JSON."""
@@ -126,7 +130,7 @@ class LightingTable:
         rows = self.rows.to_crs("EPSG:4326")
         rounded = shapely.transform(rows.geometry.to_numpy(), lambda coordinates: coordinates.round(6))
         content = json.loads(rows.set_geometry(geopandas.GeoSeries(rounded, crs="EPSG:4326")).to_json())
-        return json.dumps({**content, "notes": self.notes}, ensure_ascii=False)
+        return json.dumps({**content, **self._words()}, ensure_ascii=False)
 
     def text(self) -> str:
         """A summary for people: how many sections got which verdict, an hour a line, and why nothing can be told."""

@@ -432,7 +432,9 @@ def test_the_command_in_all_its_forms(town, tmp_path):
     assert {row["name"] for row in rows} == {"'=1+1"}
     assert 24.0 < float(rows[0]["longitude"]) < 26.0
     assert len(rows[0]["longitude"].split(".")[1]) == 6
-    features = json.loads(files_[1].read_text())["features"]
+    drawn = json.loads(files_[1].read_text())
+    assert drawn["attribution"] == content["attribution"] == ["Made up for tests"]
+    features = drawn["features"]
     assert len(features) == 24
     assert features[0]["geometry"]["type"] == "LineString"
 
