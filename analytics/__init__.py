@@ -22,6 +22,8 @@ _WORDS = {
     "fit": "model",
     "fit_ordered_probit": "ordinal",
     "fuse": "perception",
+    "illuminance_at": "light",
+    "illuminance_raster": "light",
     "krige": "kriging",
     "learn": "knowledge",
     "load_model": "model",

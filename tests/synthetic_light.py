@@ -58,7 +58,8 @@ def lamps_of(
     azimuth: Any = 0.0, tilt: Any = 0.0,
 ) -> Lamps:  # fmt: skip
     """Lamps in order of their northing; `which` luminaire each has when there are any; angles in radians."""
-    order = np.argsort(np.atleast_1d(np.asarray(north, np.float64)), kind="stable")
+    east, north = np.broadcast_arrays(*(np.atleast_1d(np.asarray(side, np.float64)) for side in (east, north)))
+    order = np.argsort(north, kind="stable")
     n = order.size
 
     def column(value: Any, kind: Any = np.float64) -> Any:

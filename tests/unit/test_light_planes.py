@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from analytics import footprints, light
+from analytics import footprints, light, street_light
 from analytics.footprints import CUTOFF_M
 from analytics.kernels.jit import use_threads
 from tests.reference import light as reference
@@ -269,3 +269,30 @@ def test_a_town_without_lamps_is_dark_on_every_plane():
     for plane in PLANES:
         assert not light.illuminance_raster(town, plane=plane, **facing(plane, 0.0)).to_numpy().any()
     assert lux(town, 5.0, 5.0, "horizontal") == 0.0
+
+
+@pytest.mark.parametrize("tilt", [0.0, 10.0])
+def test_a_road_is_lit_as_the_grid_of_the_standard_has_it(tilt):
+    """Three luminaires on a road, every point of the grid of EN 13201-3 and each plane, by another arithmetic."""
+    one = road_luminaires(1)[0]
+    along = np.array([0.0, 25.0, 50.0])
+    row = street_light.Luminaires(
+        along, np.full(3, -0.5), np.full(3, 7.0), np.ones(3), np.full(3, 90.0), np.full(3, tilt)
+    )
+    grid = street_light.calculation_grid(25.0, 7.0, 12.5)
+    design = street_light.street_light(one, row, grid, maintenance_factor=0.8)
+    lamps = lamps_of(along, -0.5, 7.0, 0.8, luminaires=[one], azimuth=math.pi / 2, tilt=math.radians(tilt))
+    town = bare_town(lamps)
+    east, north = grid.points()
+    pairs = [
+        (design.horizontal, "horizontal", 0.0),
+        (design.hemispherical, "hemispherical", 0.0),
+        (design.cylindrical, "cylindrical", 0.0),
+        (design.vertical_forward, "vertical", 90.0),
+        (design.semicylindrical_forward, "semi-cylindrical", 90.0),
+        (design.semicylindrical_back, "semi-cylindrical", 270.0),
+    ]
+    for expected, plane, bearing in pairs:
+        found = light.illuminance_at(town, east, north, plane=plane, **facing(plane, bearing))
+        assert np.abs(found - expected).max() <= CLOSED_FORM_LX
+    assert design.horizontal.max() > 1.0
