@@ -299,9 +299,10 @@ def _header(text: io.TextIOBase, file: Path, columns: Mapping[str, str]) -> tupl
 
 
 def _chunks(text: io.TextIOBase, file: Path, separator: str, found: Mapping[str, str]) -> Iterator[pd.DataFrame]:
+    """Our columns as text; a row with more columns than the header is read by its first ones."""
     text.seek(0)
     try:
-        yield from pd.read_csv(
+        reader = pd.read_csv(
             text,
             sep=separator,
             dtype=str,
@@ -309,10 +310,10 @@ def _chunks(text: io.TextIOBase, file: Path, separator: str, found: Mapping[str,
             chunksize=_CHUNK,
             keep_default_na=False,
             na_values=[""],
-            on_bad_lines="skip",
-            skip_blank_lines=True,
-            low_memory=True,
         )
+        for chunk in reader:
+            chunk.columns = chunk.columns.str.strip().str.strip("\ufeff")
+            yield chunk
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OSError, EOFError) as error:
         raise LayerError(f"{file} cannot be read as CSV ({str(error).splitlines()[0]})") from error
 

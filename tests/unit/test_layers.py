@@ -305,6 +305,41 @@ def test_a_live_sensor_still_draws_a_surveyed_map(city):
     assert float(heard.illuminance_nearest[cell]) < 10.0
 
 
+def test_what_a_sensor_taught_and_a_survey_found_is_not_counted_twice(city):
+    around = surroundings(city)
+    row = around.sites.of("illuminance")[0]
+    site, cell = around.sites.site[row], (0, around.sites.row[row], around.sites.column[row])
+    plain = mapped(around).illuminance.values[cell]
+
+    def twice(step: np.datetime64) -> Records:
+        records = empty_records(1)
+        records["time"] = records["received"] = step + np.timedelta64(10, "m")
+        records["site"], records["quantity"] = site, QUANTITIES["illuminance"].code
+        records["value"], records["duration_s"] = 2 * plain, 900
+        return records
+
+    nights = [twice(STEP - np.timedelta64(24 * days, "h")) for days in range(1, 9)]
+    taught = learn_from(nights, around)
+    save_survey(city, TERMS, expected_on(around, 2.0))
+    surveyed = surroundings(city)
+    silent = [fields_at(one, taught, empty_records(0), STEP).illuminance.values[cell] for one in (around, surveyed)]
+    assert silent == pytest.approx([2 * plain] * 2, rel=0.2)
+    live = fields_at(surveyed, taught, twice(STEP), STEP).illuminance.values[cell]
+    assert live == pytest.approx(2 * plain, rel=0.15)
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 1, 2]])
+def test_a_survey_of_a_few_cells_or_of_bounds_alone_is_laid_out(city, rows):
+    around = surroundings(city)
+    few = expected_on(around, 2.0).iloc[rows]
+    for at_least in (False, True):
+        seen = light_surveys.departures(around, TERMS, few.assign(at_least=at_least))
+        learnt = light_surveys.learn(around, seen, 0.05, *light_surveys.lamps_model(around))
+        assert np.isfinite(learnt.mean).all() and np.all(learnt.variance > 0)
+    outside = few.assign(easting=WEST - 500)
+    assert light_surveys.departures(around, TERMS, outside).y.size == 0
+
+
 def town_of(generator: np.random.Generator, gain: float) -> tuple[light_surveys.Departed, np.ndarray]:
     """Departures along streets every 125 m of a town of 750 m, drawn from the stated structure, and the truth."""
     along, across = np.arange(5.0, 750.0, 10.0), np.arange(65.0, 750.0, 125.0)

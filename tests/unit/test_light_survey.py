@@ -89,6 +89,8 @@ def test_only_cells_quarters_of_an_hour_and_lux_are_kept(tmp_path):
         (lambda text: text.replace(",", "\t").encode(), "tab.csv"),
         (lambda text: gzip.compress(text.encode()), "packed.csv.gz"),
         (lambda text: ("\n\n" + text).encode(), "blank.csv"),
+        (lambda text: text.replace("Kim\n", "Kim,more,and,more\n").encode(), "ragged.csv"),
+        (lambda text: text.replace("time,lon", "time , lon").encode(), "spaced.csv"),
     ],
 )
 def test_a_file_reads_the_same_whatever_wrote_it(city, tmp_path, change, name):
