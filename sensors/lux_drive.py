@@ -307,6 +307,7 @@ def _chunks(text: io.TextIOBase, file: Path, separator: str, found: Mapping[str,
             sep=separator,
             dtype=str,
             usecols=lambda name: name.strip().strip("\ufeff") in found.values(),
+            index_col=False,  # else a comma at the end of each row would move all columns
             chunksize=_CHUNK,
             keep_default_na=False,
             na_values=[""],
