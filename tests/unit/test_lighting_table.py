@@ -3,6 +3,7 @@ import io
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import geopandas
 import msgspec
@@ -116,6 +117,42 @@ def test_a_straight_section_has_the_points_and_the_light_of_a_street_of_the_stan
     faces = min(exact.semicylindrical_forward.min(), exact.semicylindrical_back.min())
     assert found.semicylindrical[0] == pytest.approx(faces, abs=5e-4)
     assert points.bearing == pytest.approx(np.full(50, bearing), abs=1e-6)
+
+
+def test_a_tilted_file_lights_a_section_of_a_city_as_it_lights_a_street_of_the_standard(town):
+    """Two programs that share no formula: the kernels of the map, and the sums of `street_light`."""
+    c, gamma = np.arange(0.0, 360.0, 15.0), np.arange(0.0, 91.0, 5.0)
+    candela = (300 + 200 * np.sin(np.radians(c - 20)))[:, None] * np.cos(np.radians(gamma)) ** 0.5 + 10
+    lantern = replace(luminaire(), c_deg=c, gamma_deg=gamma, candela=candela, symmetry="none")  # C = 90 to the street
+    west, south = WEST + 150.0, SOUTH + 150.0
+    line = LineString([(west, south), (west + 30.0, south)])
+    streets = geopandas.GeoDataFrame(
+        {"street": [0], "name": [""], "kind": ["residential"], "walkable": [True], "lit": ["yes"], "width_m": [7.0]},
+        geometry=[line], crs=town.crs,
+    )  # fmt: skip
+    lamps = geopandas.GeoDataFrame(
+        {
+            "lamp": ["a", "b"], "lumens": [np.nan] * 2, "mf": [0.8] * 2, "height_m": [8.0] * 2, "watts": [30.0] * 2,
+            "luminaire": ["lantern"] * 2, "source": ["council"] * 2, "tilt_deg": [5.0] * 2,
+        },
+        geometry=[Point(west, south - 2.5), Point(west + 30.0, south - 2.5)], crs=town.crs,
+    )  # fmt: skip
+    empty = {name: empty_place(name, town.crs) for name in ("sites", "buildings", "venues", "stops", "traffic")}
+    surround = lay_out(
+        Grid.of(town), {**empty, "streets": streets, "lamps": lamps}, zone="Europe/Helsinki", lonlat=(24.9, 60.2),
+        lighting=LightingSettings(), luminaires={"lantern": lantern.towards_street("street-c90", 0.0)},
+    )  # fmt: skip
+    found = section_light(
+        surround, section_points(street([line]), np.array([7.0])), np.ones(2), np.zeros(2), np.zeros(2, bool)
+    )
+    both = Luminaires(
+        np.array([0.0, 30.0]), np.full(2, 1.0), np.full(2, 8.0), np.ones(2), np.full(2, 90.0), np.full(2, 5.0)
+    )
+    exact = street_light(lantern, both, calculation_grid(30.0, 7.0), maintenance_factor=0.8, orientation="street-c90")
+    assert found.average[0] == pytest.approx(exact.horizontal.mean(), rel=1e-9)
+    assert found.lowest[0] == pytest.approx(exact.horizontal.min(), rel=1e-9)
+    faces = min(exact.semicylindrical_forward.min(), exact.semicylindrical_back.min())
+    assert found.semicylindrical[0] == pytest.approx(faces, rel=1e-9)
 
 
 def test_points_of_a_bent_street_lie_within_its_width_and_each_section_has_its_own():
