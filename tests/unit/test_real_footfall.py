@@ -60,6 +60,9 @@ class Counted:
     def hour(self, records: Records) -> np.ndarray:
         return hour_of_week(records["time"] - HALF_HOUR, self.around.zone)
 
+    def hour_at(self, time: np.datetime64) -> int:
+        return int(hour_of_week(np.array([time]), self.around.zone)[0])
+
     def mapped(self, records: Records) -> Records:
         """Hours from 20:00 to 06:00."""
         hour = self.hour(records) % 24
@@ -257,7 +260,8 @@ def test_a_counter_never_heard_is_told_as_surely_as_is_said(melbourne, by_area):
     noons = np.array(["2014-09-23T02:22", "2014-09-26T02:22"], "datetime64[ms]")  # of a Tuesday and a Friday
     steps = (noons[:, None] + np.array(hours) * np.timedelta64(1, "h")).ravel()
     weight = np.repeat([5 / 28, 2 / 28], 4)  # five nights like Tuesday, two like Friday
-    told, variance = np.zeros(sites.size), np.zeros(sites.size)
+    told, within = np.zeros(sites.size), []
+    hour = melbourne.hour(last)
     for one in np.unique(group):
         out = group == one
         knowledge = melbourne.learnt(until, tuple(sites[out]))
@@ -267,9 +271,13 @@ def test_a_counter_never_heard_is_told_as_surely_as_is_said(melbourne, by_area):
                 melbourne.around, knowledge.footfall, knowledge.coefficients, empty_records(0), step
             )
             told[out] += share * np.log10(field.rate[cell])
-            variance[out] += share * (field.sd[cell] / np.log(10)) ** 2
+            same = np.isin(last["site"], sites[out]) & (hour == melbourne.hour_at(step))  # on 24 nights
+            at = np.searchsorted(sites[out], last["site"][same])
+            away = np.log(last["value"][same] + 0.5) - np.log(field.rate[cell])[at]
+            chance = 1.0 / (last["value"][same] + 0.5)
+            within.append(np.abs(away) < 1.645 * np.sqrt(field.sd[cell][at] ** 2 + chance))
     plain = left_out(position, level, group)
     error, usual = (float(np.sqrt(np.mean((one - level) ** 2))) for one in (told, plain))
-    assert error < (0.40 if by_area else 0.37)
-    assert error < usual * (1.0 if by_area else 1.05)
-    assert 0.85 <= np.mean(np.abs(told - level) < 1.645 * np.sqrt(variance)) <= 0.98
+    assert error < 0.34
+    assert error < 0.97 * usual
+    assert 0.85 <= np.mean(np.concatenate(within)) <= 0.97
