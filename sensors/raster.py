@@ -20,7 +20,7 @@ from sensors.city import City
 from sensors.errors import LayerError
 
 FINEST_M = 0.5  # a person from above is about that wide: in a coarser pixel nobody can be seen
-_TILE_PIXELS = 8_000_000  # of a window held at once: 32 MB as float32
+_TILE_PIXELS = 3_000_000  # of a window held at once: 12 MB as float32, ten times that while it is averaged
 _BLOCK_BYTES = 256_000_000  # a GeoTIFF whose one strip is larger must be read whole to read any of it
 _COVERED = 0.5  # a cell is known where pixels cover at least half of it
 _NOTHING = -3.0e38  # nodata while warping: no value of ours
