@@ -5,7 +5,7 @@ chosen in metres against the covariance range, and cubic interpolation carries t
 exact Gaussian process at 5,000 sensors: root-mean-square difference of the mean 0.03 posterior sd.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -13,22 +13,45 @@ from numpy.typing import ArrayLike, NDArray
 
 from analytics.covariance import Matern
 from analytics.kernels import tiles
-from analytics.kernels.buckets import Buckets, sort_into_buckets
+from analytics.kernels.buckets import EVERYWHERE, Buckets, sort_into_buckets
 from analytics.kernels.jit import over_rows
 
 _NODES_PER_RANGE = 12.0  # lattice step <= range / 12: interpolation error stays below a hundredth of the posterior sd
 _EXACT = 1e-3  # noise / variance below this: float64, and nodes at every cell
 _UNRELATED = 5e-4  # a sensor with less correlation than this cannot move a mean by what anyone could see
 _CLUSTERED = 2.5  # variance over mean of sensors a bucket; 1 when they stand at random
+_HEAPED = 10.0  # the same, where nearly all stand in heaps: the next heap has to be heard as well
+_LEAST = 1e-12  # noise of an exact sensor, when it is weighed against others at its place
+_FLAT = 1e-12  # 1/m, the least slope of a correlation: beyond that the field is one number, and float32 ends
+_CROWD = 4  # so many sensors in a square of the pooling make a crowd
+_POOLED = 0.02  # of the noise: what the field may differ by across such a square
+_PINHOLE = 3.0  # times the noise: what the field may differ by from one node to the next
 _EVEN = 1e-6  # coordinates count as evenly spaced to this share of the step
 
 
 class Sensors(NamedTuple):
-    """Sensors ready for the kernels: buckets, and value and noise in bucket order in units of the field's sd."""
+    """Sensors ready for the kernels: buckets, and value and noise in bucket order in units of the field's sd.
+
+    Several that were given may be one of these: place says which each became (-1: none), share how much of its value
+    it gives.
+    """
 
     buckets: Buckets
     value: NDArray[np.floating]
     noise: NDArray[np.floating]
+    place: NDArray[np.int64]
+    share: NDArray[np.float64]
+
+
+class Lattice(NamedTuple):
+    """Nodes: cells from one to the next, metres, the first one's place, (rows, columns) of nodes and of cells."""
+
+    factor: int
+    node_m: float
+    easting: float
+    northing: float
+    nodes: tuple[int, int]
+    cells: tuple[int, int]
 
 
 def krige(
@@ -86,19 +109,17 @@ def krige_cells(
     nodes_per_range : least number of lattice nodes along one covariance range
     """
     shape = (cells_north.size, cells_east.size)
-    sensors = prepare(easting, northing, value, noise_variance, covariance)
-    if sensors is None or 0 in shape:
+    around = cells_east, cells_north
+    sensors = None if 0 in shape else prepare(easting, northing, value, noise_variance, covariance, around)
+    if sensors is None:
         return np.zeros(shape, np.float32), np.full(shape, covariance.variance, np.float32)
-    step_east, step_north = _even_step(cells_east), _even_step(cells_north)
-    steps = [step for step in (step_east, step_north) if step is not None]
-    if cells_east.size == 1 and cells_north.size == 1:
-        steps = [1.0]
-    square = len(steps) < 2 or abs(steps[0] - steps[1]) <= _EVEN * steps[0]
-    if not steps or not square or _uneven(cells_east, cells_north):
+    lattice = lattice_of(sensors, cells_east, cells_north, covariance, nodes_per_range)
+    if lattice is None:
         at_north, at_east = np.meshgrid(cells_north, cells_east, indexing="ij")
-        mean, variance = _at_points(sensors, at_east.ravel(), at_north.ravel(), covariance)
-        return _scaled(mean.reshape(shape), variance.reshape(shape), covariance)
-    return _on_lattice(sensors, cells_east[0], cells_north[0], steps[0], shape, covariance, nodes_per_range)
+        given = easting, northing, value, noise_variance
+        mean, variance = krige_at(*given, at_east.ravel(), at_north.ravel(), covariance)
+        return mean.reshape(shape), variance.reshape(shape)
+    return _on_lattice(sensors, lattice, covariance)
 
 
 def krige_at(
@@ -113,53 +134,119 @@ def krige_at(
     """Do what `krige` does at single points, each with its own neighbourhood; return mean and variance, (points,)."""
     at_east = np.asarray(at_easting, np.float64)
     at_north = np.asarray(at_northing, np.float64)
-    sensors = prepare(easting, northing, value, noise_variance, covariance)
-    if sensors is None or at_east.size == 0:
-        return np.zeros(at_east.shape, np.float32), np.full(at_east.shape, covariance.variance, np.float32)
-    mean, variance = _at_points(sensors, at_east, at_north, covariance)
-    return _scaled(mean, variance, covariance)
+    if at_east.shape != at_north.shape:
+        raise ValueError(f"{at_east.size} eastings and {at_north.size} northings of points; expected equal (krige_at)")
+    mean, variance = np.zeros(at_east.shape, np.float32), np.full(at_east.shape, covariance.variance, np.float32)
+    somewhere = np.isfinite(at_east) & np.isfinite(at_north)
+    mean[~somewhere] = variance[~somewhere] = np.nan
+    around = at_east[somewhere], at_north[somewhere]
+    if somewhere.any():
+        sensors = prepare(easting, northing, value, noise_variance, covariance, around)
+        if sensors is not None:
+            mean[somewhere], variance[somewhere] = _scaled(*_at_points(sensors, *around, covariance), covariance)
+    return mean, variance
 
 
 def prepare(
-    easting: ArrayLike, northing: ArrayLike, value: ArrayLike, noise_variance: ArrayLike, covariance: Matern
+    easting: ArrayLike,
+    northing: ArrayLike,
+    value: ArrayLike,
+    noise_variance: ArrayLike,
+    covariance: Matern,
+    around: tuple[NDArray[np.float64], NDArray[np.float64]],
+    like: Buckets | None = None,
 ) -> Sensors | None:
-    """Check and merge sensors and sort them into buckets; None when nobody says anything.
+    """Check and merge sensors and sort them into buckets (the same as `like`); None when nobody says anything.
 
-    Sensors at one position become one of their precision-weighted mean: same answer, and no singular matrix.
+    around : eastings and northings of what is asked for; who is out of reach of all of it is left out
+
+    Sensors at one position become one of their precision-weighted mean, and so do crowds (`_grouped`).
     """
-    x, y, z = (np.asarray(a, np.float64).ravel() for a in (easting, northing, value))
-    noise = np.broadcast_to(np.asarray(noise_variance, np.float64), z.shape).ravel()
-    if not x.shape == y.shape == z.shape:
-        raise ValueError(f"{x.size} eastings, {y.size} northings and {z.size} values; expected equal numbers (krige)")
+    x, y, z, noise = (np.asarray(a, np.float64).ravel() for a in (easting, northing, value, noise_variance))
+    if not x.size == y.size == z.size or noise.size not in (1, z.size):
+        raise ValueError(
+            f"{x.size} eastings, {y.size} northings, {z.size} values and {noise.size} noise variances; "
+            "expected equal numbers, or one noise for all (krige)"
+        )
+    noise = np.broadcast_to(noise, z.shape)
     known = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & ~np.isnan(noise) & ~np.isposinf(noise)
     if np.any(noise[known] < 0):
         raise ValueError(f"{int(np.sum(noise[known] < 0))} noise variances are below 0; expected 0 or more (krige)")
+    beyond = _reach(covariance) + 2.0 * covariance.range_m  # the outermost nodes stand a little outside
+    for place, asked in ((x, around[0]), (y, around[1])):
+        known &= (place >= asked.min() - beyond) & (place <= asked.max() + beyond)
     if not known.any():
         return None
-    x, y, z, noise = x[known], y[known], z[known], noise[known]
-    order = np.lexsort((noise, z, x, y))  # any order of the same sensors gives the same bits
-    z, noise = z / np.sqrt(covariance.variance), noise / covariance.variance
-    x, y, z, noise = _merged(x[order], y[order], z[order], noise[order])
-    index = sort_into_buckets(x, y)
+    row = np.flatnonzero(known)
+    row = row[_order(x[row], y[row], z[row], noise[row])]
+    x, y, z, noise = x[row], y[row], z[row] / np.sqrt(covariance.variance), noise[row] / covariance.variance
+    exact = bool(noise.min() < _EXACT)
+    grouped = _grouped(x, y, noise, covariance)
+    group: NDArray[np.int64] = np.arange(x.size)
+    share = np.ones(x.size)
+    if grouped is not None:
+        group, share = grouped
+        together = np.bincount(group, 1.0 / np.maximum(noise, _LEAST))
+        precise = np.bincount(group, noise == 0.0) > 0
+        noise = np.where(precise, 0.0, 1.0 / together)
+        x, y, z = (np.bincount(group, share * a).astype(np.float64) for a in (x, y, z))
+    index = sort_into_buckets(x, y, like)
     precision: type[np.floating] = np.float32
-    if noise.min() < _EXACT:
+    if exact or noise.min() < 0.1 * _EXACT:
         precision = np.float64
         noise = np.maximum(noise, 1e-10)  # two exact sensors a hair apart must not make the matrix singular
-    return Sensors(index, z[index.order].astype(precision), noise[index.order].astype(precision))
+    became, given = np.full(known.size, -1), np.zeros(known.size)
+    became[row], given[row] = np.argsort(index.order)[group], share
+    return Sensors(index, z[index.order].astype(precision), noise[index.order].astype(precision), became, given)
 
 
-def _merged(
+def _reach(covariance: Matern) -> float:
+    """Metres beyond which no sensor counts."""
+    return min(covariance.distance_at(_UNRELATED), EVERYWHERE)
+
+
+def _order(
     x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64], noise: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], ...]:
-    """Merge sorted sensors that share a position, by precision; an exact one among them outweighs all others."""
-    first = np.r_[True, (np.diff(x) != 0) | (np.diff(y) != 0)]
-    if first.all():
-        return x, y, z, noise
-    starts = np.flatnonzero(first)
-    precision = 1.0 / np.maximum(noise, 1e-12)
-    total = np.add.reduceat(precision, starts)
-    merged = np.where(np.minimum.reduceat(noise, starts) == 0, 0.0, 1.0 / total)
-    return x[starts], y[starts], np.add.reduceat(precision * z, starts) / total, merged
+) -> NDArray[np.int64]:
+    """Sort by northing and so on, so that any order of the same sensors gives the same bits."""
+    order = np.argsort(y)
+    if np.all(np.diff(y[order]) > 0):
+        return order
+    return np.lexsort((noise, z, x, y))
+
+
+def _grouped(
+    x: NDArray[np.float64], y: NDArray[np.float64], noise: NDArray[np.float64], covariance: Matern
+) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+    """Which sorted sensors count as one, and the share of each in its group by precision; None where each is alone.
+
+    Those at one position are one: same answer, and no singular matrix. Crowds are pooled over squares so small that the
+    field in them differs by less than sensors err; otherwise the neighbours that a tile shares would all be of one
+    crowd. Few beside each other stay as they are.
+    """
+    moves = (np.diff(x) != 0) | (np.diff(y) != 0)
+    usual = float(np.partition(noise, x.size // 10)[x.size // 10])
+    pooled = _POOLED * (0.1 if covariance.two_nu == 1 else 1.0)  # a field with nu = 1/2 is rough within a square too
+    square = min(_metres_apart(covariance, pooled * usual), covariance.range_m / 12)
+    crowd, cell = np.zeros(x.size, bool), np.zeros(x.size, np.int64)
+    if square > 1e-3 * covariance.range_m and x.size >= _CROWD:
+        corner = np.floor((x - x.min()) / square) + 1j * np.floor((y - y.min()) / square)
+        _, cell, size = np.unique(corner, return_inverse=True, return_counts=True)
+        crowd = (size >= _CROWD)[cell] & (noise >= 0.5 * usual)
+    if moves.all() and not crowd.any():
+        return None
+    group = np.r_[0, np.cumsum(moves)]
+    if crowd.any():
+        group = np.where(crowd, x.size + cell, group)
+    _, group = np.unique(group, return_inverse=True)
+    precision = 1.0 / np.maximum(noise, _LEAST)
+    return group, precision / np.bincount(group, precision)[group]
+
+
+def _metres_apart(covariance: Matern, variance: float) -> float:
+    """Metres at which two places of the field differ by this variance, in units of the field's; at most a range."""
+    farthest = 2.0 * (1.0 - float(covariance(covariance.range_m)) / covariance.variance)
+    return covariance.distance_at(1.0 - 0.5 * variance) if variance < farthest else covariance.range_m
 
 
 def neighbours_for(sensors: Sensors, covariance: Matern) -> int:
@@ -171,53 +258,81 @@ def neighbours_for(sensors: Sensors, covariance: Matern) -> int:
     typical = float(np.median(sensors.noise))
     wanted = 64 if typical <= 0.2 else 96 if typical <= 1.0 else 128
     occupied = np.diff(sensors.buckets.start)
-    if float(np.var(occupied)) > _CLUSTERED * float(np.mean(occupied)):
+    crowding = float(np.var(occupied)) / float(np.mean(occupied))
+    if covariance.two_nu == 5 or crowding > _CLUSTERED:
         wanted = max(wanted, 112)
-    return max(wanted, 112) if covariance.two_nu == 5 else wanted
+    if crowding > _HEAPED:
+        wanted = 256 if covariance.two_nu == 5 else 192
+    return wanted
+
+
+def lattice_of(
+    sensors: Sensors,
+    cells_east: NDArray[np.float64],
+    cells_north: NDArray[np.float64],
+    covariance: Matern,
+    nodes_per_range: float = _NODES_PER_RANGE,
+) -> Lattice | None:
+    """Lay nodes over cells; None where cells are not square, even and ascending."""
+    step_east, step_north = _even_step(cells_east), _even_step(cells_north)
+    steps = [step for step in (step_east, step_north) if step is not None]
+    square = len(steps) < 2 or abs(steps[0] - steps[1]) <= _EVEN * steps[0]
+    if not steps or not square or _uneven(cells_east, cells_north):
+        return None
+    cell_m, shape = steps[0], (cells_north.size, cells_east.size)
+    factor = _cells_per_node(sensors, cell_m, covariance, nodes_per_range)
+    margin = 2 if factor > 1 else 0
+    rows, columns = (-(-n // factor) + 2 * margin for n in shape)
+    offset = (0.5 * (factor - 1) - margin * factor) * cell_m
+    return Lattice(
+        factor, factor * cell_m, float(cells_east[0]) + offset, float(cells_north[0]) + offset, (rows, columns), shape
+    )
+
+
+def nodes_arguments(sensors: Sensors, lattice: Lattice, covariance: Matern) -> tuple[Any, ...]:
+    """What the kernels of tiles take of the lattice, the neighbourhoods and the buckets, in their order."""
+    index = sensors.buckets
+    return (
+        lattice.node_m, lattice.easting - index.west, lattice.northing - index.south,
+        neighbours_for(sensors, covariance), _reach(covariance), covariance.two_nu,
+        max(covariance.scale, _FLAT), index.start, index.n_east, index.n_north, index.width, index.east, index.north,
+    )  # fmt: skip
 
 
 def _on_lattice(
-    sensors: Sensors,
-    east: float,
-    north: float,
-    cell_m: float,
-    shape: tuple[int, int],
-    covariance: Matern,
-    nodes_per_range: float,
+    sensors: Sensors, lattice: Lattice, covariance: Matern
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    factor = _cells_per_node(sensors, cell_m, covariance, nodes_per_range)
-    index = sensors.buckets
-    margin = 2 if factor > 1 else 0
-    rows, columns = (-(-n // factor) + 2 * margin for n in shape)
-    node_m = factor * cell_m
-    origin_east = east - index.west + (0.5 * (factor - 1) - margin * factor) * cell_m
-    origin_north = north - index.south + (0.5 * (factor - 1) - margin * factor) * cell_m
-    work = np.float32 if factor > 1 else sensors.value.dtype
-    mean, variance = np.empty((rows, columns), work), np.empty((rows, columns), work)
+    work = np.float32 if lattice.factor > 1 else sensors.value.dtype
+    mean, variance = np.empty((2, *lattice.nodes), work)
     over_rows(
-        tiles.krige_tiles, -(-rows // tiles.TILE), node_m, origin_east, origin_north,
-        neighbours_for(sensors, covariance),
-        covariance.distance_at(_UNRELATED),
-        covariance.two_nu, covariance.scale, index.start, index.n_east, index.n_north, index.width,
-        index.east, index.north, sensors.value, sensors.noise, mean, variance,
+        tiles.krige_tiles, -(-lattice.nodes[0] // tiles.TILE), *nodes_arguments(sensors, lattice, covariance),
+        sensors.value, sensors.noise, mean, variance,
     )  # fmt: skip
-    if factor == 1:
+    if lattice.factor == 1:
         return _scaled(mean, variance, covariance)
-    mean *= np.float32(np.sqrt(covariance.variance))
-    variance *= np.float32(covariance.variance)
-    weights, shift = tiles.upsample_weights(factor)
-    fine_mean, fine_variance = np.empty((2, *shape), np.float32)  # together large enough for large pages of memory
-    free, prior = np.float32(np.inf), np.float32(covariance.variance)
-    over_rows(tiles.upsample, shape[0], mean, factor, weights, shift, -free, free, fine_mean)
-    over_rows(tiles.upsample, shape[0], variance, factor, weights, shift, np.float32(0), prior, fine_variance)
+    fine_mean, fine_variance = np.empty((2, *lattice.cells), np.float32)  # together large enough for large pages
+    upsample(mean * np.float32(np.sqrt(covariance.variance)), lattice, fine_mean)
+    upsample(variance * np.float32(covariance.variance), lattice, fine_variance, 0.0, covariance.variance)
     return fine_mean, fine_variance
 
 
+def upsample(
+    nodes: NDArray[np.float32],
+    lattice: Lattice,
+    out: NDArray[np.float32],
+    least: float = -np.inf,
+    most: float = np.inf,
+) -> None:
+    """Carry nodes to all cells, held between two bounds."""
+    weights, shift = tiles.upsample_weights(lattice.factor)
+    bounds = np.float32(least), np.float32(most)
+    over_rows(tiles.upsample, lattice.cells[0], nodes, lattice.factor, weights, shift, *bounds, out)
+
+
 def _cells_per_node(sensors: Sensors, cell_m: float, covariance: Matern, nodes_per_range: float) -> int:
-    """Cells from one node to the next: 1 where the field has cusps or pinholes that a lattice would step over."""
-    if covariance.two_nu == 1 or sensors.noise.dtype == np.float64:
-        return 1  # nu = 1/2 has a cusp, and an exact sensor a pinhole in the variance, at every sensor
-    step = covariance.range_m / nodes_per_range
+    """Cells from one node to the next: neither the field nor the pinhole of a precise sensor is stepped over."""
+    step = covariance.range_m / (nodes_per_range * (2.0 if covariance.two_nu == 1 else 1.0))  # nu = 1/2 has cusps
+    step = min(step, _metres_apart(covariance, _PINHOLE * float(sensors.noise.min())))
     return max(1, min(int(step / cell_m), 64))
 
 
@@ -229,8 +344,8 @@ def _at_points(
     over_rows(
         tiles.krige_points, at_east.size, at_east - index.west, at_north - index.south,
         neighbours_for(sensors, covariance),
-        covariance.distance_at(_UNRELATED),
-        covariance.two_nu, covariance.scale, index.start, index.n_east, index.n_north, index.width,
+        _reach(covariance),
+        covariance.two_nu, max(covariance.scale, _FLAT), index.start, index.n_east, index.n_north, index.width,
         index.east, index.north, sensors.value, sensors.noise, mean, variance,
     )  # fmt: skip
     return mean, variance

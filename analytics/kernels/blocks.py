@@ -31,7 +31,7 @@ def _in_plain_python(vectors: int) -> tuple[Any, Any, Any]:
 
     def eliminate(left: Any, right: Any, target: Any, row: Any, column: Any, begin: Any, end: Any, pivots: Any) -> None:
         subtract(left, right, target, row, column, begin, end)
-        rows, columns = part(target, row, column)
+        _, columns = part(target, row, column)
         for a in range(ROWS):
             above = pivots[:a, a] @ target[row : row + a, columns]
             target[row + a, columns] = (target[row + a, columns] - above) * pivots[a, a]
@@ -96,8 +96,9 @@ class _Vector:
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any, vectors: int) -> None:
         from llvmlite import ir
         from numba import types
-        from numba.core import cgutils
+        from numba.core import cgutils as untyped
 
+        cgutils: Any = untyped
         self.builder, self.vectors, self.cgutils, self.ir = builder, vectors, cgutils, ir
         self.arrays: dict[int, tuple[Any, Any]] = {}
         for number, kind in enumerate(signature.args):

@@ -37,15 +37,23 @@ class Buckets(NamedTuple):
     order: NDArray[np.int64]
 
 
-def sort_into_buckets(easting: NDArray[np.float64], northing: NDArray[np.float64]) -> Buckets:
-    """Sort at least one point, coordinates in metres, into buckets over the points' own bounding box."""
-    west, south = float(easting.min()), float(northing.min())
-    span_east, span_north = float(easting.max()) - west, float(northing.max()) - south
-    area = max(span_east, 1.0) * max(span_north, 1.0)
-    width = max(float(np.sqrt(area * _POINTS_PER_BUCKET / easting.size)), max(span_east, span_north) / 1000, 1e-3)
-    n_east, n_north = int(span_east / width) + 1, int(span_north / width) + 1
-    column = np.minimum(((easting - west) / width).astype(np.int64), n_east - 1)
-    row = np.minimum(((northing - south) / width).astype(np.int64), n_north - 1)
+def sort_into_buckets(
+    easting: NDArray[np.float64], northing: NDArray[np.float64], like: Buckets | None = None
+) -> Buckets:
+    """Sort at least one point, coordinates in metres, into buckets over the points' own bounding box.
+
+    like : sort into the same buckets as these instead; points beyond them go into the outermost ones
+    """
+    if like is not None:
+        west, south, width, n_east, n_north = like.west, like.south, like.width, like.n_east, like.n_north
+    else:
+        west, south = float(easting.min()), float(northing.min())
+        span_east, span_north = float(easting.max()) - west, float(northing.max()) - south
+        area = max(span_east, 1.0) * max(span_north, 1.0)
+        width = max(float(np.sqrt(area * _POINTS_PER_BUCKET / easting.size)), max(span_east, span_north) / 1000, 1e-3)
+        n_east, n_north = int(span_east / width) + 1, int(span_north / width) + 1
+    column = np.clip(((easting - west) / width).astype(np.int64), 0, n_east - 1)
+    row = np.clip(((northing - south) / width).astype(np.int64), 0, n_north - 1)
     bucket = row * n_east + column
     order = np.argsort(bucket, kind="stable")
     start = np.searchsorted(bucket[order], np.arange(n_east * n_north + 1)).astype(np.int64)
@@ -200,11 +208,11 @@ def neighbourhood(
             break
         wanted = min(np.float64(limit), reach * reach)
         ring += 1
-    count = 0
+    count: Any = 0
     if ties < 0:  # nobody else is at the limit: no branch for the processor to guess
         for j in range(n):
             found[count] = near[j]
-            count += np.int64(near_distance[j] <= limit)
+            count = count + np.int64(near_distance[j] <= limit)
         return count
     for j in range(n):
         d = near_distance[j]
