@@ -318,6 +318,9 @@ def noise(
     site: Annotated[int | None, typer.Option(help="One meter, by the number of its sound_laeq.")] = None,
     limit: Annotated[float, typer.Option(metavar="DB", help="A limit, for the minutes above it.")] = 55.0,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a row a meter and night as CSV.")] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="How well each meter of a night is foretold by the others.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """What noise meters heard: LAeq,23-07, hours, percentiles, events, closing time. Not legal metrology.
@@ -341,11 +344,24 @@ def noise(
     wanted = [Night(day, opened.zone) for day in there if first.date <= day <= last.date]
     if not wanted:
         raise StoreError(f"no readings from {first.name} to {last.name}; there are nights {there[0]} to {there[-1]}")
+    if leave_out:
+        _leave_out(opened, wanted[0], as_json)
+        return
     with _progress_bar("nights", hidden=as_json) as progress:
         found = noise_report(opened, wanted, site=site, limit_db=limit, progress=progress)
     if csv is not None:
         _write_text(csv, found.csv())
     typer.echo(found.json() if as_json else f"{csv} written" if csv is not None else found.text())
+
+
+def _leave_out(city: City, night: Night, as_json: bool) -> None:
+    from analytics.noise_validation import leave_out
+    from analytics.surroundings import surroundings
+    from ingest.archive import night_records
+
+    with _progress_bar("hours of the night", hidden=as_json) as progress:
+        left = leave_out(surroundings(city), night_records(city, night), night, progress)
+    typer.echo(left.json() if as_json else left.text())
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -22,8 +22,7 @@ from sensors.reading import Records
 MODEL_SD = 6.0  # dB, between the sources' model and a place: screening, surfaces, what drives past
 BETWEEN_METERS_SD = 5.0  # dB, the least error where there is no meter
 _METER_REACH_M = 50.0  # from here on the full error between meters holds
-_METER_SD = 1.5  # dB, class 2 in the field (sensing.md B4)
-_SPOT_SD = 1.0  # dB, one height and one side of the street stand for a cell
+SPOT_SD = 1.0  # dB, one height and one side of the street stand for a cell
 _FACADE_DB = 3.0  # what a facade adds to the free field
 _GAP_SD = 4.0  # dB, of a step that a meter heard nothing of
 _FLOOR = 10**3.8  # energy of the far city, 38 dB
@@ -125,12 +124,12 @@ def _departures(
         northing=sites.northing[rows],
         origin=sites.origin[rows],
         departure=level - here,
-        noise_variance=_METER_SD**2 + _SPOT_SD**2 + (1.0 - heard) * _GAP_SD**2,
+        noise_variance=sites.meter_sd[rows] ** 2 + SPOT_SD**2 + (1.0 - heard) * _GAP_SD**2,
         last=free_field(last[rows], sites.facade[rows])
         - here
         + now_shape
         - profile.shape_at(last_time[rows], surroundings.zone),
-        last_variance=np.full(rows.size, _METER_SD**2 + _SPOT_SD**2),
+        last_variance=sites.meter_sd[rows] ** 2 + SPOT_SD**2,
         hours_since=(middle - last_time[rows]) / np.timedelta64(1, "h"),
         sd=np.full(rows.size, MODEL_SD),
     )

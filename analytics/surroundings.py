@@ -52,6 +52,7 @@ _PEDESTRIAN_KINDS = ("pedestrian", "living_street", "square")
 _MINOR_KINDS = ("service", "path", "trail", "track", "steps", "corridor", "elevator", "cycleway", "council minor")
 # Beside a tram stop, how much a stop brings (trains and their intervals; a metro station has several entrances).
 _BRINGS = {"rail": 10.0, "metro": 4.0, "tram": 1.0, "bus": 0.5}
+_METER_SD, _METER_SD_CALIBRATED, _METER_SD_UNKNOWN = {"1": 1.0, "2": 1.5}, 2.0, 3.0  # dB
 _KERB_M = 3.0  # a walkable street reaches this far beyond its half width: pavements are not in the carriageway
 
 
@@ -63,6 +64,7 @@ class Sites:
     facing_deg : bearing that a vertical plane faces, NaN where not known
     valid_from, valid_to : UTC, NaT open; lamp_start, lamp_index : lamps of site i are
     lamp_index[lamp_start[i] : lamp_start[i + 1]], rows of `Lamps`; gains : of counters that are calibrated
+    meter_sd : dB, what noise meters of each site's class err by
     """
 
     site: NDArray[np.uint32]
@@ -82,6 +84,7 @@ class Sites:
     lamp_start: NDArray[np.int64]
     lamp_index: NDArray[np.int64]
     gains: Gains = dataclasses.field(default_factory=Gains)
+    meter_sd: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     def of(self, quantity: str) -> NDArray[np.int64]:
         """Rows of the sites that measure a quantity."""
@@ -398,7 +401,21 @@ def _sites(grid: Grid, table: geopandas.GeoDataFrame, lamps: Lamps) -> Sites:
         lamp_start=np.cumsum([0, *map(len, of_site)]).astype(np.int64),
         lamp_index=np.array([index for indices in of_site for index in indices], np.int64),
         gains=Gains.read(table.calibration.fillna("") if "calibration" in table else ()),
+        meter_sd=_meter_sd(table),
     )
+
+
+def _meter_sd(table: geopandas.GeoDataFrame) -> NDArray[np.float64]:
+    """Error of noise meters in the field, dB, by the class of IEC 61672-1 (sensing.md B4).
+
+    Unclassed ones spread by 2 to 3 dB, less where somebody calibrated them.
+    """
+    if "sensor_class" not in table:
+        return np.full(len(table), _METER_SD_CALIBRATED)
+    words = table.sensor_class.fillna("").astype(str).str.lower().str.removeprefix("class").str.strip()
+    calibrated = (table.calibration.fillna("") != "").to_numpy(bool) if "calibration" in table else False
+    unknown = np.where(calibrated, _METER_SD_CALIBRATED, _METER_SD_UNKNOWN)
+    return np.where(words == "1", _METER_SD["1"], np.where(words == "2", _METER_SD["2"], unknown))
 
 
 def _bearing(table: geopandas.GeoDataFrame) -> NDArray[np.float64]:
