@@ -77,7 +77,7 @@ def read_onto_grid(
     if not file.is_file():
         raise LayerError(f"there is no file '{file}'")
     try:
-        with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+        with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_CACHEMAX=64):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(file, driver="GTiff") as source:  # no VRT: it could name other files, or addresses
                 _check(source, file, band, crs)
