@@ -34,7 +34,7 @@ from sensors.photometric_text import MOST_NUMBERS, count_numbers, digits_only, n
 TiltFile = Callable[[str], bytes]
 
 _TILT = re.compile(r"^[ \t]*TILT[ \t]*=[ \t]*(.*)$", re.IGNORECASE | re.MULTILINE)
-_EDITION = re.compile(r"^(?:IESNA|IES):? ?(?:LM-63-)?(\d{2,4})\b", re.IGNORECASE)
+_EDITION = re.compile(r"^(?:IESNA:? ?|(?:ANSI/)?(?:IESNA|IES)[: ]{1,2}LM-63-)(\d{2,4})\b", re.IGNORECASE)
 _EDITIONS = {"86": "1986", "91": "1991", "95": "1995", "02": "2002", "19": "2019"}
 _KEYWORD = re.compile(r"^[ \t]*\[([^\]\n]{1,60})\][ \t]*(.*)$", re.MULTILINE)
 _DECIMAL_COMMA = re.compile(r"[ \t\n]\d{1,9},\d{1,9}[ \t\n]")

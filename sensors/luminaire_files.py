@@ -157,7 +157,11 @@ def _one(name: str, candidates: list[Path]) -> Path:
 def _beside(file: Path, name: str) -> bytes:
     """The bytes of a file that a photometric file names: only of one that stands beside it."""
     wanted = name.replace("\\", "/").rsplit("/", 1)[-1].strip().lower()
-    for other in file.parent.iterdir():
+    try:
+        others = list(file.parent.iterdir())
+    except OSError as error:
+        raise LuminaireError(f"the folder of {file.name} cannot be read ({error.strerror})") from error
+    for other in others:
         if other.name.lower() == wanted and other.is_file():
             return read_bytes(other)
     raise LuminaireError(f"there is no such file beside {file.name}; put the factors there, or write TILT=NONE")

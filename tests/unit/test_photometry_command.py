@@ -17,7 +17,7 @@ from sensors.luminaire_files import NO_FILE, luminaires, read_luminaire
 from sensors.photometry_report import half_shares, photometry_dict, photometry_text
 from sensors.places import check_city, save_place
 from tests.photometric_files import eulumdat, lm63, street_like, zonal_lumens
-from tests.shared_data import shared_data
+from tests.shared_data import ROOT, shared_data
 from tests.synthetic_city import make_city
 
 GAMMA = np.arange(0.0, 91.0, 5.0)
@@ -126,6 +126,13 @@ def test_a_luminaire_without_symmetry_to_draw_is_drawn():
     assert "alike all around" in text
     assert "gamma 180" in text
     assert photometry_dict(found)["ulor"] == 0.5
+
+
+def test_the_example_of_the_page_gives_what_the_page_says(tmp_path):
+    file, output = (ROOT / "docs" / "photometry.md").read_text("utf-8").split("```\n")[1:4:2]
+    path = tmp_path / "lantern.ies"
+    path.write_text(file)
+    assert output.split("\n", 1)[1] == run(path, "--at", "0,60").output
 
 
 # A city's files
