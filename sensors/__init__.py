@@ -11,6 +11,7 @@ _WORDS = {
     "City": "city",
     "Clock": "clock",
     "Flag": "flags",
+    "Luminaire": "luminaire",
     "Measurement": "wire",
     "Night": "night",
     "NoctuleError": "errors",
@@ -25,6 +26,7 @@ _WORDS = {
     "decode": "dialects",
     "night_of": "night",
     "read_journal": "journal",
+    "read_luminaire": "luminaire_files",
     "sun_times": "night",
 }
 

@@ -6,9 +6,9 @@ unit of length, width, length, height, ballast factor, a second factor, watts, t
 Intensities count with the multiplier, the ballast factor and the second factor (ballast-lamp photometric factor; "for
 future use" in 1995 and 2002); in 2019 that place holds how the file came about, a code like 1.00010 that is no factor.
 
-Factors of TILT say how the lamps' light changes while the luminaire is tilted away from how it was measured; they
-count as the lamps burn in the luminaire as measured, at tilt 0 (as ies2rad has them in an untilted scene). A file that
-does not say more than that its lamps mind is warned of.
+Factors of TILT say how the lamps' light changes when the luminaire is tilted away from how it was measured. That of
+tilt 0 counts, as in an untilted scene of ies2rad, which applies them by the luminaire's tilt; the others are not
+applied, and a warning gives their range.
 """
 
 from __future__ import annotations
@@ -91,30 +91,17 @@ def _luminaire(text: str, tilt: re.Match[str], name: str, tilt_file: TiltFile | 
     tilt_factor, used, said = _tilt(tilt.group(1).strip(), data, total, tilt_file)
     warnings += said
     head = _take(data, used, _HEAD, total, "the lamps and counts")
-    used += _HEAD
-    lamps, lumens = whole(head[0], "the number of lamps", 1, 10_000), head[1]
-    n_gamma = whole(head[3], "the number of vertical angles", 2, MOST_NUMBERS)
-    n_c = whole(head[4], "the number of horizontal angles", 1, MOST_NUMBERS)
-    _check_kind(head)
-    if total - used != n_gamma + n_c + n_gamma * n_c:
-        raise LuminaireError(_miscounted(n_gamma, n_c, total - used))
-    if n_gamma * n_c > MOST_NUMBERS:
-        raise LuminaireError(f"{n_c:,} planes of {n_gamma:,} intensities are more than any file of a luminaire holds")
-    rest = np.array(numbers(data.split()[used:]), np.float64)
-    gamma, planes = rest[:n_gamma], rest[n_gamma : n_gamma + n_c]
+    lamps = whole(head[0], "the number of lamps", 1, 10_000)
+    gamma, planes, table = _table(head, data, used + _HEAD, total)
     factor, said = _factor(head, edition)
     warnings += said
-    table = rest[n_gamma + n_c :].reshape(n_c, n_gamma)
-    check_angles(gamma, "vertical", 0.0, 180.0)
-    check_angles(planes, "horizontal", 0.0, 360.0)
-    check_candela(table)
     symmetry, said = _symmetry(planes, table)
     warnings += said + gamma_warnings(gamma)
     c_deg, candela = expanded(planes, table * (factor * tilt_factor), symmetry)
     light = flux(c_deg, gamma, candela)
     if not light.total > 0:
         raise LuminaireError("the table has no flux; its intensities stand where there is no solid angle")
-    rated, said = _rated(lamps, lumens, light.total, head[10] * head[11] if edition != "2019" else head[10])
+    rated, said = _rated(lamps, head[1], light.total, head[10] * head[11] if edition != "2019" else head[10])
     if text[-1] not in "\n\t ,":
         warnings.append("the file does not end with a line end; was its last number cut?")
     lor = light.total / rated
@@ -134,6 +121,24 @@ def _luminaire(text: str, tilt: re.Match[str], name: str, tilt_file: TiltFile | 
         size_m=_size(head),
         warnings=tuple(warnings + said),
     )
+
+
+def _table(head: list[float], data: bytes, used: int, total: int) -> tuple[Floats, Floats, Floats]:
+    """Gammas, C angles and intensities as they stand in the file, once their counts are those of what is there."""
+    n_gamma = whole(head[3], "the number of vertical angles", 2, MOST_NUMBERS)
+    n_c = whole(head[4], "the number of horizontal angles", 1, MOST_NUMBERS)
+    _check_kind(head)
+    if total - used != n_gamma + n_c + n_gamma * n_c:
+        raise LuminaireError(_miscounted(n_gamma, n_c, total - used))
+    if n_gamma * n_c > MOST_NUMBERS:
+        raise LuminaireError(f"{n_c:,} planes of {n_gamma:,} intensities are more than any file of a luminaire holds")
+    rest = np.array(numbers(data.split()[used:]), np.float64)
+    gamma, planes = rest[:n_gamma], rest[n_gamma : n_gamma + n_c]
+    table = rest[n_gamma + n_c :].reshape(n_c, n_gamma)
+    check_angles(gamma, "vertical", 0.0, 180.0)
+    check_angles(planes, "horizontal", 0.0, 360.0)
+    check_candela(table)
+    return gamma, planes, table
 
 
 def _edition(head: str) -> tuple[str, list[str]]:
@@ -226,6 +231,8 @@ def _check_kind(head: list[float]) -> None:
             "maker for a file of type C"
         )
     whole(head[6], "the unit of length (1 feet, 2 metres)", 1, 2)
+    if head[12] < 0:
+        raise LuminaireError(f"the watts are {head[12]:g}; expected what the luminaire takes, or 0 where not known")
 
 
 def _miscounted(n_gamma: int, n_c: int, there: int) -> str:

@@ -238,6 +238,7 @@ def test_a_tilt_file_that_is_not_there_is_said_and_nothing_else_is_opened(tmp_pa
         ({"lumens": 0}, "lumens of a lamp are 0"),
         ({"lumens": -2}, "lumens of a lamp are -2"),
         ({"multiplier": 0}, "the multiplier is 0"),
+        ({"watts": -5}, "the watts are -5"),
         ({"ballast": -1}, "the ballast factor is -1"),
         ({"multiplier": "nan"}, "'nan'"),
         ({"watts": "inf"}, "'inf'"),
