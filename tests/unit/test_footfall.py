@@ -22,7 +22,7 @@ from analytics.habits import Prior, fit_habits
 from analytics.hours import HOURS
 from analytics.knowledge import learn_from
 from analytics.profile import Profile
-from analytics.special_nights import BEFORE_HOLIDAY, HOLIDAY, kinds_of_nights, nights_of
+from analytics.special_nights import BEFORE_HOLIDAY, EVENT, HOLIDAY, kinds_of_nights, nights_of
 from analytics.surroundings import surroundings
 from analytics.walking import network, walks, walks_layer
 from noctule import app
@@ -246,11 +246,14 @@ def test_the_journal_says_which_nights_are_special(tmp_path):
     add_entry(
         city, Entry(kind="holiday", title="Not held", start="2026-12-10T00:00:00+02:00", entry="", status="dropped")
     )
-    add_entry(city, Entry(kind="event", title="Concert", start="2026-12-12T20:00:00+02:00", **entry))
-    day = {name: int(np.datetime64(name).astype(int)) for name in ("2026-12-06", "2026-12-25")}
-    sixth, christmas = day.values()
+    add_entry(city, Entry(kind="event", title="Concert", start="2026-12-12T20:00:00+02:00", place="Club", **entry))
+    add_entry(city, Entry(kind="event", title="Night of museums", start="2026-11-28T01:00:00+02:00", **entry))
+    museums, sixth, christmas = (
+        int(np.datetime64(text).astype(int)) for text in ("2026-11-27", "2026-12-06", "2026-12-25")
+    )
     assert kinds_of_nights(city) == {
         sixth - 1: BEFORE_HOLIDAY, sixth: HOLIDAY,
+        museums: EVENT,
         christmas - 1: BEFORE_HOLIDAY, christmas: BEFORE_HOLIDAY, christmas + 1: HOLIDAY,
     }  # fmt: skip
     assert nights_of(set()) == {}
