@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sensors.candela_table import (
+    WARN_SHARE,
     Floats,
     check_angles,
     check_candela,
@@ -102,6 +103,8 @@ def _luminaire(text: str, tilt: re.Match[str], name: str, tilt_file: TiltFile | 
     if not light.total > 0:
         raise LuminaireError("the table has no flux; its intensities stand where there is no solid angle")
     rated, said = _rated(lamps, head[1], light.total, head[10] * head[11] if edition != "2019" else head[10])
+    if head[1] == -1:
+        said = said + _stated(words, light.total)
     if text[-1] not in "\n\t ,":
         warnings.append("the file does not end with a line end; was its last number cut?")
     lor = light.total / rated
@@ -305,6 +308,22 @@ def _rated(lamps: int, lumens: float, integrated: float, factor: float) -> tuple
     if integrated < _LITTLE_LOR * rated * factor:
         return rated, [f"only {100 * integrated / rated:.1f} % of the lamps' light leaves; is the multiplier right?"]
     return rated, []
+
+
+def _stated(words: dict[str, str], integrated: float) -> list[str]:
+    """What a maker's own keyword for absolute lumens says against the table; of no standard, so it refuses nothing."""
+    for key, value in words.items():
+        if re.sub("[^A-Z]", "", key) != "ABSOLUTELUMENS":
+            continue
+        try:
+            stated = float(value)
+        except ValueError:
+            continue
+        if stated > 0 and abs(integrated / stated - 1.0) > WARN_SHARE:
+            return [
+                f"the table integrates to {integrated:,.1f} lm, its keyword [{shown(key)[1:-1]}] says {stated:,.1f} lm"
+            ]
+    return []
 
 
 def _size(head: list[float]) -> tuple[float, float, float]:

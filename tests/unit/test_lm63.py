@@ -173,6 +173,13 @@ def test_light_that_the_lamps_cannot_give_is_said_or_refused(share, outcome):
     assert outcome != "little" or "of the lamps' light leaves" in warnings[0]
 
 
+def test_lumens_that_a_maker_states_in_a_keyword_are_compared():
+    flux = read_lm63(absolute()).lumens
+    for stated, warned in ((flux, False), (1.02 * flux, False), (1.2 * flux, True), ("unknown", False), (0, False)):
+        found = read_lm63(absolute(keywords=(f"[_ABSOLUTE LUMENS] {stated}",)))
+        assert any("keyword" in said for said in found.warnings) == warned
+
+
 def test_watts_that_are_not_said_are_not_known():
     assert math.isnan(read_lm63(absolute(watts=0)).watts)
     assert read_lm63(absolute(watts=43.5)).watts == 43.5
