@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.hours import HOURS, evening_of
+from analytics.sky import GLOW_LUX
 
 if TYPE_CHECKING:
     from analytics.assimilation import Correction, Departures
@@ -50,6 +51,20 @@ class Weighed:
     measured: NDArray[np.float32]
     simulated: NDArray[np.float32]
     rest: NDArray[np.float32]
+
+    def of_part(self, part: NDArray[np.float32], sd: NDArray[np.float32]) -> Weighed:
+        """The same where layers know only a part (0..1) of a background in ln, and the rest errs by its own sd.
+
+        A survey by night knows the lamps and the night's sky, and nothing of the light of a summer's dusk.
+        """
+        measured, simulated = part * self.measured, part * self.simulated
+        return Weighed(
+            shift=np.log1p(part * np.expm1(self.shift)),
+            sd=part * self.sd + (np.float32(1) - part) * sd,
+            measured=measured,
+            simulated=simulated,
+            rest=np.float32(1) - part * (np.float32(1) - self.rest),
+        )
 
 
 @dataclass(frozen=True)
@@ -336,17 +351,8 @@ def _beyond_lamps(around: Surroundings, lux: NDArray[np.float32], level: float) 
     n = around.lamps.easting.size
     lamps, _ = lamp_light(around, LampState(np.full(n, level), np.zeros(n), np.zeros(n, bool)))
     floor = np.float32(_LUX_FLOOR)
-    beyond: NDArray[np.float32] = np.log((lux + floor) / (lamps + np.float32(_darkest_sky(around)) + floor))
+    beyond: NDArray[np.float32] = np.log((lux + floor) / (lamps + np.float32(GLOW_LUX) + floor))
     return beyond
-
-
-def _darkest_sky(around: Surroundings) -> float:
-    """Lx of the sky at the darkest hour of the year."""
-    from analytics.sky import sky_lux
-
-    local = np.timedelta64(round(around.longitude * 240_000), "ms")  # four minutes a degree
-    midnights = (np.datetime64("2026-12-21", "ms") - local, np.datetime64("2026-06-21", "ms") - local)
-    return min(sky_lux(midnight, around.latitude, around.longitude) for midnight in midnights)
 
 
 def _hours(text: str) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from analytics.lamp_state import LampState, lamp_state
 from analytics.layers import shares, weighed_against, with_layers
 from analytics.observations import said, weighted_mean
 from analytics.profile import Profile
-from analytics.sky import sky_lux
+from analytics.sky import GLOW_LUX, sky_lux
 from analytics.surroundings import PLANES, Surroundings
 from sensors.reading import Records
 
@@ -75,6 +75,8 @@ def light_field(surroundings: Surroundings, profile: Profile, records: Records, 
     total = lamps + np.float32(sky)
     model_sd = (lamps_sd + np.float32(sky * _SKY_SD)) / total
     held = surroundings.layers.illuminance.weigh(middle, surroundings.zone, model_sd)  # surveys, and maps of lx
+    if held.shift.ndim:
+        held = held.of_part((lamps + np.float32(min(sky, GLOW_LUX))) / total, model_sd)  # they know no daylight
     departures = lux_departures(surroundings, state, sky, records, step)
     departures, profile = weighed_against(held, model_sd, departures, profile, surroundings.sites)
     correction = correct(grid, departures, profile, held.sd, middle, surroundings.zone)

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from analytics.covariance import Matern
 from analytics.kriging import krige_at, krige_cells
 from analytics.layers import MEASURED_BY, SIMULATED_BY, Stack, night_number
+from analytics.sky import GLOW_LUX, sky_lux
 from sensors.reading import empty_records
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ _FREEDOM = 4.0
 _AT_LEAST_SD = 0.5  # of a cell that was this bright or brighter
 _FLOOR_LUX = 0.05
 _SKY_SD = 0.7
-_GLOW_LUX = 0.1  # of a night sky over a city
 _CHANGED = 0.7  # of a cell's light from lamps changed since: a survey says nothing of it any more
 _LIT = 0.5
 _FIT_POINTS = 240
@@ -133,9 +133,9 @@ def lamps_model(around: Surroundings) -> tuple[NDArray[np.float32], NDArray[np.f
     from analytics.light import lamp_light
 
     evening = np.datetime64("2026-01-01T00:00", "ms")
-    lamps, lamps_sd = lamp_light(around, lamp_state(around, empty_records(0), evening, _GLOW_LUX))
-    total = lamps + np.float32(_GLOW_LUX)
-    return (lamps_sd + np.float32(_GLOW_LUX * _SKY_SD)) / total, lamps / total
+    lamps, lamps_sd = lamp_light(around, lamp_state(around, empty_records(0), evening, GLOW_LUX))
+    total = lamps + np.float32(GLOW_LUX)
+    return (lamps_sd + np.float32(GLOW_LUX * _SKY_SD)) / total, lamps / total
 
 
 def departures(
@@ -151,7 +151,6 @@ def departures(
     from analytics.hours import evening_of
     from analytics.lamp_state import LampState, lamp_state
     from analytics.light import light_at
-    from analytics.sky import sky_lux
 
     row, column, inside = around.grid.cells(table["easting"].to_numpy(), table["northing"].to_numpy())
     table = table[inside & ~around.indoor[row, column]]

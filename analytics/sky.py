@@ -6,7 +6,7 @@ import numpy as np
 
 from sensors.night import sun_elevation
 
-_GLOW_LUX = 0.1  # urban sky glow and shop windows, overcast; a full moon gives 0.05 to 0.3
+GLOW_LUX = 0.1  # urban sky glow and shop windows, overcast; a full moon gives 0.05 to 0.3
 
 # Clear-sky horizontal illuminance by the sun's elevation, degrees and lx: 400 lx at sunset and 3.4 lx at the end of
 # civil twilight (sensing.md A6); the rest after Seidelmann 1992, Explanatory Supplement, fig. 9.3-1.
@@ -16,7 +16,7 @@ _SKY_LUX = (0.0006, 0.008, 3.4, 400.0, 4_000.0, 11_000.0, 30_000.0, 70_000.0, 12
 
 def sky_lux(time: np.datetime64, latitude: float, longitude: float) -> float:
     """Horizontal illuminance in lx without any lamp at a moment (UTC): twilight or daylight, and urban glow."""
-    return float(np.exp(np.interp(_elevation(time, latitude, longitude), _SKY_DEG, np.log(_SKY_LUX)))) + _GLOW_LUX
+    return float(np.exp(np.interp(_elevation(time, latitude, longitude), _SKY_DEG, np.log(_SKY_LUX)))) + GLOW_LUX
 
 
 def darkness(time: np.datetime64, latitude: float, longitude: float) -> float:

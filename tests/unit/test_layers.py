@@ -144,6 +144,21 @@ def test_a_survey_that_finds_twice_the_light_doubles_the_map_whatever_the_dimmin
         assert np.quantile(ratio, (0.1, 0.5, 0.9)) == pytest.approx([2.0] * 3, rel=0.08)
 
 
+def test_a_survey_of_lamps_says_nothing_of_daylight(city):
+    around = surroundings(city)
+    save_survey(city, TERMS, expected_on(around, 4.0))
+    surveyed = surroundings(city)
+    for step, bright in (("2026-06-20T10:00", True), ("2026-06-20T22:15", False)):  # noon, and a white night
+        moment = np.datetime64(step, "ms")
+        plain, after = mapped(around, step=moment), mapped(surveyed, step=moment)
+        added = lit(after, around) - lit(plain, around)
+        assert np.all(added > -1e-3)
+        assert np.all(added < 4.0 * lit(mapped(around), around))  # at most what the lamps had too little
+        if bright:
+            assert after.illuminance.values == pytest.approx(plain.illuminance.values, rel=0.01)
+            assert after.illuminance_sd.values == pytest.approx(plain.illuminance_sd.values, rel=0.02)
+
+
 def test_a_survey_of_dimmed_hours_is_compared_with_dimmed_lamps(city):
     around = surroundings(city)
     late = STEP + np.timedelta64(2, "h")
