@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
     app.command("lighting")(lighting)
     app.command("noise")(noise)
     app.command("fit")(fit)
+    app.command("validate")(validate)
     app.command("warmup")(warmup)
     app.add_typer(counter_app, name="counter")
 
@@ -80,6 +81,35 @@ def fit(
     with _progress_bar("fields at the answers", hidden=as_json) as progress:
         model = fit_model(opened, wanted, preset=preset, progress=progress)
     print(json.dumps(model.summary(), ensure_ascii=False) if as_json else model.text(opened.name))
+
+
+def validate(
+    city: CityFolder,
+    night: Annotated[str, typer.Option(help="Only answers before this night, 2026-11-20; all if empty.")] = "",
+    preset: Annotated[str, typer.Option(help="Priors: standard, or sceptical of what light does.")] = "standard",
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one page.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try the map on answers it has not seen: scores against simpler guesses, calibration, coverage.
+
+    Example: noctule validate helsinki --html validation.html
+    """
+    from analytics.knowledge import learn
+    from analytics.surroundings import surroundings
+    from analytics.validation import validate as try_out
+    from analytics.validation_report import validation_html, validation_text
+    from sensors.city import City
+
+    opened = City.open(city)
+    before = _night_named(opened, night) if night else None
+    with _progress_bar("fits without a part of the answers", hidden=as_json) as progress:
+        around = surroundings(opened)
+        result = try_out(opened, around, learn(opened, before), before=before, preset=preset, progress=progress)
+    if html is not None:
+        html.write_text(validation_html(result), "utf-8")
+    print(json.dumps(result.to_dict(), ensure_ascii=False) if as_json else validation_text(result))
+    if html is not None and not as_json:
+        print(f"The report is in {html}.")
 
 
 def _progress_bar(words: str, hidden: bool) -> Any:

@@ -130,6 +130,7 @@ _LEVELS: dict[str, dict[str, str]] = {  # column of the answer -> code -> term; 
 }
 _TRIGGERS = {"random-time": "random_time", "intercept": "intercept", "panel": "panel", "spontaneous": "spontaneous"}
 GROUP_COLUMNS: tuple[str, ...] = tuple(_LEVELS)
+GROUP_TERMS: tuple[str, ...] = tuple(term.name for term in _GROUP)
 
 
 def light(illuminance_lx: Array) -> Array:

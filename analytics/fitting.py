@@ -58,10 +58,10 @@ def fit_perception(
         raise ModelError(f"preset '{preset}' is none of {', '.join(covariates.PRESETS)}")
     table, not_used = answers_to_fit(city, before)
     places = closing_places(city, surroundings)
-    reference = _reference_night(city, table, before)
-    raw = _fields_at_answers(city, surroundings, knowledge, table, progress)
+    reference = reference_night(city, table, before)
+    raw = fields_at_answers(city, surroundings, knowledge, table, progress)
     return fit_response(
-        table, raw, city, surroundings, places, _street_means(surroundings, knowledge, reference), preset, not_used
+        table, raw, city, surroundings, places, street_means(surroundings, knowledge, reference), preset, not_used
     )
 
 
@@ -81,15 +81,10 @@ def fit_response(
     raw : (n) rows of illuminance, evenness, noise, footfall and closing at the answers; NaN where not known
     streets : the same columns over the city's streets in a night, for the city's mean
     """
-    prior_mean, prior_sd = covariates.priors(preset)
     instrument = load_instrument(INSTRUMENT)
-    ladders = _ladders(table)
-    names = list(NAMES)
-    for ladder in ladders:
-        k = np.arange(1, ladder.categories)
-        prior_mean = np.concatenate([prior_mean, ndtri(k / ladder.categories)])
-        prior_sd = np.concatenate([prior_sd, np.full(k.size, CUT_SD)])
-        names += [f"{ladder.instrument} cut_{number}" for number in k]
+    ladders = ladders_of(table)
+    prior_mean, prior_sd = priors_with_cuts(preset, ladders)
+    names = [*NAMES, *(f"{one.instrument} cut_{k}" for one in ladders for k in range(1, one.categories))]
     weight = table["count"].to_numpy(np.float64)
     if not len(table):
         zero = np.zeros(len(FEATURES))
@@ -118,12 +113,12 @@ def fit_response(
             preset=preset,
             log_likelihood=0.0,
         )
-    scales, features = _scales(raw, streets, weight)
+    scales, features = scales_of(raw, streets, weight)
     design = covariates.design(table, np.clip(features, scales.low, scales.high), city.zone)
     # Of all terms only the place's own effect says something of one place, where two days' maps could be subtracted.
     rule = city.settings.release
     local = settled(table, city.zone, people=rule.minimum_people, share=rule.maximum_share)
-    fit = _fit_together(table, design, ladders, weight, local, prior_mean, prior_sd, city, surroundings)
+    fit = fit_together(table, design, ladders, weight, local, prior_mean, prior_sd, city, surroundings)
     size = prior_mean.size
     mean, covariance = fit.mean[:size], fit.covariance[:size, :size]
     times = table["time"]
@@ -154,7 +149,7 @@ def fit_response(
 
 
 @dataclass(frozen=True)
-class _Ladder:
+class Ladder:
     """The cuts of one instrument among all: how many categories it has and where its cuts begin."""
 
     instrument: str
@@ -162,20 +157,30 @@ class _Ladder:
     first: int
 
 
-def _ladders(table: pd.DataFrame) -> list[_Ladder]:
+def ladders_of(table: pd.DataFrame) -> list[Ladder]:
     """The reference instrument and then the others among the answers, by name."""
     others = sorted(set(table["instrument"]) - {INSTRUMENT})
     ladders, first = [], 0
     for name in (INSTRUMENT, *others):
-        ladders.append(_Ladder(name, load_instrument(name).categories, first))
+        ladders.append(Ladder(name, load_instrument(name).categories, first))
         first += ladders[-1].categories - 1
     return ladders
 
 
-def _fit_together(
+def priors_with_cuts(preset: str, ladders: list[Ladder]) -> tuple[Floats, Floats]:
+    """Prior means and sd of the terms and then of every instrument's cuts."""
+    mean, sd = covariates.priors(preset)
+    for ladder in ladders:
+        k = np.arange(1, ladder.categories)
+        mean = np.concatenate([mean, ndtri(k / ladder.categories)])
+        sd = np.concatenate([sd, np.full(k.size, CUT_SD)])
+    return mean, sd
+
+
+def fit_together(
     table: pd.DataFrame,
     design: Floats,
-    ladders: list[_Ladder],
+    ladders: list[Ladder],
     weight: Floats,
     local: npt.NDArray[np.bool_],
     prior_mean: Floats,
@@ -249,8 +254,8 @@ def answers_to_fit(city: City, before: Night | None) -> tuple[pd.DataFrame, int]
     return table.assign(count=count, night=night), len(every) - len(table)
 
 
-def _fields_at_answers(
-    city: City, surroundings: Surroundings, knowledge: Knowledge, table: pd.DataFrame, progress: Progress | None
+def fields_at_answers(
+    city: City, surroundings: Surroundings, knowledge: Knowledge, table: pd.DataFrame, progress: Progress | None = None
 ) -> pd.DataFrame:
     """What the fields said at each answer's place and step; what is expected where a night has no readings."""
     from analytics.fields import fields_at
@@ -282,7 +287,7 @@ def _fields_at_answers(
     return pd.DataFrame({**found, "closing": closing})
 
 
-def _street_means(surroundings: Surroundings, knowledge: Knowledge, night: Night) -> pd.DataFrame:
+def street_means(surroundings: Surroundings, knowledge: Knowledge, night: Night) -> pd.DataFrame:
     """What is expected on the city's streets every two hours of a night: the mean that contributions stand against."""
     from analytics.fields import fields_at
     from sensors.reading import RECORD
@@ -308,7 +313,8 @@ def _street_means(surroundings: Surroundings, knowledge: Knowledge, night: Night
     return pd.concat(rows, ignore_index=True)
 
 
-def _reference_night(city: City, table: pd.DataFrame, before: Night | None) -> Night:
+def reference_night(city: City, table: pd.DataFrame, before: Night | None) -> Night:
+    """The night whose streets contributions stand against: the one fitted for, else that of the newest answer."""
     if before is not None:
         return before
     newest = str(table["night"].to_numpy().astype("datetime64[D]").max()) if len(table) else "2026-01-02"
@@ -333,7 +339,7 @@ def closing_places(city: City, surroundings: Surroundings) -> Places:
     return Places(surroundings.longitude, surroundings.latitude, closes, nearness)
 
 
-def _scales(raw: pd.DataFrame, streets: pd.DataFrame, weight: Floats) -> tuple[Scales, Floats]:
+def scales_of(raw: pd.DataFrame, streets: pd.DataFrame, weight: Floats) -> tuple[Scales, Floats]:
     """The constants that the answers' conditions fix, and the features of the answers with unknowns filled in."""
     even = raw["even"].to_numpy()
     typical_even = float(np.nanmean(even)) if np.isfinite(even).any() else 0.5

@@ -1,0 +1,73 @@
+"""The map is tried on answers it has not seen, and says how it did."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from analytics.knowledge import learn_from
+from analytics.surroundings import surroundings
+from analytics.validation import GUESSES, SCHEMES, Validation, validate
+from analytics.validation_report import validation_html
+from sensors.answer import ANSWER_COLUMNS
+from sensors.errors import ModelError
+from tests.synthetic_city import make_city
+from tests.unit.test_perception import world
+
+
+def with_answers(folder, n: int):
+    """A city whose answers were given at six moments, since each moment costs a map of all fields."""
+    city = make_city(folder)
+    table, _ = world(n)
+    moments = np.datetime64("2026-10-02T19:00", "ms") + np.arange(6) * np.timedelta64(90, "m")
+    table["time"] = moments[np.arange(n) % 6]
+    table["pseudonym"] = [f"p{i % (n // 2)}" for i in range(n)]
+    (folder / "store" / "answers").mkdir(parents=True)
+    table.astype(ANSWER_COLUMNS)[list(ANSWER_COLUMNS)].to_parquet(folder / "store" / "answers" / "made.parquet")
+    return city
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory) -> Validation:
+    city = with_answers(tmp_path_factory.mktemp("tried"), 400)
+    around = surroundings(city)
+    seen: list[tuple[int, int]] = []
+    result = validate(city, around, learn_from([], around), progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1] == len(seen)
+    return result
+
+
+def test_all_four_ways_of_leaving_out_are_judged(tried):
+    assert tuple(scheme.name for scheme in tried.schemes) == SCHEMES
+    assert tried.simulated and tried.answers == 400 and tried.people == 200
+    for scheme in tried.schemes:
+        assert set(scheme.score) == {"map", *GUESSES}
+        assert scheme.answers == 400
+        assert sum(scheme.pit) == pytest.approx(1)
+        assert all(np.isfinite(list(one.values())).all() for one in scheme.score.values())
+
+
+def test_groups_move_these_answers_so_the_map_beats_climatology(tried):
+    for scheme in tried.schemes:
+        if scheme.name != "blocks":  # the town is smaller than a block: a fold of it is nearly everything
+            assert scheme.skill["climatology"].low > 0
+            assert abs(scheme.calibration_error) < 0.08
+
+
+def test_a_report_can_be_read_by_people_and_by_machines(tried):
+    content = json.loads(json.dumps(tried.to_dict()))
+    assert content["schemes"][0]["skill"]["climatology"]["value"] > 0
+    page = validation_html(tried)
+    assert page.startswith("<!doctype html>") and "SIMULATED" in page
+    for words in ("climatology", "area mean", "as the map&#x27;s cells", "random"):
+        assert words in page
+    assert "<script" not in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_too_few_answers_are_refused_with_how_many_there_are(tmp_path):
+    city = with_answers(tmp_path, 40)
+    around = surroundings(city)
+    with pytest.raises(ModelError, match="40 answers"):
+        validate(city, around, learn_from([], around))
