@@ -72,7 +72,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 # On both cores and without tests, 15 s once; where Python may not write bytecode every process would start 2 s later.
-	@$(BIN)/python -m compileall -q -j 2 -x '/tests?/' $(VENV)/lib >/dev/null 2>&1 || true
+	@$(BIN)/python -m compileall -q -j 2 -x '/tests?/' $(VENV)/lib noctule.py sensors ingest analytics dashboard firmware_sim >/dev/null 2>&1 || true
 	@touch $@
 
 # Needs uv: names, versions and hashes for every Python from 3.11 on, and nothing about where they came from.

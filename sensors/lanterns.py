@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import shapely
-from scipy.spatial import cKDTree
 
 from sensors.draft import LanternRule
 
@@ -172,6 +171,8 @@ def _clear_of(
     """Which positions have nothing standing within `clear_m`."""
     if not len(standing) or not len(positions) or not clear_m:
         return np.ones(len(positions), bool)
+    from scipy.spatial import cKDTree  # a quarter of the import time of a map that places no lamps
+
     distance, _ = cKDTree(standing).query(positions, distance_upper_bound=clear_m)
     clear: npt.NDArray[np.bool_] = np.isinf(distance)
     return clear
@@ -212,6 +213,8 @@ def _spaced(positions: npt.NDArray[np.float64], gap_m: float) -> npt.NDArray[np.
     kept = np.ones(len(positions), bool)
     if len(positions) < 2:
         return kept
+    from scipy.spatial import cKDTree  # as above
+
     pairs = cKDTree(positions).query_pairs(gap_m, output_type="ndarray")
     for first, second in pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))]:
         if kept[first]:
