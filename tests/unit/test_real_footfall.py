@@ -245,6 +245,49 @@ def test_a_counter_silent_for_a_night_is_told_better_than_by_inverse_distance(me
     assert 0.85 <= np.mean(sure) <= 0.97
 
 
+def test_when_all_counters_fall_silent_the_interval_grows_and_stays_true(melbourne):
+    """Nothing is heard from 23:00 on, in sixteen nights: what was heard helps for hours; the interval says how long."""
+    away: dict[int, list[np.ndarray]] = {hours: [] for hours in (1, 2, 4, 6)}
+    without: dict[int, list[np.ndarray]] = {hours: [] for hours in away}
+    sds: dict[int, list[np.ndarray]] = {hours: [] for hours in away}
+    chance: dict[int, list[np.ndarray]] = {hours: [] for hours in away}
+    zone = melbourne.around.zone
+    for night in range(day("2014-02-04"), day("2014-09-20"), 15):
+        knowledge = melbourne.learnt(night)
+        profile = knowledge.footfall
+        records = melbourne.mapped(melbourne.nights(night, night + 1))
+        records = records[np.isin(records["site"], profile.site)]
+        moments = np.unique(records["time"])
+        heard = records[records["time"] <= moments[2]]
+        for hours in away:
+            now = records[records["time"] == moments[2 + hours]]
+            step = moments[2 + hours] - np.timedelta64(15, "m")
+            to_hour = profile.shape_at(np.array([now["time"][0] - HALF_HOUR]), zone)[0] - profile.at(
+                step + np.timedelta64(450, "s"), zone
+            )
+            cell = melbourne.cell(now["site"])
+            told, habit = (
+                footfall.footfall_field(melbourne.around, profile, knowledge.coefficients, some, step)
+                for some in (heard, empty_records(0))
+            )
+            seen = np.log(now["value"] + 0.5) - to_hour
+            away[hours].append(np.log(told.rate[cell]) - seen)
+            without[hours].append(np.log(habit.rate[cell]) - seen)
+            sds[hours].append(told.sd[cell])
+            chance[hours].append(1.0 / (now["value"] + 0.5))
+    told_rms, habit_rms = (
+        {hours: float(np.sqrt(np.mean(np.concatenate(parts) ** 2))) for hours, parts in one.items()}
+        for one in (away, without)
+    )
+    sd = [float(np.mean(np.concatenate(parts))) for parts in sds.values()]
+    assert np.all(np.diff(sd) > 0)
+    assert told_rms[1] < 0.9 * habit_rms[1]
+    assert all(told_rms[hours] <= habit_rms[hours] for hours in away)
+    for hours, parts in away.items():
+        unsure = np.sqrt(np.concatenate(sds[hours]) ** 2 + np.concatenate(chance[hours]))
+        assert 0.85 <= np.mean(np.abs(np.concatenate(parts)) < 1.645 * unsure) <= 0.97
+
+
 @pytest.mark.parametrize("by_area", [False, True])
 def test_a_counter_never_heard_is_told_as_surely_as_is_said(melbourne, by_area):
     """Leaving out one site, or one area of 600 m. Two of three pairs 25 m apart differ by 0.37: little is to be won."""
