@@ -325,6 +325,7 @@ def _entry(page: xr.Dataset, meta: Meta) -> Meta:
 
 def _night_current(night: Night, version: int, steps: list[str], closed: list[Meta], meta: Meta) -> Meta:
     kept = {key: meta[key] for key in ("model", "places", "settings", "code", "simulated", "attribution", "written")}
+    kept |= {key: meta[key] for key in ("covariance",) if key in meta}
     return {
         "format": FORMAT,
         "version": version,

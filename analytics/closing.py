@@ -119,6 +119,7 @@ class Desk:
             "places": self.surroundings.digest,
             "settings": settings_digest(self.city),
             "code": code_version(),
+            "covariance": self.model.knowledge.covariances(),
             "simulated": simulated(self.city, self.model),
             "attribution": attribution(self.city),
         }

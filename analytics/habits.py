@@ -272,7 +272,7 @@ def profile_of(habits: Habits, place: NDArray[np.float64], prior: Prior, around:
     if habits.since.size:
         variance = variance + prior.drift * habits.since
     unit = prior.sd * np.sqrt(1.0 - prior.local)
-    covariance, interval = fit_covariance(
+    fitted = fit_covariance(
         sites.easting[habits.rows],
         sites.northing[habits.rows],
         place / unit,
@@ -284,8 +284,10 @@ def profile_of(habits: Habits, place: NDArray[np.float64], prior: Prior, around:
         temporal_sd=habits.temporal_sd,
         hour_correlation=habits.hour_correlation,
         city_share=habits.city_share,
-        covariance=replace(covariance, variance=(1.0 - prior.local) * covariance.variance),
-        range_interval=interval,
+        covariance=replace(fitted.covariance, variance=(1.0 - prior.local) * fitted.covariance.variance),
+        range_interval=fitted.range_interval,
+        variance_interval=tuple((1.0 - prior.local) * bound for bound in fitted.variance_interval),
+        fitted_on=fitted.sensors,
         site=sites.site[habits.rows],
         bias=place[:, None] + habits.deviation,
         bias_variance=variance,

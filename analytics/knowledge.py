@@ -42,6 +42,11 @@ class Knowledge:
         parts = {name: getattr(self, name).to_dict() for name in ("light", "noise", "footfall")}
         return {"format": FORMAT, **parts, "coefficients": self.coefficients.tolist(), "before": self.before}
 
+    def covariances(self) -> dict[str, dict[str, Any]]:
+        """What a page says of the covariances behind its fields."""
+        named = {"illuminance": self.light, "noise": self.noise, "footfall": self.footfall}
+        return {name: profile.covariance_words() for name, profile in named.items()}
+
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Knowledge":
         """What `to_dict` wrote; ModelError when an earlier version did."""

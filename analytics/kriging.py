@@ -174,7 +174,7 @@ def prepare(
         raise ValueError(f"{int(np.sum(noise[known] < 0))} noise variances are below 0; expected 0 or more (krige)")
     beyond = _reach(covariance) + 2.0 * covariance.range_m  # the outermost nodes stand a little outside
     for place, asked in ((x, around[0]), (y, around[1])):
-        known &= (place >= asked.min() - beyond) & (place <= asked.max() + beyond)
+        known &= (place >= np.fmin.reduce(asked) - beyond) & (place <= np.fmax.reduce(asked) + beyond)
     if not known.any():
         return None
     row = np.flatnonzero(known)
@@ -195,8 +195,10 @@ def prepare(
     if exact or noise.min() < 0.1 * _EXACT:
         precision = np.float64
         noise = np.maximum(noise, 1e-10)  # two exact sensors a hair apart must not make the matrix singular
+    in_buckets = np.empty_like(index.order)
+    in_buckets[index.order] = np.arange(index.order.size)
     became, given = np.full(known.size, -1), np.zeros(known.size)
-    became[row], given[row] = np.argsort(index.order)[group], share
+    became[row], given[row] = in_buckets[group], share
     return Sensors(index, z[index.order].astype(precision), noise[index.order].astype(precision), became, given)
 
 
@@ -230,9 +232,12 @@ def _grouped(
     square = min(_metres_apart(covariance, pooled * usual), covariance.range_m / 12)
     crowd, cell = np.zeros(x.size, bool), np.zeros(x.size, np.int64)
     if square > 1e-3 * covariance.range_m and x.size >= _CROWD:
-        corner = np.floor((x - x.min()) / square) + 1j * np.floor((y - y.min()) / square)
-        _, cell, size = np.unique(corner, return_inverse=True, return_counts=True)
-        crowd = (size >= _CROWD)[cell] & (noise >= 0.5 * usual)
+        column, row = ((a - a.min()) // square for a in (x, y))
+        corner = column + row * (column.max() + 1.0)
+        beside = np.sort(corner)
+        if np.any(beside[_CROWD - 1 :] == beside[: 1 - _CROWD]):
+            _, cell, size = np.unique(corner, return_inverse=True, return_counts=True)
+            crowd = (size >= _CROWD)[cell] & (noise >= 0.5 * usual)
     if moves.all() and not crowd.any():
         return None
     group = np.r_[0, np.cumsum(moves)]
@@ -262,7 +267,7 @@ def neighbours_for(sensors: Sensors, covariance: Matern) -> int:
     if covariance.two_nu == 5 or crowding > _CLUSTERED:
         wanted = max(wanted, 112)
     if crowding > _HEAPED:
-        wanted = 256 if covariance.two_nu == 5 else 192
+        wanted = 192 if sensors.value.dtype == np.float64 else 320
     return wanted
 
 

@@ -24,6 +24,7 @@ class Profile:
     local_variance : in the same units, of what ends within some metres of a sensor (the other pavement differs)
     night_share, night_range_m : of what a sensor differs by tonight beyond the city, the share that neighbours have
     too, fading as exp(-d / range); no share where nothing is known of it
+    variance_interval : 90 % for the covariance's variance; fitted_on : how many sensors taught covariance and intervals
     drift : variance by which a level wanders a night; k : (n,) negative binomial shape of a sensor's counts, city_k
     that of one never met; special : what nights out of the usual add to the shape, (24,) by days since 1970
     spread : (24,) sd among places of their own way through the night, by hours since noon
@@ -44,6 +45,8 @@ class Profile:
     night_share: float = 0.0
     night_range_m: float = 400.0
     drift: float = 0.0
+    variance_interval: tuple[float, ...] = ()
+    fitted_on: int = 0
     k: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     city_k: float = np.inf
     special: dict[int, NDArray[np.float64]] = field(default_factory=dict)
@@ -93,6 +96,18 @@ class Profile:
             bias[met], variance[met] = blended[row[met]], self.bias_variance[row[met]]
         return bias, variance
 
+    def covariance_words(self) -> dict[str, Any]:
+        """What a page says of the covariance that its correction was made with, and how it was found."""
+        return {
+            "nu": self.covariance.nu,
+            "range_m": self.covariance.range_m,
+            "range_m_90": list(self.range_interval),
+            "variance": self.covariance.variance,
+            "variance_90": list(self.variance_interval),
+            "local_variance": self.local_variance,
+            "sensors": self.fitted_on,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, texts and lists, as JSON takes them; floats survive the round trip exactly."""
         return {
@@ -113,6 +128,8 @@ class Profile:
             "night_share": self.night_share,
             "night_range_m": self.night_range_m,
             "drift": self.drift,
+            "variance_interval": list(self.variance_interval),
+            "fitted_on": self.fitted_on,
             "k": self.k.tolist(),
             "city_k": self.city_k if np.isfinite(self.city_k) else None,
             "spread": self.spread.tolist(),
@@ -129,6 +146,7 @@ class Profile:
             shape=np.array(plain.pop("shape"), np.float64),
             covariance=Matern(**plain.pop("covariance")),
             range_interval=(float(low), float(high)),
+            variance_interval=tuple(float(bound) for bound in plain.pop("variance_interval", ())),
             site=np.array(plain.pop("site"), np.uint32),
             bias=np.array(plain.pop("bias"), np.float64).reshape(-1, HOURS),
             bias_variance=np.array(plain.pop("bias_variance"), np.float64),

@@ -54,9 +54,10 @@ def sort_into_buckets(
         n_east, n_north = int(span_east / width) + 1, int(span_north / width) + 1
     column = np.clip(((easting - west) / width).astype(np.int64), 0, n_east - 1)
     row = np.clip(((northing - south) / width).astype(np.int64), 0, n_north - 1)
-    bucket = row * n_east + column
-    order = np.argsort(bucket, kind="stable")
-    start = np.searchsorted(bucket[order], np.arange(n_east * n_north + 1)).astype(np.int64)
+    bucket, number = row * n_east + column, n_east * n_north
+    small = bucket.astype(np.uint16) if number <= 65_536 else bucket  # numpy sorts short integers ten times as fast
+    order = np.argsort(small, kind="stable")
+    start = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(bucket, minlength=number))])
     return Buckets(
         start, n_east, n_north, width, west, south, (easting - west)[order], (northing - south)[order], order
     )

@@ -168,14 +168,24 @@ def test_the_likelihood_finds_the_range_of_a_simulated_field(range_m):
     distance = np.hypot(*(position[:, :, None] - position[:, None, :]))
     covariance = Matern(1.5, range_m, 1.0)(distance) + 0.05 * np.eye(150)
     value = np.linalg.cholesky(covariance) @ generator.standard_normal(150)
-    found, (low, high) = fit_covariance(*position, value, np.full(150, 0.05), 150.0)
+    found, (low, high), _, _ = fit_covariance(*position, value, np.full(150, 0.05), 150.0)
     assert low <= range_m * 1.15
     assert high >= range_m / 1.15
     assert found.range_m == pytest.approx(range_m, rel=0.3)
 
 
 def test_few_sensors_leave_the_usual_range():
-    found, (low, high) = fit_covariance(np.array([0.0]), np.array([0.0]), np.array([1.0]), np.array([0.1]), 150.0)
+    found, (low, high), _, _ = fit_covariance(np.array([0.0]), np.array([0.0]), np.array([1.0]), np.array([0.1]), 150.0)
     assert found.range_m == pytest.approx(150.0, rel=0.02)
     assert found.variance == pytest.approx(1.0, rel=0.02)
     assert low < 100.0 < 200.0 < high
+
+
+def test_the_covariance_is_told_with_its_intervals_and_what_it_rests_on(learnt):
+    told = json.loads(json.dumps(learnt.covariances()))
+    assert set(told) == {"illuminance", "noise", "footfall"}
+    walking = told["footfall"]
+    assert walking["nu"] == 1.5
+    assert walking["range_m_90"][0] < walking["range_m"] < walking["range_m_90"][1]
+    assert walking["variance_90"][0] < walking["variance"] < walking["variance_90"][1]
+    assert walking["sensors"] == learnt.footfall.site.size > 0

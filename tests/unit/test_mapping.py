@@ -63,7 +63,8 @@ class CountingDesk(Desk):
 
 
 def open_desk(city: City, digest: str | None = None) -> Desk:
-    model = SimpleNamespace(digest=digest or "m1", simulated=True, night="2026-11-19")
+    knowledge = SimpleNamespace(covariances=lambda: {"noise": {"range_m": 150.0}})
+    model = SimpleNamespace(digest=digest or "m1", simulated=True, night="2026-11-19", knowledge=knowledge)
     return CountingDesk(city, SimpleNamespace(digest="p1"), model)  # type: ignore[arg-type]
 
 
