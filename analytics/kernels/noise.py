@@ -63,7 +63,8 @@ def spread_cells(first: Any, last: Any, stencil: Any, power: Any, factor: Any, o
     k = stencil.shape[0] // 2
     heard = np.zeros(columns, np.float32)
     for row in range(first, last):
-        heard[:] = np.float32(0)
+        for c in range(columns):  # loops: numba takes two seconds more to compile whole rows
+            heard[c] = np.float32(0)
         for i in range(-k, k + 1):
             r = row + i
             if r < 0 or r >= rows:
@@ -76,6 +77,6 @@ def spread_cells(first: Any, last: Any, stencil: Any, power: Any, factor: Any, o
                 sent = power[r, max(0, j) : min(columns, columns + j)]
                 for c in range(line.size):
                     line[c] += weight * sent[c]
-        if factor.shape[0] > 0:
-            heard *= factor[row]
-        out[row] += heard
+        screened = factor.shape[0] > 0
+        for c in range(columns):
+            out[row, c] += heard[c] * factor[row, c] if screened else heard[c]
