@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 NAMES = {
     "fields": "fields.measure",
+    "kriging": "fields.kriging",
     "light": "fields.light",
     "sections": "fields.sections",
     "surveys": "fields.surveys",
