@@ -288,7 +288,7 @@ def test_when_all_counters_fall_silent_the_interval_grows_and_stays_true(melbour
         assert 0.85 <= np.mean(np.abs(np.concatenate(parts)) < 1.645 * unsure) <= 0.97
 
 
-@pytest.mark.parametrize("by_area", [False, True])
+@pytest.mark.parametrize("by_area", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_counter_never_heard_is_told_as_surely_as_is_said(melbourne, by_area):
     """Leaving out one site, or one area of 600 m. Two of three pairs 25 m apart differ by 0.37: little is to be won."""
     until = int(melbourne.evening.max()) - 8
