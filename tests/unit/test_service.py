@@ -208,6 +208,15 @@ def test_refused_messages_are_kept_with_their_reason_and_then_acknowledged(city,
     assert sum(service.health()["refused_by_reason"].values()) == 4
 
 
+@pytest.mark.parametrize("trouble", [AttributeError, OSError, TypeError])
+def test_a_c_library_that_cannot_be_asked_is_no_reason_to_stop(monkeypatch, trouble):
+    def library(_name):
+        raise trouble
+
+    monkeypatch.setattr(module.ctypes, "CDLL", library)
+    module._keep_memory()
+
+
 def test_a_decoders_own_fault_costs_one_message_not_the_service(city, meter, monkeypatch):
     service = start(city)
     real = service.intake.take
