@@ -192,3 +192,16 @@ def test_a_meter_errs_by_its_class(city):
     sites = surroundings(city).sites
     by_class = dict(zip(city.places("sites").sort_values("site").sensor_class, sites.meter_sd, strict=True))
     assert by_class["2"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "hours", "twice"), [("2026-10-24", 13, "03:00"), ("2026-03-28", 11, ""), (NIGHT, 12, "")]
+)
+def test_a_doubled_hour_stands_twice_and_a_skipped_one_not(city, name, hours, twice):
+    meter = noise_report(city, [Night.named(name, city.zone)]).meters[0]
+    starts = [hour.start for hour in meter.nights[0].hours]
+    clocks = [start[11:16] for start in starts]
+    assert len(starts) == len(set(starts)) == hours
+    assert meter.nights[0].hours_of_night == hours - 4
+    assert {clock for clock in clocks if clocks.count(clock) == 2} == ({twice} if twice else set())
+    assert clocks[-1] == "06:00"
