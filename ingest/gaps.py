@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sensors.flags import Flag
+from sensors.quantities import HISTOGRAM, QUANTITIES
 from sensors.reading import NO_SEQ, Records
 
 if TYPE_CHECKING:
     import pandas as pd
 
 GAP_COLUMNS = ("device", "boot", "after_seq", "before_seq", "missing", "since", "until")
+_BINS = QUANTITIES[HISTOGRAM].code
 CONFLICT_COLUMNS = ("site", "device", "quantity", "time", "duration_s", "values", "lowest", "highest")
 
 
@@ -59,7 +61,8 @@ def conflicts(records: Records, sites: pd.DataFrame) -> pd.DataFrame:
     """Intervals of a site for which it sent different values; columns CONFLICT_COLUMNS, by site and time."""
     import pandas as pd
 
-    records = records[(records["flags"] & np.uint16(int(Flag.CLOCK))) == 0]
+    timely = (records["flags"] & np.uint16(int(Flag.CLOCK))) == 0
+    records = records[timely & (records["quantity"] != _BINS)]  # a histogram says one value for each decibel
     order = np.lexsort(
         (
             records["value"],

@@ -7,6 +7,7 @@ import pytest
 
 from ingest.archive import append_records, night_records
 from ingest.decoding import outcomes
+from ingest.gaps import conflicts
 from ingest.intake import Intake
 from ingest.log import Message
 from ingest.screening import Screen
@@ -124,3 +125,4 @@ def test_a_histogram_comes_back_from_the_archive_as_it_was_sent(city):
     kept = night_records(city, night, quantities=[QUANTITIES["sound_histogram"].code])
     merged = np.bincount(kept["part"], kept["value"], 120)[40:70]
     assert np.array_equal(merged, 3 * np.array(bins))
+    assert conflicts(kept, city.places("sites")).empty  # bins of one interval do not contradict each other
