@@ -2,7 +2,7 @@
 
     target[row + a, column + c] -= sum over p in [begin, end) of left[p, row + a] * right[p, column + c]
 
-for four rows a and one, two or four vectors of columns c, and then, where it is wanted, forward substitution by the
+for four rows a and one or four vectors of columns c, and then, where it is wanted, forward substitution by the
 4 x 4 upper triangle of `pivots` while the rows are still in registers. A loop over arrays that the compiler vectorises
 by itself loads and stores the target on every pass, which bounds it to about half of the processor's peak; here the
 sixteen accumulators stay where they are. Written out as LLVM instructions because numba has no vector type; every
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import config as numba_config
 
-from analytics.kernels.jit import kernel
+from analytics.kernels.jit import cell_kernel
 
 ROWS = 4  # rows of the target that one product fills
 PAD = 16  # columns are padded to a multiple of this: one vector of float32, two of float64
@@ -187,11 +187,13 @@ class _Vector:
 
 _make = _in_plain_python if numba_config.DISABLE_JIT else _compiled  # type: ignore[attr-defined]  # set at import
 _subtract_1, _eliminate_1, _project_1 = _make(1)
-_subtract_2, _eliminate_2, _project_2 = _make(2)
-_subtract_4, _eliminate_4, _project_4 = _make(4)
+_subtract_4, _eliminate_4, _ = _make(4)
 
 
-@kernel()
+# Compiled each by itself and called: written into every loop that needs them they would be most of the compile time.
+
+
+@cell_kernel()
 def subtract_products(
     left: Any, right: Any, target: Any, row: Any, first: Any, last: Any, begin: Any, end: Any
 ) -> None:
@@ -201,14 +203,12 @@ def subtract_products(
     while column + 4 * lanes <= last:
         _subtract_4(left, right, target, row, column, begin, end)
         column += 4 * lanes
-    if column + 2 * lanes <= last:
-        _subtract_2(left, right, target, row, column, begin, end)
-        column += 2 * lanes
-    if column + lanes <= last:
+    while column < last:
         _subtract_1(left, right, target, row, column, begin, end)
+        column += lanes
 
 
-@kernel()
+@cell_kernel()
 def eliminate(left: Any, right: Any, target: Any, row: Any, first: Any, last: Any, end: Any, pivots: Any) -> None:
     """Subtract products of rows 0 to end, then substitute forward.
 
@@ -219,23 +219,16 @@ def eliminate(left: Any, right: Any, target: Any, row: Any, first: Any, last: An
     while column + 4 * lanes <= last:
         _eliminate_4(left, right, target, row, column, 0, end, pivots)
         column += 4 * lanes
-    if column + 2 * lanes <= last:
-        _eliminate_2(left, right, target, row, column, 0, end, pivots)
-        column += 2 * lanes
-    if column + lanes <= last:
+    while column < last:
         _eliminate_1(left, right, target, row, column, 0, end, pivots)
+        column += lanes
 
 
-@kernel()
+@cell_kernel()
 def project(v: Any, w: Any, mean: Any, variance: Any, columns: Any, end: Any) -> None:
     """Write v'w and 1 - v'v of the first columns (a multiple of PAD) of rows 0 to end."""
     lanes = _VECTOR_BYTES // v.itemsize
     column = 0
-    while column + 4 * lanes <= columns:
-        _project_4(v, w, mean, variance, column, end)
-        column += 4 * lanes
-    if column + 2 * lanes <= columns:
-        _project_2(v, w, mean, variance, column, end)
-        column += 2 * lanes
-    if column + lanes <= columns:
+    while column < columns:
         _project_1(v, w, mean, variance, column, end)
+        column += lanes

@@ -138,7 +138,7 @@ def nearest(
     return n
 
 
-@kernel()
+@cell_kernel()
 def neighbourhood(
     at_east: Any,
     at_north: Any,

@@ -15,10 +15,10 @@ import numpy as np
 
 from analytics.kernels.approximations import exponential
 from analytics.kernels.blocks import PAD
-from analytics.kernels.jit import kernel
+from analytics.kernels.jit import cell_kernel, kernel
 
 
-@kernel()
+@cell_kernel()
 def correlations(
     two_nu: Any, scale: Any, easting: Any, northing: Any, east: Any, north: Any, a: Any, b: Any, out: Any
 ) -> None:

@@ -147,7 +147,7 @@ def krige_points(
         )  # fmt: skip
         around(n, found, at_east[p], at_north[p], 0.0, s, east, north, value, noise, x, y, pending, noisy)
         factor(n, two_nu, s, x, y, noisy, u, pending, w, pivots)
-        solve(n, 1, two_nu, s, origin, origin, x, y, u, w, v, pivots, point_mean, point_variance)
+        solve(n, PAD, two_nu, s, origin, origin, x, y, u, w, v, pivots, point_mean, point_variance)
         mean[p] = point_mean[0]
         variance[p] = point_variance[0]
 
@@ -201,7 +201,7 @@ def lay_nodes(side: Any, node_m: Any, node_x: Any, node_y: Any) -> None:
         node_x[i], node_y[i] = node_x[side * side - 1], node_y[side * side - 1]
 
 
-@kernel()
+@cell_kernel()
 def factor(n: Any, two_nu: Any, s: Any, x: Any, y: Any, noisy: Any, u: Any, pending: Any, w: Any, pivots: Any) -> None:
     """Overwrite the upper triangle of u with U, its diagonal inverted, and w with U^-T of the values `pending`.
 
@@ -241,7 +241,7 @@ def factor(n: Any, two_nu: Any, s: Any, x: Any, y: Any, noisy: Any, u: Any, pend
                 rest[k] -= (first[k] * w0 + second[k] * w1) + (third[k] * w2 + fourth[k] * w3)
 
 
-@kernel()
+@cell_kernel()
 def solve(
     n: Any,
     nodes: Any,

@@ -147,8 +147,9 @@ def weigh(
                     continue
                 own = leaves[leaf]
                 if everything:
-                    own.row, own.column, own.side, own.n, own.slot, own.weight = r, c, side, n, slot, place
-                elif leaf >= first_of_row[tile_row + 1, 0] or own.row != r or own.column != c or own.n != n:
+                    own["row"], own["column"], own["side"], own["n"] = r, c, side, n
+                    own["slot"], own["weight"] = slot, place
+                elif leaf >= first_of_row[tile_row + 1, 0] or own["row"] != r or own["column"] != c or own["n"] != n:
                     done[tile_row] = -1
                     break
                 changed = everything
@@ -213,7 +214,7 @@ def invert(first: Any, last: Any, leaves: Any, sensor: Any, pointer: Any, slots:
     free = pointer[:-1].copy()
     for leaf in range(first, last):
         own = leaves[leaf]
-        for k in range(own.slot, own.slot + own.n):
+        for k in range(own["slot"], own["slot"] + own["n"]):
             e = free[sensor[k]]
             slots[e], leaf_of[e] = k, leaf
             free[sensor[k]] = e + 1
@@ -233,8 +234,8 @@ def add_changes(
         d = change[q]
         for e in range(pointer[which[q]], pointer[which[q] + 1]):
             own = leaves[leaf_of[e]]
-            r, c, side = own.row, own.column, own.side
-            begin = own.weight + (slots[e] - own.slot) * side * side
+            r, c, side = own["row"], own["column"], own["side"]
+            begin = own["weight"] + (slots[e] - own["slot"]) * side * side
             touched[r // TILE] = 1
             if side == TILE and r + TILE <= rows and c + TILE <= columns:
                 for i in range(TILE):
@@ -257,14 +258,14 @@ def weighted(
     total = np.empty(TILE * TILE, mean.dtype)
     for leaf in range(first_of_row[first, 0], first_of_row[last, 0]):
         own = leaves[leaf]
-        nodes = own.side * own.side
+        nodes = own["side"] * own["side"]
         for j in range(nodes):
             total[j] = mean.dtype.type(0)
-        for i in range(own.n):
-            z = value[sensor[own.slot + i]]
-            weight = weights[own.weight + i * nodes : own.weight + (i + 1) * nodes]
+        for i in range(own["n"]):
+            z = value[sensor[own["slot"] + i]]
+            weight = weights[own["weight"] + i * nodes : own["weight"] + (i + 1) * nodes]
             for j in range(nodes):
                 total[j] += z * weight[j]
-        for i in range(min(own.side, rows - own.row)):
-            for j in range(min(own.side, columns - own.column)):
-                mean[own.row + i, own.column + j] = total[i * own.side + j]
+        for i in range(min(own["side"], rows - own["row"])):
+            for j in range(min(own["side"], columns - own["column"])):
+                mean[own["row"] + i, own["column"] + j] = total[i * own["side"] + j]

@@ -249,3 +249,60 @@ def test_upsampling_is_the_cubic_through_four_nodes(factor):
     out = np.empty(shape, np.float32)
     over_rows(tiles.upsample, shape[0], nodes, factor, *tiles.upsample_weights(factor), *map(np.float32, (-9, 9)), out)
     assert np.allclose(out, cubic_upsample(nodes, factor, shape), atol=1e-5)
+
+
+@pytest.mark.skipif(not JIT, reason="large grids need compiled kernels")
+@pytest.mark.parametrize("layout", ["heaps", "one spot"])
+@pytest.mark.parametrize("noise", [0.1, 5.0])
+def test_sensors_in_heaps_stay_near_the_exact_process(layout, noise):
+    generator = np.random.default_rng(2)
+    middles = generator.uniform(0, 3000, (8, 2))
+    position = middles[generator.integers(0, 8, 700)] + generator.normal(0, 60, (700, 2))
+    if layout == "one spot":
+        position[:350] = 1500 + generator.normal(0, 8, (350, 2))
+    grid = grid_of(150, 3000.0)
+    pick = points_of(grid)[::17]
+    truth = np.linalg.cholesky(
+        matern(np.hypot(*(position[:, None] - position[None]).transpose(2, 0, 1)), 1.5, 400.0) + 1e-7 * np.eye(700)
+    )
+    value = truth @ generator.standard_normal(700) + np.sqrt(noise) * generator.standard_normal(700)
+    mean, variance = krige(*position.T, value, noise, grid, Matern(1.5, 400.0, 1.0))
+    exact_mean, exact_variance = exact_gp(position, value, np.full(700, noise), pick, 1.5, 400.0, 1.0)
+    error = mean.values.ravel()[::17] - exact_mean
+    assert np.sqrt(np.mean(error**2) / np.mean(exact_variance)) <= 0.035
+    assert np.allclose(np.sqrt(variance.values.ravel()[::17] / exact_variance), 1, atol=0.1)
+
+
+@pytest.mark.skipif(not JIT, reason="large grids need compiled kernels")
+def test_no_seam_shows_between_tiles():
+    position, white = sensors_of(1250, 4, 5000.0)
+    distance = np.hypot(*(position[:, None] - position[None]).transpose(2, 0, 1))
+    value = np.linalg.cholesky(matern(distance, 1.5, 500.0) + 0.1 * np.eye(1250)) @ white
+    mean, _ = krige(*position.T, value, 0.1, grid_of(500, 5000.0), Matern(1.5, 500.0, 1.0))
+    node = (np.arange(499) + 1.0) / 4 - 0.5 + 2  # nodes stand 40 m apart, two before the first cell
+    across = np.floor(node) % tiles.TILE == tiles.TILE - 1
+    for steps in (np.diff(mean.values, axis=1), np.diff(mean.values, axis=0).T):
+        assert np.sqrt(np.mean(steps[:, across] ** 2) / np.mean(steps[:, ~across] ** 2)) <= 1.05
+
+
+def test_places_that_are_not_known_have_no_answer():
+    mean, variance = krige_at([0.0], [0.0], [1.0], 0.1, [np.nan, 3.0], [3.0, 3.0], Matern(1.5, 100.0, 1.0))
+    assert np.isnan([mean[0], variance[0]]).all()
+    assert np.isfinite([mean[1], variance[1]]).all()
+
+
+@pytest.mark.parametrize("range_m", [1e-30, 0.5, 1e7, 1e40])
+def test_any_range_is_answered(range_m):
+    position, value = sensors_of(12)
+    mean, variance = krige(*position.T, value, 0.1, grid_of(6), Matern(1.5, range_m, 1.0))
+    assert np.isfinite(mean).all()
+    if range_m < 1:
+        assert np.abs(mean).max() < 1e-12
+    else:
+        assert np.allclose(mean, value.sum() / 12.1, atol=1e-3)
+        assert np.allclose(variance, 0.1 / 12.1, atol=1e-3)
+
+
+def test_numbers_of_sensors_that_do_not_match_are_refused():
+    with pytest.raises(ValueError, match="3 eastings, 2 northings, 3 values and 1 noise"):
+        krige([1.0, 2, 3], [1.0, 2], [1.0, 2, 3], 0.1, grid_of(4), Matern(1.5, 200.0, 1.0))

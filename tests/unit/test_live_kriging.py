@@ -46,6 +46,7 @@ def test_new_values_give_the_map_of_all_values(covariance, noise):
     close(field, easting, northing, value, noise, grid, covariance)
 
 
+@pytest.mark.skipif(not JIT, reason="small cells need compiled kernels")
 def test_one_value_changes_nothing_out_of_its_reach():
     easting, northing, value, grid, _ = town()
     covariance = Matern(1.5, 20.0, 1.0)
