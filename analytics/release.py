@@ -89,10 +89,10 @@ class Support:
         easting, northing = west + (np.arange(columns) + 0.5) * cell, south + (np.arange(rows) + 0.5) * cell
         size = np.zeros((rows, columns), np.uint16)
         for side in reversed(SUPPORT_SIZES_M):
-            enough = {key for key, group in _by_cell(answers, side) if _enough(group, people, share)}
-            if enough:
+            kept = {key for key, group in _by_cell(answers, side) if enough(group, people, share)}
+            if kept:
                 keys_n, keys_e = np.floor(northing / side).astype(int), np.floor(easting / side).astype(int)
-                inside = np.array([[(int(n), int(e)) in enough for e in keys_e] for n in keys_n])
+                inside = np.array([[(int(n), int(e)) in kept for e in keys_e] for n in keys_n])
                 size[inside] = int(side)
         return cls(float(west), float(south), cell, size, np.asarray(indoor, bool))
 
@@ -208,7 +208,7 @@ def settled(answers: pd.DataFrame, zone: ZoneInfo, *, people: int = 10, share: f
         for day in np.unique(group["night"]):
             begun = day if begun is None else begun
             waiting = group[(group["night"] >= begun) & (group["night"] <= day)]
-            if _enough(waiting, people, share):
+            if enough(waiting, people, share):
                 joined[waiting["number"]] = True
                 begun = None
     return joined
@@ -294,18 +294,24 @@ def direct_statistics(
     return pd.DataFrame(rows, columns=columns).sort_values(columns[:4], ignore_index=True)
 
 
+def enough(group: pd.DataFrame, people: int, share: float) -> bool:
+    """At least so many people, none with more than a share of the weight; those without a pseudonym are one."""
+    weight = group.groupby("pseudonym")["weight"].sum().to_numpy(np.float64)
+    return bool(weight.size >= people and weight.max() <= share * weight.sum() * (1 + 1e-9))
+
+
 def _parts(answers: pd.DataFrame, side: float, people: int, share: float) -> list[tuple[float, pd.DataFrame]]:
     """Disjoint cells that hold enough people each, as small as their siblings allow."""
     found: list[tuple[float, pd.DataFrame]] = []
     for _, members in _by_cell(answers, side):
-        if _enough(members, people, share):
+        if enough(members, people, share):
             found += _split(side, members, people, share)
     return found
 
 
 def _split(side: float, members: pd.DataFrame, people: int, share: float) -> list[tuple[float, pd.DataFrame]]:
     quarters = [group for _, group in _by_cell(members, side / 2)]
-    if side <= SUPPORT_SIZES_M[0] or not all(_enough(quarter, people, share) for quarter in quarters):
+    if side <= SUPPORT_SIZES_M[0] or not all(enough(quarter, people, share) for quarter in quarters):
         return [(side, members)]
     return [part for quarter in quarters for part in _split(side / 2, quarter, people, share)]
 
@@ -313,7 +319,7 @@ def _split(side: float, members: pd.DataFrame, people: int, share: float) -> lis
 def _divided(members: pd.DataFrame, by: str | None, people: int, share: float) -> list[tuple[str, pd.DataFrame]]:
     if by is not None:
         groups = [(str(code), group) for code, group in members.groupby(by, sort=True, observed=True)]
-        if all(_enough(group, people, share) for _, group in groups):
+        if all(enough(group, people, share) for _, group in groups):
             return groups
     return [("", members)]
 
@@ -327,12 +333,6 @@ def _by_cell(answers: pd.DataFrame, side: float) -> Any:
     keys = pd.MultiIndex.from_arrays([row, column])
     place, distinct = keys.factorize(sort=True)
     return [(tuple(map(int, key)), answers[place == index]) for index, key in enumerate(distinct)]
-
-
-def _enough(group: pd.DataFrame, people: int, share: float) -> bool:
-    """At least so many people, none with more than a share of the weight; those without a pseudonym are one."""
-    weight = group.groupby("pseudonym")["weight"].sum().to_numpy(np.float64)
-    return bool(weight.size >= people and weight.max() <= share * weight.sum() * (1 + 1e-9))
 
 
 def _about_safety(name: str) -> bool:

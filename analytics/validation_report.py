@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from html import escape
 
-from analytics.validation import BLOCK_M, FOLDS, GOOD_SKILL, GUESSES, Scheme, Validation
+from analytics.held_out import BLOCK_M, FOLDS, GUESSES
+from analytics.validation import GOOD_SKILL, Scheme, Validation
 
 _WAYS = {
     "random": "any fifth of the answers: neighbours stay behind, so this is an upper bound",

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from analytics.held_out import GUESSES, SCHEMES
 from analytics.knowledge import learn_from
 from analytics.surroundings import surroundings
-from analytics.validation import GUESSES, SCHEMES, Validation, validate
+from analytics.validation import Validation, validate
 from analytics.validation_report import validation_html
 from sensors.answer import ANSWER_COLUMNS
 from sensors.errors import ModelError
