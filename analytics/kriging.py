@@ -279,7 +279,7 @@ def neighbours_for(sensors: Sensors, covariance: Matern) -> int:
     if covariance.two_nu == 5 or crowding > _CLUSTERED:
         wanted = max(wanted, 112)
     if crowding > _HEAPED:
-        wanted = 192 if sensors.value.dtype == np.float64 else 320
+        wanted = 192 if sensors.value.dtype == np.float64 else 384
     return wanted
 
 
@@ -348,8 +348,10 @@ def upsample(
 
 def _cells_per_node(sensors: Sensors, cell_m: float, covariance: Matern, nodes_per_range: float) -> int:
     """Cells from one node to the next: neither the field nor the pinhole of a precise sensor is stepped over."""
-    step = covariance.range_m / (nodes_per_range * (2.0 if covariance.two_nu == 1 else 1.0))  # nu = 1/2 has cusps
-    step = min(step, _metres_apart(covariance, _PINHOLE * float(sensors.noise.min())))
+    step, allowed = covariance.range_m / nodes_per_range, _PINHOLE * float(sensors.noise.min())
+    if covariance.two_nu == 1:  # the mean has a cusp at every sensor
+        step, allowed = 0.5 * step, 0.1 * allowed
+    step = min(step, _metres_apart(covariance, allowed))
     return max(1, min(int(step / cell_m), 64))
 
 
