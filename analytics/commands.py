@@ -29,6 +29,13 @@ class Cut(StrEnum):
     ALL = "all"
 
 
+class LeaveOut(StrEnum):
+    """Which answers an audit leaves out together."""
+
+    CELLS = "cells"
+    PEOPLE = "people"
+
+
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command `noctule`."""
     app.command("map")(map_)
@@ -40,7 +47,10 @@ def register(app: typer.Typer) -> None:
     app.command("lighting")(lighting)
     app.command("noise")(noise)
     app.command("fit")(fit)
+    app.command("small-areas")(small_areas)
     app.command("validate")(validate)
+    app.command("audit")(audit)
+    app.command("papers")(papers)
     app.command("warmup")(warmup)
     app.add_typer(counter_app, name="counter")
 
@@ -83,6 +93,23 @@ def fit(
     print(json.dumps(model.summary(), ensure_ascii=False) if as_json else model.text(opened.name))
 
 
+def small_areas(
+    city: CityFolder,
+    question: Annotated[str, typer.Option(help="Only this question, as the file names it; all if empty.")] = "",
+    leave_out: Annotated[bool, typer.Option("--leave-out", help="Foretell each area from the others instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What published shares say of each area: shares with their 90 % interval, and of sexes and ages.
+
+    Example: noctule small-areas melbourne --question neighbourhood_night
+    """
+    from analytics.small_area_report import left_out_report, small_area_report
+    from sensors.city import City
+
+    report = (left_out_report if leave_out else small_area_report)(City.open(city), question)
+    print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.text())
+
+
 def validate(
     city: CityFolder,
     night: Annotated[str, typer.Option(help="Only answers before this night, 2026-11-20; all if empty.")] = "",
@@ -94,6 +121,7 @@ def validate(
 
     Example: noctule validate helsinki --html validation.html
     """
+    from analytics.judgements import keep_judgement
     from analytics.knowledge import learn
     from analytics.surroundings import surroundings
     from analytics.validation import validate as try_out
@@ -105,11 +133,99 @@ def validate(
     with _progress_bar("fits without a part of the answers", hidden=as_json) as progress:
         around = surroundings(opened)
         result = try_out(opened, around, learn(opened, before), before=before, preset=preset, progress=progress)
+    kept = keep_judgement(opened, "validation", result.to_dict())
     if html is not None:
         html.write_text(validation_html(result), "utf-8")
     print(json.dumps(result.to_dict(), ensure_ascii=False) if as_json else validation_text(result))
     if html is not None and not as_json:
         print(f"The report is in {html}.")
+    if not as_json:
+        print(_kept(kept))
+
+
+def audit(
+    city: CityFolder,
+    night: Annotated[str, typer.Option(help="Only answers before this night, 2026-11-20; all if empty.")] = "",
+    preset: Annotated[str, typer.Option(help="Priors: standard, or sceptical of what light does.")] = "standard",
+    leave_out: Annotated[
+        LeaveOut, typer.Option(help="As the map's cells lie from the answers, or whole people.")
+    ] = LeaveOut.CELLS,
+    language: Annotated[str, typer.Option(help="en or fr.")] = "en",
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one page.")] = None,
+    fail_on_flag: Annotated[
+        bool, typer.Option("--fail-on-flag", help="Exit with 1 where a figure is flagged, for a scheduled job.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Is the map as right for one group as for all? By gender, age and role, on answers it has not seen.
+
+    Flags are findings and no error: without --fail-on-flag the exit code is 0, and --json counts them as `flagged`.
+
+    Example: noctule audit helsinki --html audit.html
+    """
+    from analytics.audit import audit as look
+    from analytics.audit_report import audit_html, audit_text
+    from analytics.judgements import keep_judgement
+    from analytics.knowledge import learn
+    from analytics.phrases import phrases
+    from analytics.surroundings import surroundings
+    from sensors.city import City
+    from sensors.errors import ModelError
+
+    opened, say = City.open(city), phrases(language)
+    before = _night_named(opened, night) if night else None
+    rule = opened.settings.release
+    with _progress_bar("fits without a part of the answers", hidden=as_json) as progress:
+        around, knowledge = surroundings(opened), learn(opened, before)
+        result = look(
+            opened, around, knowledge, before=before, preset=preset, leave_out=leave_out.value, progress=progress
+        )
+    kept = keep_judgement(opened, "audit", result.to_dict())
+    if html is not None:
+        html.write_text(audit_html(result, say, people=rule.minimum_people, share=rule.maximum_share), "utf-8")
+    if as_json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False))
+    else:
+        print(audit_text(result, say, people=rule.minimum_people, share=rule.maximum_share))
+        if html is not None:
+            print(f"The report is in {html}.")
+        print(_kept(kept))
+    if fail_on_flag and result.flagged:
+        raise ModelError(f"{result.flagged} figures of {opened.name} are flagged, {result.clear} of them clearly")
+
+
+def papers(
+    city: CityFolder,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write; `papers` in the city folder without it.")
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="en or fr; may be repeated. Both without it.")
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Replace also what the city edited.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Model card, data sheet and impact assessment (DPIA) of a city, as Markdown to edit and as HTML.
+
+    Text that the city wrote or changed stays, and it is told which.
+
+    Example: noctule papers helsinki --language fr
+    """
+    from analytics.papers import write_papers
+    from sensors.city import City
+
+    opened = City.open(city)
+    written = write_papers(opened, out or opened.path / "papers", language or None, anew=anew)
+    if as_json:
+        print(json.dumps([paper.to_dict() for paper in written], ensure_ascii=False))
+    else:
+        print("\n".join(paper.text() for paper in written))
+
+
+def _kept(path: Path | None) -> str:
+    if path is None:
+        return "Not kept with the model: none is fitted yet, or the current one to other answers or priors."
+    return f"Kept with the model, in {path}."
 
 
 def _progress_bar(words: str, hidden: bool) -> Any:

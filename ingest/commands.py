@@ -533,17 +533,22 @@ def survey_check(
 ) -> None:
     """What would become of a file of answers, column by column and row by row; nothing is kept.
 
-    Exit code 1 if a row would be left out.
+    A table of published shares (group, share, year, n) is recognised. Exit code 1 if a row would be left out.
 
     Example: noctule survey check answers.csv --city helsinki
     """
     import json
 
-    from ingest.surveys import check_answers
+    from ingest.area_shares import ShareReport, check_shares, holds_shares
+    from ingest.surveys import SurveyReport, check_answers
     from sensors.city import City
 
     opened = City.open(city) if city else None
-    report = check_answers(file, instrument=instrument, mapping=mapping, city=opened)
+    report: SurveyReport | ShareReport
+    if holds_shares(file, mapping):
+        report = check_shares(file, mapping=mapping, city=opened)
+    else:
+        report = check_answers(file, instrument=instrument, mapping=mapping, city=opened)
     print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.text())
     if report.wrong_rows:
         raise typer.Exit(1)
@@ -557,23 +562,34 @@ def survey_import(
     instrument: InstrumentName = "core-4",
     simulated: Annotated[bool, typer.Option("--simulated", help="The answers are of simulated residents.")] = False,
     mapping: MappingFile = None,
+    design_effect: Annotated[
+        float, typer.Option(help="Of published shares: variance against a simple sample of n, 1 to 10.")
+    ] = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Take answers into the city: coarsened, without identity, as a campaign that can be removed.
 
-    Rows that are wrong are left out and told; the same file twice changes nothing.
+    A table of published shares (group, share, year, n) is recognised and kept apart. Rows that are wrong are left out
+    and told; the same file twice changes nothing.
 
     Example: noctule survey import helsinki answers.csv --campaign autumn-2026
     """
     import json
 
-    from ingest.surveys import import_answers
+    from ingest.area_shares import ShareReport, holds_shares, import_shares
+    from ingest.surveys import SurveyReport, import_answers
     from sensors.city import City
 
     opened = City.open(city)
-    report = import_answers(
-        opened, file, campaign=campaign, instrument=instrument, simulated=simulated, mapping=mapping
-    )
+    report: SurveyReport | ShareReport
+    if holds_shares(file, mapping):
+        report = import_shares(
+            opened, file, campaign=campaign, simulated=simulated, mapping=mapping, design_effect=design_effect
+        )
+    else:
+        report = import_answers(
+            opened, file, campaign=campaign, instrument=instrument, simulated=simulated, mapping=mapping
+        )
     print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.text())
     if not as_json:
         print(
@@ -591,10 +607,16 @@ def survey_remove(
 
     Example: noctule survey remove helsinki --campaign autumn-2026
     """
+    from ingest.area_shares import remove_shares, share_campaigns
     from ingest.surveys import remove_answers
     from sensors.city import City
 
-    gone = remove_answers(City.open(city), campaign=campaign, receipt=receipt)
+    opened = City.open(city)
+    if campaign in share_campaigns(opened) and not receipt:
+        gone = remove_shares(opened, campaign=campaign)
+        print(f"{gone} published shares of campaign '{campaign}' are erased; 'noctule fit {city}' forgets them too")
+        return
+    gone = remove_answers(opened, campaign=campaign, receipt=receipt)
     print(
         f"{gone} answers of campaign '{campaign}' are erased; run 'noctule fit {city}' so that the map forgets them too"
     )

@@ -47,8 +47,8 @@ OUTSIDE_M = 150.0  # an answer farther than this from any street section of the 
 LOCK_WAIT_S = 10.0  # another import of the same city takes seconds
 _STEP_MS = 900_000
 _EARLIEST = np.datetime64("2000-01-01", "ms")
-_CAMPAIGN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_TOLD_ROWS = 20
+CAMPAIGN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+TOLD_ROWS = 20
 _DEFAULTS = {"light_state": "dark", "trigger": "prompted"}
 _FULL_SUN_DEG = 3.0  # nobody means this by "after dark"; twilight answers stay what the person said
 # What a response system may carry that we must not even read past the door.
@@ -108,9 +108,9 @@ class SurveyReport:
             lines.append(f"  not read: {', '.join(self.ignored)}")
         if self.wrong_rows:
             lines.append(f"  {self.wrong_rows} rows are left out:")
-            lines += [f"    {problem}" for problem in self.problems[:_TOLD_ROWS]]
-            if len(self.problems) > _TOLD_ROWS:
-                lines.append(f"    ... and {len(self.problems) - _TOLD_ROWS} more problems; --json lists all")
+            lines += [f"    {problem}" for problem in self.problems[:TOLD_ROWS]]
+            if len(self.problems) > TOLD_ROWS:
+                lines.append(f"    ... and {len(self.problems) - TOLD_ROWS} more problems; --json lists all")
         return "\n".join(lines)
 
 
@@ -121,7 +121,7 @@ def check_answers(
 
     city : with it, places and times are checked as well
     """
-    return _read(file, instrument, _mapping(mapping), city, simulated=city is None or city.simulated)[0]
+    return _read(file, instrument, read_mapping(mapping), city, simulated=city is None or city.simulated)[0]
 
 
 def import_answers(
@@ -139,14 +139,14 @@ def import_answers(
     simulated : the answers come from simulated residents; only a city that is declared simulated takes them
     """
     name = campaign or re.sub(r"[^a-z0-9]+", "-", file.name.split(".")[0].lower()).strip("-")
-    if not _CAMPAIGN.fullmatch(name):
+    if not CAMPAIGN.fullmatch(name):
         raise AnswerError(f"campaign '{name}' must be lower-case letters, digits and single hyphens")
     if simulated and not city.simulated:
         raise AnswerError(
             f"{city.name} is not declared simulated and takes no simulated answers; set 'simulated = true' in its "
             f"city.toml only if nothing in it is meant to be real"
         )
-    report, table = _read(file, instrument, _mapping(mapping), city, simulated=simulated)
+    report, table = _read(file, instrument, read_mapping(mapping), city, simulated=simulated)
     report.campaign, report.origin = name, "simulated" if simulated else "recorded"
     if not len(table):
         raise AnswerError(
@@ -166,7 +166,7 @@ def import_answers(
             report.known = len(coarse) - len(fresh)
             coarse = pd.concat([before, fresh], ignore_index=True)
         if before is None or len(coarse) > len(before):
-            _write(stored, _in_order(coarse))
+            write_table(stored, _in_order(coarse))
         if report.wrong_rows:
             # Only how often which column was wrong: the reasons themselves quote raw places and numbers.
             left_out = {"rows": report.wrong_rows, "columns": problem_counts(report.problems)}
@@ -178,7 +178,7 @@ def remove_answers(city: City, *, campaign: str, receipt: str = "") -> int:
     """Erase a campaign, or the one answer whose receipt (stored response id) is given; how many answers went."""
     shelf = city.shelf("answers")
     stored = shelf / f"{campaign}.parquet"
-    if not _CAMPAIGN.fullmatch(campaign) or not stored.is_file():
+    if not CAMPAIGN.fullmatch(campaign) or not stored.is_file():
         raise AnswerError(f"there is no campaign '{campaign}'; expected one of {', '.join(campaigns(city)) or 'none'}")
     with shelf_lock(shelf, "noctule survey remove", wait_s=LOCK_WAIT_S):
         table = pd.read_parquet(stored)
@@ -186,7 +186,7 @@ def remove_answers(city: City, *, campaign: str, receipt: str = "") -> int:
         if len(kept) == len(table):
             raise AnswerError(f"campaign '{campaign}' has no answer with the receipt '{receipt}'")
         if len(kept):
-            _write(stored, kept)
+            write_table(stored, kept)
         else:
             stored.unlink()
             (shelf / "quarantine" / f"{campaign}.json").unlink(missing_ok=True)
@@ -203,7 +203,8 @@ def problem_counts(problems: list[str]) -> dict[str, int]:
     return dict(Counter(problem.split(": ", 1)[1].split(" ")[0] for problem in problems).most_common())
 
 
-def _mapping(file: Path | None) -> Mapping:
+def read_mapping(file: Path | None) -> Mapping:
+    """A mapping from TOML; an empty one without a file."""
     if file is None:
         return Mapping()
     try:
@@ -216,7 +217,7 @@ def _read(
     file: Path, instrument: str, mapping: Mapping, city: City | None, *, simulated: bool
 ) -> tuple[SurveyReport, pd.DataFrame]:
     """The report and the good rows, still raw; every wrong row has its reasons in the report."""
-    raw = _load(file)
+    raw = load_table(file)
     table, report = _renamed(raw, file, mapping)
     wrong: dict[int, list[str]] = {}
 
@@ -250,7 +251,13 @@ def _read(
     return report, table[good].reset_index(drop=True)
 
 
-def _load(file: Path) -> pd.DataFrame:
+def looks_like_identity(column: str) -> bool:
+    """Whether a column's name says that it holds who somebody is."""
+    return any(re.search(rf"(^|[_\W]){re.escape(word)}([_\W]|$)", column.lower()) for word in _NEVER)
+
+
+def load_table(file: Path) -> pd.DataFrame:
+    """A file of answers or shares as it is, everything text where the format allows."""
     if not file.is_file():
         raise AnswerError(f"there is no file '{file}'")
     kind = file.name.lower()
@@ -291,15 +298,13 @@ def _renamed(raw: pd.DataFrame, file: Path, mapping: Mapping) -> tuple[pd.DataFr
             report.columns[name] = "read" if found == name else f"read from '{found}'"
         else:
             report.columns[name] = _absent(name)
-        table[name] = "" if found is None else raw[found].map(_text).to_numpy(dtype=object)
+        table[name] = "" if found is None else raw[found].map(text_of).to_numpy(dtype=object)
     if missing:
         raise AnswerError(gather(f"{file.name} cannot be imported", [*missing, f"it has {', '.join(theirs.values())}"]))
     used = {mapping.columns.get(name, name).strip().lower() for name in ours}
     report.ignored = [original for lower, original in theirs.items() if lower not in used]
     report.columns |= {
-        name: "looks like identity and is not read"
-        for name in report.ignored
-        if any(re.search(rf"(^|[_\W]){re.escape(word)}([_\W]|$)", name.lower()) for word in _NEVER)
+        name: "looks like identity and is not read" for name in report.ignored if looks_like_identity(name)
     }
     return table, report
 
@@ -318,7 +323,8 @@ def _absent(name: str) -> str:
     }[name]
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A cell as text; what is missing is empty, 2018.0 is 2018."""
     if value is None or (isinstance(value, float) and np.isnan(value)) or value is pd.NaT:
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -514,7 +520,8 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(list(dict.fromkeys(columns)), kind="stable", ignore_index=True)
 
 
-def _write(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write beside, then rename."""
     beside = path.with_suffix(".parquet.new")
     table.to_parquet(beside, index=False, compression="zstd")
     beside.replace(path)
