@@ -1,6 +1,7 @@
-"""Compile every kernel of the fields once into numba's cache, by mapping a village of twelve cells a side.
+"""Compile every kernel that a map uses once into numba's cache, by mapping a village of twelve cells a side.
 
-The cache is keyed to the processor and to the kernels' source; numba compiles again by itself when either changes.
+The cache is keyed to the processor and to the sources of all kernels; what no map of a city needs (other planes of
+light, houses' shadows, sensors so exact that they are kriged in float64) is compiled when it is first asked for.
 """
 
 import time
@@ -13,10 +14,10 @@ from shapely.geometry import LineString, Point, box
 from analytics.covariance import Matern
 from analytics.fields import fields_at
 from analytics.grid import Grid
+from analytics.kernels.jit import forget_older_caches
 from analytics.knowledge import learn_from
 from analytics.kriging import krige, krige_at
 from analytics.levels import laeq_of_rows
-from analytics.light import illuminance_at, illuminance_raster
 from analytics.ordinal import fit_ordered_probit
 from analytics.perception import compile_view
 from analytics.sources import spread
@@ -39,31 +40,22 @@ def compile_kernels() -> float:
     night = _readings(village)
     knowledge = learn_from([night], village)
     fields_at(village, knowledge, night, _STEP)
-    _light_every_plane(village)
-    _krige_both_precisions(village.grid)
+    _krige(village.grid)
     laeq_of_rows(np.full((2, 3), 50.0, np.float32))
     spread(village.grid, np.ones(1), np.ones(1), np.ones(1), 50.0, village.traffic.copy())  # a city without buildings
     fit_ordered_probit(np.arange(8.0)[:, None] % 3, np.arange(8) % 2 + 1, 2)
     compile_view()
+    forget_older_caches()
     return time.process_time() - begun
 
 
-def _light_every_plane(village: Surroundings) -> None:
-    """Planes other than the ground, points, and a lamp that is dimmed."""
-    illuminance_raster(village, plane="hemispherical", height_m=1.0)
-    illuminance_at(village, 60.0, 60.0)
-    total, _ = village.footprints.light(np.ones(1), np.ones(1))
-    village.footprints.dim(total, np.zeros(1, np.int64), np.zeros(1, np.float32))
-
-
-def _krige_both_precisions(grid: Grid) -> None:
-    """Coarse and fine nodes in float32, exact sensors in float64, and single points in both."""
+def _krige(grid: Grid) -> None:
+    """Coarse and fine nodes and single points; sensors so exact that they need float64 are met by no field of ours."""
     position = np.array([10.0, 60.0, 90.0])
-    for noise_variance in (0.1, 0.0):
-        for range_m in (20.0, 500.0):
-            covariance = Matern(1.5, range_m, 1.0)
-            krige(position, position, position, noise_variance, grid.dataset(), covariance)
-            krige_at(position, position, position, noise_variance, position, position, covariance)
+    for range_m in (20.0, 500.0):
+        covariance = Matern(1.5, range_m, 1.0)
+        krige(position, position, position, 0.1, grid.dataset(), covariance)
+        krige_at(position, position, position, 0.1, position, position, covariance)
 
 
 def _village() -> Surroundings:
@@ -96,7 +88,7 @@ def _village() -> Surroundings:
         "axial", (0.0, 0.0, 0.0),
     )  # fmt: skip
     return lay_out(
-        grid, tables, zone="UTC", lonlat=(24.94, 60.17), lighting=LightingSettings(occlusion=True),
+        grid, tables, zone="UTC", lonlat=(24.94, 60.17), lighting=LightingSettings(),
         luminaires={"lantern": lantern},
     )  # fmt: skip
 

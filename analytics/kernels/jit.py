@@ -11,12 +11,16 @@ interpreter lock instead, and a plain thread pool carries the bands.
 fastmath without `nnan` and `ninf`: NaN means "not known" here, and must survive.
 """
 
+import hashlib
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -24,6 +28,21 @@ from numba import config as numba_config
 
 _FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
 _BANDS_PER_THREAD = 4  # bands end unevenly (lamps cluster); four each keep both cores busy to within a few per cent
+
+_HERE = Path(__file__).parent
+_NAME = re.compile(r"[0-9a-f]{12}")
+
+
+def _of_these_sources(folder: str) -> str:
+    """A cache folder of this state of all kernels: numba looks at a kernel's own file, and not at what it inlines."""
+    digest = hashlib.sha256()
+    for file in sorted(_HERE.glob("*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return str(Path(folder) / digest.hexdigest()[:12])
+
+
+if numba_config.CACHE_DIR:  # type: ignore[attr-defined]  # NUMBA_CACHE_DIR; without it an installation's own folders
+    numba_config.CACHE_DIR = _of_these_sources(numba_config.CACHE_DIR)  # type: ignore[attr-defined]  # as above
 
 _threads: ContextVar[int | None] = ContextVar("threads", default=None)
 
@@ -36,6 +55,15 @@ def kernel() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 def cell_kernel() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate one loop over cells: compiled once into numba's cache, runs without the interpreter lock."""
     return _as_decorator(cache=True, nogil=True)
+
+
+def forget_older_caches() -> None:
+    """Remove the caches of other states of the kernels beside the present one."""
+    folder = Path(numba_config.CACHE_DIR or ".")  # type: ignore[attr-defined]  # as above
+    if numba_config.CACHE_DIR and _NAME.fullmatch(folder.name):  # type: ignore[attr-defined]  # as above
+        for beside in folder.parent.glob("*"):
+            if beside != folder and _NAME.fullmatch(beside.name):
+                shutil.rmtree(beside, ignore_errors=True)
 
 
 def over_rows(loop: Callable[..., Any], n_rows: int, *arguments: Any) -> None:
