@@ -68,7 +68,7 @@ class Study:
         best = max(self.alone, key=lambda name: self.alone[name])
         lines = [
             f"{self.places} places on {self.paths} paths, images by day; out of fold by path",
-            f"R2 of the mean rating: {self.r2:.3f} with all features, {self.alone[best]:.3f} with the best alone ({best})",
+            f"R2 of the mean rating: {self.r2:.3f} with all features, {self.alone[best]:.3f} with {best} alone",
             f"{'a reason mentions':<22}{'points per sd':>15}{'R2 alone':>10}{'R2 lost without':>17}",
         ]
         lines += [
