@@ -117,6 +117,32 @@ def city_build(
         print(line)
 
 
+@city_app.command("districts")
+def city_districts(
+    city: CityFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Areas (GeoJSON, GeoPackage) or points (CSV, GeoJSON).")],
+    column: Annotated[str, typer.Option(help="The column with the name of the district.")] = "name",
+    as_json: AsJson = False,
+) -> None:
+    """The parts of the city that published shares are of, from areas or from points that tell their part.
+
+    Example: noctule city districts melbourne bars_and_pubs.csv --column small_area
+    """
+    import json
+
+    from sensors.city import City
+    from sensors.districts import import_districts
+
+    made = import_districts(City.open(city), file, column)
+    areas = dict(zip(made["name"], (made.area / 1e6).round(3), strict=True))
+    if as_json:
+        print(json.dumps({"districts": areas, "source": str(made["source"].iloc[0])}, ensure_ascii=False))
+        return
+    print(f"{len(made)} districts, {made['source'].iloc[0]}")
+    for name, km2 in areas.items():
+        print(f"  {name:<40}{km2:>8.2f} km2 within the map")
+
+
 @city_app.command("check")
 def city_check(city: CityFolder, as_json: AsJson = False) -> None:
     """Everything that is wrong with a city folder, in one message.

@@ -93,6 +93,7 @@ PLACES: dict[str, PlaceTable] = {
     ),
     "stops": PlaceTable({"stop": "int", "name": "str", "kind": "str"}, ("Point",), "stop", optional=True),
     "areas": PlaceTable({"area": "int", "kind": "str", "name": "str"}, _AREA, "area", optional=True),
+    "districts": PlaceTable({"district": "int", "name": "str", "source": "str"}, _AREA, "district", optional=True),
     "traffic": PlaceTable({"road": "str", "aadt": "float", "kind": "str"}, _LINE, None, optional=True),
 }
 
