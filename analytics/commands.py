@@ -199,9 +199,7 @@ def papers(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write; `papers` in the city folder without it.")
     ] = None,
-    language: Annotated[
-        list[str] | None, typer.Option(help="en or fr; may be repeated. Both without it.")
-    ] = None,
+    language: Annotated[list[str] | None, typer.Option(help="en or fr; may be repeated. Both without it.")] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Replace also what the city edited.")] = False,
     as_json: AsJson = False,
 ) -> None:

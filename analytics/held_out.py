@@ -70,6 +70,16 @@ class Sample:
     category: Ints
     reference: npt.NDArray[np.bool_]
 
+    def summary(self) -> dict[str, Any]:
+        """How many answers of how many people, and the days of the oldest and the newest."""
+        times = self.table["time"]
+        return {
+            "answers": len(self.table),
+            "people": int(self.table["pseudonym"].nunique()),
+            "oldest": f"{times.min():%Y-%m-%d}",
+            "newest": f"{times.max():%Y-%m-%d}",
+        }
+
 
 @dataclass(frozen=True)
 class HeldOut:

@@ -108,6 +108,14 @@ def block_coverage(
 
     p_safe, sd : (n,) predicted share and its sd, which the answers of a block have in common; binomial chance is added
     """
+    held, counted = blocks_held(p_safe, sd, category, safe_from, block, share)
+    return held / counted if counted else float("nan")
+
+
+def blocks_held(
+    p_safe: Floats, sd: Floats, category: Ints, safe_from: int, block: Ints, share: float = 0.9
+) -> tuple[int, int]:
+    """How many blocks of five answers or more hold their interval, and how many there are; as `block_coverage`."""
     from scipy.special import ndtri
 
     _, place = np.unique(block, return_inverse=True)
@@ -118,7 +126,20 @@ def block_coverage(
     chance = np.bincount(place, p_safe * (1 - p_safe), number) / count**2
     enough = count >= 5
     inside = np.abs(found - mean) <= ndtri(0.5 + share / 2) * np.sqrt(common**2 + chance)
-    return float(inside[enough].mean()) if enough.any() else float("nan")
+    return int(inside[enough].sum()), int(enough.sum())
+
+
+def mean_interval(values: Floats, block: Ints, *, draws: int = 999, seed: int = 0) -> tuple[float, float]:
+    """90 % interval of a mean by resampling whole blocks.
+
+    block : (n,) which values are resampled together, such as the answers of one person
+    """
+    _, place = np.unique(block, return_inverse=True)
+    number = int(place.max()) + 1
+    total, count = np.bincount(place, values, number), np.bincount(place, minlength=number)
+    drawn = np.random.default_rng(seed).integers(0, number, (draws, number))
+    low, high = np.quantile(total[drawn].sum(axis=1) / count[drawn].sum(axis=1), [0.05, 0.95])
+    return float(low), float(high)
 
 
 def _of_answer(below: Floats, category: Ints) -> Floats:

@@ -46,8 +46,7 @@ class Validation:
     people: int
     simulated: bool
     preset: str
-    oldest: str  # days of the oldest and the newest answer
-    newest: str
+    sample: dict[str, Any]  # as `Sample.summary`
     schemes: list[Scheme] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,16 +69,15 @@ def validate(
     """
     sample = sample_of(city, surroundings, knowledge, before)
     tried = held_out(sample, city, surroundings, preset=preset, progress=progress)
-    table = sample.table
+    summary = sample.summary()
     return Validation(
         city=city.name,
         night="" if before is None else before.name,
-        answers=len(table),
-        people=int(table["pseudonym"].nunique()),
-        simulated=bool((table["origin"] == "simulated").any()),
+        answers=summary["answers"],
+        people=summary["people"],
+        simulated=bool((sample.table["origin"] == "simulated").any()),
         preset=preset,
-        oldest=f"{table['time'].min():%Y-%m-%d}",
-        newest=f"{table['time'].max():%Y-%m-%d}",
+        sample=summary,
         schemes=[_scheme(part) for part in tried],
     )
 
