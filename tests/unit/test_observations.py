@@ -15,7 +15,8 @@ def sites(n: int = 4, **changes) -> Sites:
     plain = {
         "site": np.arange(n, dtype=np.uint32) * 2, "quantity": np.full(n, QUANTITIES["people_flow"].code, np.uint8),
         "easting": np.zeros(n), "northing": np.zeros(n), "height_m": np.zeros(n), "plane": np.zeros(n, np.uint8),
-        "facade": np.zeros(n, bool), "origin": np.zeros(n, np.uint8), "inside": np.ones(n, bool),
+        "facade": np.zeros(n, bool), "facing_deg": np.full(n, np.nan), "origin": np.zeros(n, np.uint8),
+        "inside": np.ones(n, bool),
         "row": np.zeros(n, int), "column": np.zeros(n, int), "valid_from": none, "valid_to": none.copy(),
         "lamp_start": np.zeros(n + 1, int), "lamp_index": np.empty(0, int),
     }  # fmt: skip

@@ -10,7 +10,7 @@ from sensors.dialects.parsing import MAX_DEPTH, number, parse_json, shown
 from sensors.dialects.times import between, instant, interval
 from sensors.dialects.units import factor
 from sensors.errors import DecodeError
-from sensors.quantities import QUANTITIES
+from sensors.quantities import QUANTITIES, quantity_named
 
 plain = st.recursive(
     st.none()
@@ -106,6 +106,6 @@ def test_an_interval_has_its_end_and_length():
         between(1, 0)
 
 
-@pytest.mark.parametrize("quantity", QUANTITIES.values(), ids=str)
+@pytest.mark.parametrize("quantity", [q for q in QUANTITIES.values() if quantity_named(q.name)], ids=str)
 def test_the_units_that_we_write_are_read(quantity):
     assert all(factor(quantity.name, unit) == 1.0 for unit in quantity.senml_units)
