@@ -38,14 +38,17 @@ def test_the_map_is_near_the_truth_and_its_interval_holds_it(tmp_path):
     points, ends, true = NightTruth.of(town, Instruments.of(town), night).places_sample()
     row, column, _ = around.grid.cells(points[:, 0], points[:, 1])
     records = night_records(city, night.date)
-    away, sd = [], []
+    away, sd, lit = [], [], []
     for i in range(0, len(ends), 8):
         step = ends.astype("datetime64[ms]")[i] - np.timedelta64(15, "m")
         page = fuse(fields_at(around, model.knowledge, records, step), model.perception, city)
         said, unsure = (page[name].to_numpy()[0][row, column] for name in ("safety", "safety_sd"))
         known = np.isfinite(said)
+        dark = np.log(page["illuminance"].to_numpy()[0][row, column] / true["illuminance"][:, i])
+        lit.append(np.abs(dark) < 1.645 * page["illuminance_sd"].to_numpy()[0][row, column])
         away.append(100 * (said - true["safety"][:, i])[known])
         sd.append(100 * unsure[known])
+    assert 0.88 <= np.mean(np.concatenate(lit)) <= 0.99  # lamps by their schedule: no controller speaks in that night
     difference, wide = np.concatenate(away), np.concatenate(sd)
     assert np.sqrt(np.mean(difference**2)) < 7.0  # points of 100
     assert abs(difference.mean()) < 5.0
