@@ -60,9 +60,12 @@ def fit_perception(
     places = closing_places(city, surroundings)
     reference = reference_night(city, table, before)
     raw = fields_at_answers(city, surroundings, knowledge, table, progress)
-    return fit_response(
+    fitted = fit_response(
         table, raw, city, surroundings, places, street_means(surroundings, knowledge, reference), preset, not_used
     )
+    from analytics.share_evidence import with_shares
+
+    return with_shares(fitted, city, surroundings, knowledge, reference)
 
 
 def fit_response(

@@ -43,6 +43,8 @@ __all__ = [
 ]
 
 INVITATION = "Nobody has been asked here yet, so nothing is said about how safe people feel: import answers to see it."
+PATTERN_OF_A_MODEL = "the level of areas follows published shares; what streets within them differ by is a model's"
+LEVEL_WITH_SHARES = "published shares of areas had a part in the level"
 NOTE = "how safe people feel, not how safe a place is; an association with tonight's conditions"
 
 _N = len(FEATURES)
@@ -62,7 +64,7 @@ def fuse(fields: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
     fields : of one step, dims (time=1, northing, easting), as `fields_at` gives them
     """
     dims, shape = fields["illuminance"].dims, fields["illuminance"].shape
-    if perception.n_answers == 0:
+    if perception.silent:
         values = {name: np.full(shape, np.nan, np.float32) for name in _LONG_NAMES}
         values["safety_evidence"] = np.where(np.isfinite(fields["illuminance"]), 0.0, np.nan).astype(np.float32)
         note: dict[str, Any] = {"invitation": INVITATION}
@@ -70,6 +72,9 @@ def fuse(fields: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
         state = _Step(fields, perception, city)
         values = {name: value.reshape(shape) for name, value in state.view().items()}
         note = {"people": perception.classes.frame, "answers": perception.n_answers, "newest_answer": perception.newest}
+        if perception.n_shares:
+            note |= {"shares": perception.n_shares, "shares_of": perception.shares_of}
+            note["basis"] = PATTERN_OF_A_MODEL if not perception.n_answers else LEVEL_WITH_SHARES
     layers = {name: fields.variables[name] for name in fields.data_vars} | {
         name: xr.Variable(dims, value, {"units": _UNITS.get(name, "1"), "long_name": _LONG_NAMES[name]})
         for name, value in values.items()
@@ -86,7 +91,7 @@ def safety_change(before: xr.Dataset, after: xr.Dataset, perception: Perception,
     `safety_change_low` and `safety_change_high`, -1..1.
     """
     dims, shape = before["illuminance"].dims, before["illuminance"].shape
-    if perception.n_answers == 0:
+    if perception.silent:
         change = sd = np.full(shape, np.nan)
     else:
         first, second = _Step(before, perception, city), _Step(after, perception, city)

@@ -93,11 +93,19 @@ class Perception:
     campaigns: tuple[str, ...]
     preset: str
     log_likelihood: float
+    n_shares: int = 0  # areas whose published share says something of the map's level
+    shares_of: str = ""  # the question of those shares
+    shares_told: int = 0  # respondents behind them, as far as the tables say
 
     @property
     def cuts(self) -> Floats:
         """(K-1,) ascending, of the reference instrument."""
         return self.mean[len(NAMES) : len(NAMES) + self.categories - 1]
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody has told anything: neither answers nor shares."""
+        return self.n_answers == 0 and self.n_shares == 0
 
     @property
     def simulated(self) -> bool:

@@ -36,7 +36,9 @@ def import_districts(city: City, file: Path, column: str) -> geopandas.GeoDataFr
         raise CityError(f"{file.name} holds {', '.join(sorted(kinds)) or 'nothing'}; expected areas, or points alone")
     names = frame[column].astype(str).str.strip()
     grid = city.settings.grid
-    whole = shapely.box(grid.west, grid.south, grid.east, grid.north)
+    low = np.floor(np.array([grid.west, grid.south]) / CELL_M) * CELL_M
+    high = np.ceil(np.array([grid.east, grid.north]) / CELL_M) * CELL_M  # released cells that the edge cuts are whole
+    whole = shapely.box(*low, *high)
     drawn = kinds <= {"Point"}
     shapes = _around(frame.geometry, names, grid) if drawn else _joined(frame.geometry, names)
     shapes = {name: shape.intersection(whole) for name, shape in sorted(shapes.items())}
