@@ -15,7 +15,7 @@ _STYLE = (
     "border-bottom:1px solid #ccc;vertical-align:top}th:first-child,td:first-child,td:last-child,th:last-child"
     "{text-align:left}.level1 td:first-child{padding-left:1.2rem}.level2 td:first-child{padding-left:2.4rem}"
     ".level3 td:first-child{padding-left:3.6rem}.note{color:#444}.simulated,.clear{font-weight:700}"
-    "td small{display:block;color:#444}.wide{overflow-x:auto}"
+    "td small{display:block;color:#444}.interval{white-space:nowrap}.wide{overflow-x:auto}"
 )
 
 
@@ -36,14 +36,14 @@ def audit_html(audit: Audit, say: Phrases, *, people: int = 10, share: float = 0
     parts.append("</thead><tbody>")
     parts += [_html_row(row, say) for row in audit.rows]
     parts.append("</tbody></table></div>")
-    parts.append(f"<h2>{escape(say('audit.shares_title'))}</h2><table><thead><tr>")
+    parts.append(f"<h2>{escape(say('audit.shares_title'))}</h2><div class=wide tabindex=0><table><thead><tr>")
     parts += [f"<th scope=col>{escape(say(f'audit.{head}'))}" for head in ("group", "sample", "population", "flags")]
     parts.append("</thead><tbody>")
     parts += [
         f"<tr><td>{escape(name)}<td>{escape(sample)}<td>{escape(population)}<td>{escape(flags)}</tr>"
         for name, sample, population, flags in share_rows(audit.shares, say)
     ]
-    parts.append("</tbody></table>")
+    parts.append("</tbody></table></div>")
     for key, texts in _absences(audit, say, people, share):
         parts.append(f"<h2>{escape(say(key))}</h2>")
         parts += [f"<p>{escape(text)}</p>" for text in texts]
@@ -155,7 +155,7 @@ def _name(row: Row, say: Phrases) -> str:
 
 def _figure(figure: Figure, say: Phrases, digits: int, *, sign: bool = False) -> str:
     value, low, high = (say.number(one, digits, sign=sign) for one in (figure.value, figure.low, figure.high))
-    return f"{value}<small>{low} … {high}</small>"
+    return f"{value}<small class=interval>{low} … {high}</small>"
 
 
 def _coverage(row: Row, say: Phrases) -> str:

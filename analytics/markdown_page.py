@@ -121,7 +121,8 @@ def _inline(text: str) -> str:
         elif link is not None:
             out.append(f'<a href="{escape(address)}">{_inline(link)}</a>')
         else:
-            out.append(f"<mark>{escape(open_)}</mark>" if ":" in open_ else escape(open_))
+            inner = f"[{_inline(open_[1:-1])}]"
+            out.append(f"<mark>{inner}</mark>" if ":" in open_ else inner)
         at = found.end()
     out.append(escape(text[at:]))
     return "".join(out)

@@ -40,13 +40,16 @@ def paper_facts(city: City, say: Phrases) -> dict[str, str]:
         "version": _version(),
         "generated": say("papers.generated", version=_version()),
         "origin_line": _origin(city, model, say),
-        "uses": _bullets(list(settings.purpose.uses) or [say("papers.not_said")]),
-        "excluded": _bullets([_excluded(text, say) for text in settings.purpose.excluded] or [say("papers.not_said")]),
-        "responsible": settings.purpose.responsible or say("papers.not_said"),
-        "retention": settings.purpose.retention or say("papers.not_said"),
-        "review": settings.purpose.review or say("papers.not_said"),
+        "uses": _bullets(list(settings.purpose.uses) or [say("papers.not_said", key="purpose.uses")]),
+        "excluded": _bullets(
+            [_excluded(text, say) for text in settings.purpose.excluded]
+            or [say("papers.not_said", key="purpose.excluded")]
+        ),
+        "responsible": settings.purpose.responsible or say("papers.not_said", key="purpose.responsible"),
+        "retention": settings.purpose.retention or say("papers.not_said", key="purpose.retention"),
+        "review": settings.purpose.review or say("papers.not_said", key="purpose.review"),
         "sources": _bullets(list(settings.attribution) or [say("facts.attribution_none")]),
-        "licence": say("facts.licence", licence=settings.licence or say("papers.not_said")),
+        "licence": say("facts.licence", licence=settings.licence or say("papers.not_said", key="licence")),
         "sites": _sites(city, say),
         "devices_seen": _devices_seen(city, say),
         "model": _model_line(city, model, say),

@@ -137,7 +137,8 @@ def to_fill(text: str, say: Phrases) -> list[str]:
     """What is still marked as to be filled in, outside the list of it."""
     outside = "".join(part for name, _, part in _pieces_or_all(text) if name != _TO_FILL)
     mark = re.escape(say("word.to_fill"))
-    return [found.strip() for found in re.findall(rf"\[{mark}\s*:\s*([^\]]+)\]", outside)]
+    found = (item.strip() for item in re.findall(rf"\[{mark}\s*:\s*([^\]]+)\]", outside))
+    return list(dict.fromkeys(found))
 
 
 def _with_list(text: str, edited: list[str], say: Phrases) -> tuple[str, list[str]]:

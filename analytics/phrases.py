@@ -1,4 +1,4 @@
-"""Sentences of what this room writes for people to read, in the languages that `papers/*.toml` are there for."""
+"""Sentences of what this room writes for people to read, in the languages that `texts/*.toml` are there for."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ def phrases(language: str) -> Phrases:
 
 def paper_template(name: str, language: str) -> str:
     """The text of a paper's template."""
-    return files("analytics").joinpath("papers", f"{name}.{language}.md").read_text("utf-8")
+    return files("analytics").joinpath("texts", f"{name}.{language}.md").read_text("utf-8")
 
 
 def _texts(language: str) -> dict[str, str]:
-    content = tomllib.loads(files("analytics").joinpath("papers", f"{language}.toml").read_text("utf-8"))
+    content = tomllib.loads(files("analytics").joinpath("texts", f"{language}.toml").read_text("utf-8"))
 
     def flat(table: Mapping[str, Any], prefix: str) -> dict[str, str]:
         out: dict[str, str] = {}
