@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +70,7 @@ class Model:
             "origins": list(perception.origins),
             "campaigns": list(perception.campaigns),
             "preset": perception.preset,
+            "areas_with_shares": perception.n_shares,
             "frame": perception.classes.frame,
             "simulated": self.simulated,
             "supported_cells": int((self.support.size_m > 0).sum()),
@@ -81,6 +82,12 @@ class Model:
         """The fitted response for people: what goes with feeling safer or less safe, before and after asking."""
         perception = self.perception
         title = f"{city_name}: model {self.digest} for the night of {self.night}"
+        if not perception.n_answers and perception.n_shares:
+            return (
+                f"{title}, without answers.\nThe published shares of {perception.n_shares} areas "
+                f"('{perception.shares_of}', {perception.shares_told} respondents and more) give the level of how safe people feel; what streets "
+                f"within an area differ by is a model's, of its priors. Elsewhere the map is hatched."
+            )
         if not perception.n_answers:
             return (
                 f"{title}, without answers.\nLight, footfall and noise are mapped; how safe people feel is not, "
@@ -92,6 +99,11 @@ class Model:
             f"{perception.newest}, {' and '.join(perception.origins)}; with their age they count as "
             f"{perception.effective_answers:.0f}; {perception.not_used} of other instruments are not used",
             f"shown for {perception.classes.frame}",
+            *(
+                [f"published shares of {perception.n_shares} areas ('{perception.shares_of}') had a part in the level"]
+                if perception.n_shares
+                else []
+            ),
             "",
             "what goes with feeling safer (+) or less safe (-), in sd of how people differ",
             f"{'':<42}{'before asking':>16}{'after asking':>16}{'overlap':>9}",
@@ -123,7 +135,7 @@ def fit(city: City, night: Night, *, preset: str = "standard", progress: Progres
     around = surroundings(city)
     knowledge = learn(city, before=night)
     perception = fit_perception(city, around, knowledge, before=night, preset=preset, progress=progress)
-    return save_model(city, night, around.digest, knowledge, perception, _support(city, night, around))
+    return save_model(city, night, around.digest, knowledge, perception, _support(city, night, around, perception))
 
 
 def save_model(
@@ -202,16 +214,20 @@ def current_model(city: City) -> dict[str, Any]:
     return current
 
 
-def _support(city: City, night: Night, around: Any) -> Support:
+def _support(city: City, night: Night, around: Any, perception: Perception) -> Support:
     from analytics.fitting import pooled_instruments
     from analytics.release import Support, settled
+    from analytics.share_evidence import squares_with_shares
     from ingest.archive import answers
 
     rule = city.settings.release
     table = answers(city)
     table = table[table["instrument"].isin(pooled_instruments()) & (table["time"].to_numpy() < night.start)]
     table = table[settled(table, city.zone, people=rule.minimum_people, share=rule.maximum_share)]
-    return Support.of(table, around.grid, around.indoor, people=rule.minimum_people, share=rule.maximum_share)
+    support = Support.of(table, around.grid, around.indoor, people=rule.minimum_people, share=rule.maximum_share)
+    if perception.n_answers or not perception.n_shares:
+        return support
+    return replace(support, shares=squares_with_shares(city, night, perception.own))
 
 
 def _plain(value: Any, name: str, arrays: Arrays) -> Any:

@@ -73,6 +73,8 @@ class Support:
     cell_m: float
     size_m: npt.NDArray[np.uint16]
     indoor: npt.NDArray[np.bool_]
+    # Of a city where nobody answered: the 50 m cells of areas that a published share is of. None elsewhere.
+    shares: npt.NDArray[np.bool_] | None = None
 
     @classmethod
     def of(
@@ -111,13 +113,14 @@ class Support:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and arrays."""
-        return {
+        plain = {
             "west": self.west,
             "south": self.south,
             "cell_m": self.cell_m,
             "size_m": self.size_m,
             "indoor": self.indoor,
         }
+        return plain if self.shares is None else plain | {"shares": self.shares}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Support:
@@ -148,6 +151,8 @@ def _safety(
     # sd of a mean of cells that share their uncertainty almost wholly is the mean of their sd
     means = _cell_means(layers, (*names, "safety_evidence"), outdoors, _Blocks(northing, easting, rule.cell_m, support))
     shown = outdoors & (size > 0)[None] & (means["safety_evidence"] >= rule.minimum_evidence)
+    if support.shares is not None:  # a published share is of many and hides nobody; its streets are told as a model's
+        shown |= outdoors & support.shares[np.ix_(*support.lattice(northing, easting))][None]
     out = {}
     for name in names:
         mean, attributes = means[name], dict(layers[name].attrs)
@@ -158,7 +163,9 @@ def _safety(
         out[name] = _variable(np.where(shown, mean, np.nan), attributes)
     out["safety"].attrs |= {
         "cell_m": rule.cell_m,
-        "hatched": "NaN outdoors: too few people answered nearby, or too little evidence",
+        "hatched": "NaN outdoors: too few people answered nearby, or too little evidence"
+        if support.shares is None
+        else "NaN outdoors: nobody answered and no published share is of this area",
     }
     evidence = np.where(
         outdoors, _evidence_told(layers["safety_evidence"].to_numpy(), outdoors, size, northing, easting), np.nan

@@ -20,8 +20,9 @@ sd `ASKED_SD`, the same for all areas, stands between them; where there are none
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from analytics.surroundings import Surroundings
 
 ASKED_SD = 0.3  # a question of the neighbourhood against one of the spot: parks against streets differ by 0.8 (GB 2021)
+FRAME = "residents mixed as in the published shares; what streets within an area differ by is a model's"
 MOST_CELLS = 300  # of an area, evenly spread: the mean of a smooth function over its streets
 _STEPS_APART = 8
 _ROUNDS = 8
@@ -101,22 +103,14 @@ def area_conditions(
     from analytics.fields import fields_at
     from sensors.reading import RECORD
 
-    districts = city.places("districts")
-    of_area = districts_of(list(fitted.areas), districts)
-    areas = tuple(area for area in fitted.areas if area in of_area)
+    shapes = _shapes(city, fitted.areas)
+    areas = tuple(shapes)
     grid = surroundings.grid
     east, north = np.meshgrid(grid.easting, grid.northing)
-    rows_of, columns_of = own.mean_u.shape
-    square_e, square_n = np.meshgrid(
-        own.west + (np.arange(columns_of) + 0.5) * CELL_M, own.south + (np.arange(rows_of) + 0.5) * CELL_M
-    )
-    square = np.full(square_e.size, -1, np.int64)
+    square = _squares(shapes, own)
     street = surroundings.street & ~surroundings.indoor
     cells: list[npt.NDArray[np.int64]] = []
-    for number, area in enumerate(areas):
-        shape = shapely.union_all(districts.geometry.to_numpy()[of_area[area]])
-        shapely.prepare(shape)
-        square[shapely.contains_xy(shape, square_e.ravel(), square_n.ravel())] = number
+    for shape in shapes.values():
         inside = shapely.contains_xy(shape, east, north)
         found = np.flatnonzero(inside & street)
         found = found if found.size else np.flatnonzero(inside & ~surroundings.indoor)
@@ -143,6 +137,35 @@ def area_conditions(
     return AreaConditions(tuple(areas[number] for number in some), row_area, whole, np.concatenate(times), square)
 
 
+def squares_with_shares(city: City, night: Night, own: PlaceEffect) -> npt.NDArray[np.bool_]:
+    """Which 50 m cells of the place effect lie in an area that a published share is of, (rows, columns)."""
+    table, _ = shares_to_use(city, night)
+    areas = sorted(set(table["code"][table["partition"] == "area"]))
+    known: npt.NDArray[np.bool_] = _squares(_shapes(city, areas), own).reshape(own.mean_u.shape) >= 0
+    return known
+
+
+def _shapes(city: City, areas: Sequence[str]) -> dict[str, Any]:
+    """The shape of each area that has districts."""
+    districts = city.places("districts")
+    of_area = districts_of(list(areas), districts)
+    shapes = districts.geometry.to_numpy()
+    return {area: shapely.union_all(shapes[of_area[area]]) for area in areas if area in of_area}
+
+
+def _squares(shapes: Mapping[str, Any], own: PlaceEffect) -> npt.NDArray[np.int64]:
+    """Number of the area in which the middle of each 50 m cell lies, -1 in none."""
+    rows, columns = own.mean_u.shape
+    easting, northing = np.meshgrid(
+        own.west + (np.arange(columns) + 0.5) * CELL_M, own.south + (np.arange(rows) + 0.5) * CELL_M
+    )
+    square = np.full(easting.size, -1, np.int64)
+    for number, shape in enumerate(shapes.values()):
+        shapely.prepare(shape)
+        square[shapely.contains_xy(shape, easting.ravel(), northing.ravel())] = number
+    return square
+
+
 def conditioned(
     perception: Perception, fitted: SmallAreas, conditions: AreaConditions, city: City, question: str, told: int
 ) -> Perception:
@@ -167,7 +190,6 @@ def conditioned(
         np.mean([np.sqrt(1 + spread).mean() for spread in sight.spread])
     )  # shares are seen on a shrunken scale
     theta, moved = sight.best(wanted, noise, groups, stretch * group_wanted, stretch**2 * group_noise)
-    people = f"residents who were asked '{question}'"
     own = _moved(perception.own, conditions.square, theta, moved, sight)
     return replace(
         perception,
@@ -175,7 +197,7 @@ def conditioned(
         covariance=moved.covariance,
         own=own,
         n_shares=len(conditions.areas),
-        shares_of=people if not perception.n_answers else question,
+        shares_of=question,
         shares_told=told,
     )
 
@@ -196,7 +218,7 @@ def classes_of(fitted: SmallAreas) -> Classes:
         row[:] = 0.0 if o else base
         row[COLUMN["woman"]], row[COLUMN["age_65"]] = w, o
     women, old = (np.array(column) for column in zip(*rows, strict=True))
-    frame = "residents mixed as in the published shares"
+    frame = FRAME
     return Classes(size / size.sum(), women, old, group, np.zeros(len(rows)), frame)
 
 

@@ -10,8 +10,9 @@ from analytics.covariates import COLUMN
 from analytics.fields import fields_at
 from analytics.fitting import fit_perception
 from analytics.knowledge import learn
-from analytics.model import fit
+from analytics.model import fit, load_model
 from analytics.perception import fuse
+from analytics.release import release
 from analytics.response import Perception
 from analytics.surroundings import surroundings
 from ingest.area_shares import import_shares, remove_shares
@@ -86,7 +87,7 @@ def test_the_page_says_that_streets_are_a_model_and_whom_it_is_of(town):
     step = Night.named(NIGHT, city.zone).steps(*around.window, around.step_minutes)[0]
     attributes = fuse(fields_at(around, knowledge, np.empty(0, RECORD), step), perception, city)["safety"].attrs
     assert "what streets within them differ by is a model" in attributes["basis"]
-    assert attributes["people"] == "residents mixed as in the published shares"
+    assert attributes["people"].startswith("residents mixed as in the published shares")
     assert attributes["shares"] == 2
 
 
@@ -143,6 +144,33 @@ def test_shares_lift_the_level_that_few_answers_gave_and_many_answers_resist(tmp
         after = night_mean(city, *fitted(city))
         gained.append(after[0] - before[0])
     assert gained[0] > gained[1] > 0
+
+
+def test_what_leaves_without_any_answer_is_of_areas_with_a_share_and_hatched_elsewhere(tmp_path):
+    city = make_town(tmp_path)
+    bring(city, tmp_path, West=75.0)
+    night, around = Night.named(NIGHT, city.zone), surroundings(city)
+    model = load_model(city, fit(city, night).digest)
+    step = night.steps(*around.window, around.step_minutes)[0]
+    page = fuse(fields_at(around, model.knowledge, np.empty(0, RECORD), step), model.perception, city)
+    told = release(page, model.support, city)
+    west = np.broadcast_to(around.grid.easting < WEST + HALF, around.indoor.shape)
+    shown = np.isfinite(told["safety"].to_numpy()[0])
+    assert shown[west & ~around.indoor].all()
+    assert not shown[~west].any()
+    assert not (told["safety_support"].to_numpy() > 0).any()
+    assert "no published share" in told["safety"].attrs["hatched"]
+    assert "is a model" in told["safety"].attrs["basis"]
+    assert "without answers" in model.text(city.name)
+
+
+def test_one_answer_closes_what_only_shares_had_opened(tmp_path):
+    city = make_town(tmp_path)
+    bring(city, tmp_path, **SHARES)
+    night = Night.named(NIGHT, city.zone)
+    assert fit(city, night).support.shares is not None
+    import_answers(city, written(tmp_path, rows(1)), simulated=True)
+    assert fit(city, night).support.shares is None
 
 
 def test_shares_that_are_removed_leave_no_trace_in_the_model(tmp_path):
