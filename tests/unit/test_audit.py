@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import ndtr
+from typer.testing import CliRunner
 
+import noctule
 from analytics import scores
 from analytics.audit import Audit, audited, population_shares, sample_shares
 from analytics.audit_report import audit_html, audit_text
 from analytics.held_out import HeldOut
 from analytics.phrases import LANGUAGES, phrases
-from sensors.errors import ModelError
+from sensors.errors import ExportError, ModelError
+from tests.unit.test_validation import with_answers
 
 CUTS = np.array([-1.2, -0.3, 0.9])
 SAMPLE = {"answers": 0, "people": 0, "oldest": "", "newest": ""}
@@ -150,3 +153,47 @@ def test_an_interval_of_a_mean_holds_it_as_often_as_it_says():
         low, high = scores.mean_interval(values, person, seed=seed)
         held += low <= 0 <= high
     assert 0.83 <= held / 200 <= 0.95
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("town")
+    with_answers(folder, 150)
+    return folder
+
+
+def command(*arguments: object):
+    return CliRunner().invoke(noctule.app, [str(one) for one in arguments])
+
+
+def test_the_command_finds_flags_without_failing_and_fails_where_asked(town, tmp_path):
+    done = command("audit", town, "--json", "--html", tmp_path / "audit.html")
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    assert found["flagged"] > 0 and found["left_out"] == "as the map's cells"
+    assert "<table>" in (tmp_path / "audit.html").read_text("utf-8")
+    asked = command("audit", town, "--json", "--fail-on-flag", "--leave-out", "people")
+    assert isinstance(asked.exception, ModelError) and "flagged" in str(asked.exception)
+    assert json.loads(asked.stdout)["left_out"] == "respondents"
+
+
+def test_an_audit_is_kept_with_the_model_of_the_same_answers(town):
+    assert "Not kept with the model" in command("audit", town).stdout
+    assert command("fit", town, "--night", "2026-10-10").exit_code == 0
+    told = command("audit", town, "--language", "fr").stdout
+    assert "Kept with the model" in told and "dit moins trouvé" in told
+    (kept,) = (town / "store" / "model").glob("*/audit.json")
+    content = json.loads(kept.read_text("utf-8"))
+    assert content["format"] == 1 and content["made"] and content["rows"]
+    written = command("papers", town, "--language", "fr")
+    assert written.exit_code == 0
+    card = (town / "papers" / "model-card.fr.md").read_text("utf-8")
+    assert "valeurs signalées" in card and "`noctule audit` en écrit un" not in card
+    kept.write_text("{", "utf-8")
+    broken = command("papers", town, "--language", "fr")
+    assert isinstance(broken.exception, ModelError) and "noctule audit" in str(broken.exception)
+
+
+def test_an_unknown_language_is_refused_before_anything_is_computed(town):
+    done = command("audit", town, "--language", "de")
+    assert isinstance(done.exception, ExportError)
