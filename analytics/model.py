@@ -85,8 +85,9 @@ class Model:
         if not perception.n_answers and perception.n_shares:
             return (
                 f"{title}, without answers.\nThe published shares of {perception.n_shares} areas "
-                f"('{perception.shares_of}', {perception.shares_told} respondents and more) give the level of how safe people feel; what streets "
-                f"within an area differ by is a model's, of its priors. Elsewhere the map is hatched."
+                f"('{perception.shares_of}', {perception.shares_told} respondents and more) give the level of how safe "
+                f"people feel; what streets within an area differ by is a model's, of its priors. Elsewhere the map is "
+                f"hatched."
             )
         if not perception.n_answers:
             return (
