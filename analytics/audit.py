@@ -25,9 +25,8 @@ import pandas as pd
 
 from analytics import scores
 from analytics.fitting import INSTRUMENT
-from analytics.group_parts import COLUMNS, Class, Group, groups_of
+from analytics.group_parts import COLUMNS, Class, Group, folded, groups_of
 from analytics.held_out import HeldOut, Progress, held_out, sample_of
-from analytics.release import enough
 from analytics.surroundings import Surroundings
 from sensors.answer import CODES
 from sensors.city import City
@@ -229,29 +228,25 @@ def sample_shares(
 ) -> list[Share]:
     """Who answered, code by code; no share is told of a code that too few people have.
 
-    Where those with such a code are too few even together, shares are of the others, so that no difference tells
-    their number. A person who told two codes counts with both.
+    Those too few even together count with the largest code, as in the rows, so that no difference tells their number.
+    A person who told two codes counts with both.
     """
+    unknown = Figure(float("nan"), float("nan"), float("nan"))
     out = []
     for column in COLUMNS:
-        codes = table[column].astype(str)
-        count = table.groupby(codes)["pseudonym"].nunique()
-        told = {code: enough(table[codes == code], people, share) for code in count.index}
-        hidden = table[codes.isin([code for code, fits in told.items() if not fits])]
-        whole = int(sum(count[code] for code, fits in told.items() if fits))
-        if len(hidden) and enough(hidden, people, share):
-            whole = int(count.sum())
+        fold = folded(table, column, people=people, share=share)
+        count = table.groupby(fold.told)["pseudonym"].nunique()
+        whole = int(count.sum())
         for code in CODES[column]:
             population = shares.get((column, code))
-            number = int(count.get(code, 0))
-            fits = told.get(code, False)
-            figure = _share_figure(number, whole) if fits else Figure(float("nan"), float("nan"), float("nan"))
+            nobody, few = not (table[column] == code).any(), code in (*fold.pool, *fold.few)
+            figure = unknown if few else _share_figure(int(count.get(code, 0)), whole)
             figure = Figure(round(figure.value, 2), round(figure.low, 2), round(figure.high, 2))
             # Of few people not even their number is said: the most that they could be stands for them in the flag.
-            most = figure if fits else _share_figure(0 if number == 0 else people - 1, max(whole, people))
-            flags = _share_flags(most, population, only_low=not fits)
+            most = _share_figure(min(people - 1, whole), whole) if few else figure
+            flags = _share_flags(most, population, only_low=few)
             ratio = figure.value / population if population else float("nan")
-            out.append(Share(column, code, number == 0, figure, population, ratio, flags))
+            out.append(Share(column, code, nobody, figure, population, ratio, flags))
     return out
 
 

@@ -4,7 +4,8 @@ Every group that is described by numbers is a union of these parts. So whatever 
 takes from one another is nothing or enough people, as for places (`release.direct_statistics`). Columns are divided
 one after the other: the codes of a column are put into classes, and a part is divided if each class in it has nobody
 or enough people. Of all ways to form classes the one is taken that tells most: the sum over divided parts of their
-people times ln(classes). A code that fewer than enough people have goes with the largest, and is named.
+people times ln(classes). Codes that too few people have are told together; where they are too few even so, they go
+with the largest code of their column, and are named.
 """
 
 from __future__ import annotations
@@ -72,8 +73,9 @@ def groups_of(table: pd.DataFrame, *, people: int = 10, share: float = 0.30) -> 
     few: dict[str, Class] = {}
     parts: list[tuple[dict[str, Class], Ints]] = [({}, np.arange(len(here)))]
     for column in COLUMNS:
-        told, few[column] = _folded(here, column, people, share)
-        parts = _divided(here, told, column, parts, people, share)
+        fold = folded(here, column, people=people, share=share)
+        few[column] = fold.few
+        parts = _divided(here, fold, column, parts, people, share)
     part = np.zeros(len(here), np.int64)
     for number, (_, rows) in enumerate(parts):
         part[rows] = number
@@ -82,29 +84,48 @@ def groups_of(table: pd.DataFrame, *, people: int = 10, share: float = 0.30) -> 
     return Groups(groups, part, told_few, _missing(here, people, share), _unsaid(here, groups))
 
 
-def _folded(table: pd.DataFrame, column: str, people: int, share: float) -> tuple[pd.Series, Class]:
-    """The column with codes of too few people replaced by its largest code, and those codes."""
+@dataclass(frozen=True)
+class Fold:
+    """A column whose codes of too few people are told together, or with the largest.
+
+    told : (n,) codes, a pooled one by the first of the pool; pool : codes that are enough people only together; few :
+    codes that even together are too few, told with the largest
+    """
+
+    told: pd.Series
+    pool: Class
+    few: Class
+
+    def spelled(self, klass: Class, column: str) -> Class:
+        """A class with the pool's codes in place of its first."""
+        codes = {*klass, *(self.pool if self.pool and self.pool[0] in klass else ())}
+        return tuple(code for code in CODES[column] if code in codes)
+
+
+def folded(table: pd.DataFrame, column: str, *, people: int = 10, share: float = 0.30) -> Fold:
+    """A column of answers without codes that too few people have."""
     told = table[column].astype(str)
     counts = table.groupby(told)["pseudonym"].nunique()
-    few = tuple(
-        code for code in CODES[column] if code in counts.index and not enough(table[told == code], people, share)
-    )
-    largest = max((code for code in CODES[column] if code in counts.index), key=lambda code: int(counts[code]))
-    few = tuple(code for code in few if code != largest)
-    return told.where(~told.isin(few), largest), few
+    present = [code for code in CODES[column] if code in counts.index]
+    largest = max(present, key=lambda code: int(counts[code]))
+    few = tuple(code for code in present if code != largest and not enough(table[told == code], people, share))
+    rare = told.isin(few)
+    if few and enough(table[rare], people, share):
+        return Fold(told.where(~rare, few[0]), few, ())
+    return Fold(told.where(~rare, largest), (), few)
 
 
 def _divided(
     table: pd.DataFrame,
-    told: pd.Series,
+    fold: Fold,
     column: str,
     parts: list[tuple[dict[str, Class], Ints]],
     people: int,
     share: float,
 ) -> list[tuple[dict[str, Class], Ints]]:
     """The parts divided by the classes of a column that tell most."""
-    codes = tuple(code for code in CODES[column] if (told == code).any())
-    code_of = told.to_numpy(dtype=object)
+    codes = tuple(code for code in CODES[column] if (fold.told == code).any())
+    code_of = fold.told.to_numpy(dtype=object)
     persons = [table["pseudonym"].iloc[rows].nunique() for _, rows in parts]
     known: dict[tuple[int, Class], bool | None] = {}
 
@@ -135,7 +156,7 @@ def _divided(
         for klass in chosen:
             inside = rows[np.isin(code_of[rows], klass)]
             if inside.size:
-                out.append(({**known_as, column: klass}, inside))
+                out.append(({**known_as, column: fold.spelled(klass, column)}, inside))
     return out
 
 

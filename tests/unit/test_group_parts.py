@@ -92,6 +92,18 @@ def test_few_people_of_a_code_go_with_the_largest_and_are_named():
     assert {"gender": "another"} in found.unsaid
 
 
+def test_small_codes_that_are_enough_together_are_told_together():
+    table = people(5, 300, 5.0, twice=0.0)
+    number = np.arange(len(table))
+    table["gender"] = np.select([number < 7, number < 14, number % 3 > 0], ["another", "undisclosed", "woman"], "man")
+    table["weight"] = 1.0
+    found = groups_of(table)
+    both = next(group for group in found.groups if group.classes == {"gender": ("another", "undisclosed")})
+    assert both.members.sum() == 14 and "gender" not in found.few
+    women = next(group for group in found.groups if group.classes == {"gender": ("woman",)})
+    assert set(table["gender"][women.members]) == {"woman"}
+
+
 @pytest.mark.parametrize("n", [0, 9])
 def test_nine_people_are_not_told_at_all(n):
     found = groups_of(people(6, n, 5.0, twice=0.0))
