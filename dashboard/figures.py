@@ -49,8 +49,8 @@ def legend(layer: str, say: Words) -> html.Div:
 def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool, population: str = "answered") -> list[object]:
     """A place in words: value, interval, confidence, what measured it, what goes with it, and its night.
 
-    population : of whom perceived safety speaks: 'answered', people mixed as those who answered, or 'out', the people
-        out at night as the city says
+    population : of whom perceived safety speaks: 'answered', people mixed as those who answered, 'out', the people
+        out at night as the city says, or 'shares', residents asked by a survey that was published
     """
     head: list[object] = [html.H2(say(f"layer.{found.layer}"))]
     where = html.P(f"{found.latitude:.5f}, {found.longitude:.5f}", className="where")

@@ -56,6 +56,7 @@ class Run:
     meta: dict[str, Any]
     frame: GridFrame  # where its cells lie: a public page's are larger
     page: xr.Dataset | None  # held where the shelf keeps only the newest
+    shares_alone: bool = False  # nobody answered: perceived safety is of published shares of areas
 
     @property
     def simulated(self) -> bool:
@@ -264,19 +265,22 @@ class Runs:
             # The page looks a step's length back from this moment; on the bar it stands at the step it belongs to.
             times = np.array([] if page is None else [parse_rfc3339(meta["step"])], "datetime64[ms]")
             versions: tuple[str | None, ...] = (str(meta["version"]),) * times.size
-            return Run(NOW, str(meta["night"]), stamp, times, versions, _names(page), meta, self._frame(page), page)
+            seen = _names(page), meta, self._frame(page), page, _of_shares(page)
+            return Run(NOW, str(meta["night"]), stamp, times, versions, *seen)
         if name.startswith(PLAN):
             page, meta = atlas.open_plan(self.city, name.removeprefix(PLAN))
             times = np.array([parse_rfc3339(step) for step in meta["steps"]], "datetime64[ms]")
             versions = (str(meta["version"]),) * times.size
             night = str(meta.get("night", ""))
-            return Run(name, night, stamp, times, versions, _names(page), meta, self._frame(page), None)
+            seen = _names(page), meta, self._frame(page), None, _of_shares(page)
+            return Run(name, night, stamp, times, versions, *seen)
         level = "public" if name.startswith(PUBLIC) else "atlas"
         data, meta = atlas.open_night(self.city, name.removeprefix(PUBLIC), level)
         times = np.array([parse_rfc3339(step) for step in meta["steps"]], "datetime64[ms]")
         digests = {str(entry["step"]): str(entry["digest"])[:12] for entry in meta["closed"]}
         versions = tuple(digests.get(str(step)) for step in meta["steps"])
-        return Run(name, str(meta["night"]), stamp, times, versions, _names(data), meta, self._frame(data), None)
+        seen = _names(data), meta, self._frame(data), None, _of_shares(data)
+        return Run(name, str(meta["night"]), stamp, times, versions, *seen)
 
     def _frame(self, page: xr.Dataset | None) -> GridFrame:
         if page is None or page.sizes["easting"] < 2:
@@ -297,3 +301,10 @@ def _unsure(scale: Scale, change: Floats, fields: dict[str, Floats]) -> Floats:
 
 def _names(page: xr.Dataset | None) -> frozenset[str]:
     return frozenset() if page is None else frozenset(str(name) for name in page.data_vars)
+
+
+def _of_shares(page: xr.Dataset | None) -> bool:
+    if page is None or "safety" not in page:
+        return False
+    told = page["safety"].attrs
+    return bool(told.get("shares", 0)) and not told.get("answers", 0)

@@ -128,6 +128,7 @@ def place_details(house: House, asked: Asked, reading: Any) -> list[object]:
     except (NoctuleError, OSError):  # replaced while it was read; the page asks again with the next version
         return gone
     population = "out" if house.city.settings.group_shares else "answered"
+    population = "shares" if run.shares_alone else population
     return figures.details(found, say, house.city.zone, layer in house.runs.simulated(run), population)
 
 

@@ -46,6 +46,12 @@ def test_a_city_that_says_who_is_out_at_night_has_that_said_with_each_place():
     assert "those who answered" not in said
 
 
+def test_a_city_of_published_shares_alone_says_that_its_streets_are_a_model():
+    said = text(details(place(), SAY, ZONE, False, "shares"))
+    assert "streets within it differ by is a model" in said
+    assert "those who answered" not in said
+
+
 def test_reasons_are_associations_strongest_first():
     safer, less = reasons({"light": 0.06, "people": 0.5, "noise": -0.2, "hour": 0.0}, SAY)
     assert safer == ["the people about (clearly)", "the light (a little)"]

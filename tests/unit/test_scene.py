@@ -61,6 +61,16 @@ def test_what_was_recorded_is_not_marked_as_simulated_and_what_rests_on_simulate
     assert runs.simulated(runs.get("2026-11-20")) == {"evidence", "light", "noise", "safety"}
 
 
+def test_a_page_of_published_shares_alone_is_known_as_such(city):
+    assert not Runs(city).get("2026-11-20").shares_alone
+    night = synthetic_atlas.night(city)
+    pages = [synthetic_atlas.page(city, step) for step in atlas.night_steps(city, night)[:2]]
+    for page in pages:
+        page["safety"].attrs |= {"answers": 0, "shares": 4}
+    atlas.write_night(city, night, [(page, synthetic_atlas.meta(city)) for page in pages], "atlas")
+    assert Runs(city).get("2026-11-20").shares_alone
+
+
 def test_closing_a_step_leaves_earlier_versions_as_they_are(city):
     synthetic_atlas.write_now(city, "2026-11-20", 3)
     before = [frame["version"] for frame in scene(city)["frames"][:3]]
