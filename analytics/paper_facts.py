@@ -152,7 +152,8 @@ def _answers_line(city: City, model: Model | None, table: pd.DataFrame, say: Phr
     parts = [line, say("facts.frame_shares" if raked else "facts.frame_answered")]
     if not 0 < model.perception.not_used < rule.minimum_people:
         parts.append(say("facts.not_used", count=say.number(model.perception.not_used)))
-    return "; ".join(parts) + "."
+    same = len(table) == model.perception.n_answers
+    return "; ".join(parts) + "." + ("" if same else f" {say('facts.changed')}")
 
 
 def _by(column: str, table: pd.DataFrame, city: City, say: Phrases) -> str:

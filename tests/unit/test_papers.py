@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analytics import covariates
@@ -143,6 +144,15 @@ def test_a_judgement_of_other_answers_is_not_kept(fitted):
     assert keep_judgement(city, "audit", {"sample": sample, "preset": "standard"}) is None
     sample["answers"] -= 1
     assert keep_judgement(city, "audit", {"sample": sample, "preset": "sceptical"}) is None
+
+
+def test_answers_that_changed_since_the_fit_are_told(tmp_path):
+    city = with_answers(tmp_path / "city", 150)
+    fit(city, Night.named("2026-10-10", city.zone))
+    path = tmp_path / "city" / "store" / "answers" / "made.parquet"
+    pd.read_parquet(path).iloc[:-1].to_parquet(path)
+    write_papers(city, tmp_path / "papers", ["en"])
+    assert "The answers have changed" in (tmp_path / "papers" / "model-card.en.md").read_text("utf-8")
 
 
 def test_numbers_that_few_people_move_are_not_told(tmp_path):
