@@ -51,6 +51,7 @@ SENTENCES = {
     "after": "The night is over; its pages are closed.",
     "no-model": "No model has been fitted yet; 'noctule fit' does it.",
     "no-answers": "Nobody has answered yet: light, noise and footfall are shown, how safe people feel is not.",
+    "shares-alone": "Nobody has answered yet: published shares give the level of areas, a model that of streets.",
     "no-readings": "No sensor has reported tonight: everything shown is modelled.",
     "catching-up": "{count} steps are overdue and are being closed in order.",
     "trouble": "The last page could not be made: {error}",
@@ -247,7 +248,8 @@ class Mapper:
         if not self._heard:
             return "no-readings", {}
         if not self._answers_summary()["count"]:
-            return "no-answers", {}
+            desk = self._desk
+            return "shares-alone" if desk is not None and desk.model.perception.shares_alone else "no-answers", {}
         return "live", {}
 
     def _phase(self, now: np.datetime64, night: Night) -> str:

@@ -108,6 +108,11 @@ class Perception:
         return self.n_answers == 0 and self.n_shares == 0
 
     @property
+    def shares_alone(self) -> bool:
+        """Whether nobody answered and published shares give the level."""
+        return self.n_answers == 0 and self.n_shares > 0
+
+    @property
     def simulated(self) -> bool:
         """Whether simulated answers are among those it was fitted to."""
         return "simulated" in self.origins

@@ -130,12 +130,12 @@ def _live_words(city: City, now: Run, clock: Clock, viewer: Viewer) -> dict[str,
     """Title, status and the two clocks: sensors, and answers."""
     say, zone = viewer.say, city.zone
     sensors, answers = now.meta.get("sensors") or {}, now.meta.get("answers") or {}
-    as_of = parse_rfc3339(now.meta["as_of"])
+    as_of, mapper = parse_rfc3339(now.meta["as_of"]), now.meta.get("mapper")
     words = {
         "title": say("title.live"),
         "status": say("status.live", time=say.clock(as_of, zone)),
         "clock": say.clock(as_of, zone),
-        "banner": say("empty.no-answers") if now.meta.get("mapper") == "no-answers" else "",
+        "banner": say(f"empty.{mapper}") if mapper in ("no-answers", "shares-alone") else "",
         "sensors": say("clock.sensors.none"),
         "answers": say("clock.answers.none"),
         "alert": "",

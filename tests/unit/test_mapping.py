@@ -64,7 +64,10 @@ class CountingDesk(Desk):
 
 def open_desk(city: City, digest: str | None = None) -> Desk:
     knowledge = SimpleNamespace(covariances=lambda: {"noise": {"range_m": 150.0}})
-    model = SimpleNamespace(digest=digest or "m1", simulated=True, night="2026-11-19", knowledge=knowledge)
+    said = SimpleNamespace(shares_alone=digest == "shares")
+    model = SimpleNamespace(
+        digest=digest or "m1", simulated=True, night="2026-11-19", knowledge=knowledge, perception=said
+    )
     return CountingDesk(city, SimpleNamespace(digest="p1"), model)  # type: ignore[arg-type]
 
 
@@ -236,6 +239,17 @@ def test_now_follows_readings_and_says_what_phase_it_is(
     look(mapper, 45)
     page, meta = atlas.open_now(city)
     assert page is None and meta["state"] == "after"
+
+
+def test_a_city_of_published_shares_alone_says_so_and_not_that_it_knows_nothing(
+    city: City, night: Night, clock: HandClock
+) -> None:
+    store(city, night, ["20:05"])
+    mapper = Mapper(city, clock, open_desk=lambda city, digest: open_desk(city, "shares"))
+    look(mapper)
+    assert atlas.open_now(city)[1]["mapper"] == "shares-alone"
+    assert "published shares" in mapper.sentence
+    mapper.stop()
 
 
 def test_now_is_not_replaced_more_often_than_agreed_and_ages_without_readings(
