@@ -69,7 +69,7 @@ def audit_text(audit: Audit, say: Phrases, *, people: int = 10, share: float = 0
         lines.append(f"{name:<{width}} {figures}{flags}")
     lines += ["", say("audit.shares_title")]
     for name, sample, population, flags in share_rows(audit.shares, say):
-        told = f"  {name}: {sample}; {say('audit.population')}: {population}"
+        told = "  " + say.apart([say.told(name, sample), say.told(say("audit.population"), population)])
         lines.append(f"{told}  [{flags}]" if flags else told)
     for key, texts in _absences(audit, say, people, share):
         lines += ["", say(key), *(f"  {text}" for text in texts)]
@@ -101,7 +101,7 @@ def share_rows(shares: Sequence[Share], say: Phrases) -> list[tuple[str, str, st
 
 def names_of(crossings: list[dict[str, str]], say: Phrases) -> str:
     """Groups by name, one after the other."""
-    return "; ".join(say.group({column: (code,) for column, code in crossing.items()}) for crossing in crossings)
+    return say.apart([say.group({column: (code,) for column, code in crossing.items()}) for crossing in crossings])
 
 
 def _lead(audit: Audit, say: Phrases) -> str:

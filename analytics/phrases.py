@@ -54,6 +54,14 @@ class Phrases:
             self.typeset(f"{self.number(100 * share)} %") if self.language == "fr" else f"{self.number(100 * share)} %"
         )
 
+    def apart(self, items: list[str]) -> str:
+        """Things that hold commas themselves, one after the other."""
+        return self.typeset(" ; " if self.language == "fr" else "; ").join(items)
+
+    def told(self, name: str, text: str) -> str:
+        """What is said of something: a name, a colon and the text."""
+        return self.typeset(f"{name} : {text}") if self.language == "fr" else f"{name}: {text}"
+
     def listed(self, items: list[str]) -> str:
         """Things one after the other: a, b and c."""
         if len(items) < 2:

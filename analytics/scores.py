@@ -85,15 +85,35 @@ class Reliability:
     answers: Ints
 
 
-def reliability(below: Floats, category: Ints, safe_from: int, bins: int = 10) -> Reliability:
-    """Calibration of P(feels safe)."""
+def reliability(
+    below: Floats, category: Ints, safe_from: int, bins: int = 10, *, person: Ints | None = None, people: int = 10
+) -> Reliability:
+    """Calibration of P(feels safe).
+
+    person : (n,) whose answer; bins of fewer than `people` of them are told with a neighbour
+    """
     said, safe = 1 - below[:, safe_from - 2], category >= safe_from
     place = np.minimum((said * bins).astype(np.int64), bins - 1)
+    if person is not None:
+        place = _told_together(place, person, people)
     count = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
         mean_said = np.bincount(place, said, bins) / count
         mean_found = np.bincount(place, safe, bins) / count
     return Reliability(mean_said, mean_found, count.astype(np.int64))
+
+
+def _told_together(place: Ints, person: Ints, people: int) -> Ints:
+    """Bins joined from below until each holds enough people; what is left at the end goes with the last of them."""
+    joined = place.copy()
+    first, last_full = 0, -1
+    for number in range(int(place.max(initial=-1)) + 1):
+        here = (place >= first) & (place <= number)
+        if np.unique(person[here]).size >= people:
+            joined[here] = number
+            first, last_full = number + 1, number
+    joined[place >= first] = max(last_full, 0)
+    return joined
 
 
 def calibration_error(below: Floats, category: Ints, safe_from: int) -> float:

@@ -87,7 +87,7 @@ def _scheme(part: HeldOut) -> Scheme:
     safe_from = load_instrument(INSTRUMENT).safe_from
     rps = {guess: scores.ranked_probability(below, category) for guess, below in said.items()}
     together = part.person if part.name == "respondents" else part.square
-    reliable = scores.reliability(said["map"], category, safe_from)
+    reliable = scores.reliability(said["map"], category, safe_from, person=part.person)
     return Scheme(
         name=part.name,
         answers=len(category),

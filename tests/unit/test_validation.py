@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from analytics import scores
 from analytics.held_out import GUESSES, SCHEMES
 from analytics.knowledge import learn_from
 from analytics.surroundings import surroundings
@@ -65,6 +66,24 @@ def test_a_report_can_be_read_by_people_and_by_machines(tried):
     for words in ("climatology", "area mean", "as the map&#x27;s cells", "random"):
         assert words in page
     assert "<script" not in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_no_bin_of_the_reliability_is_of_fewer_than_ten_people(tried):
+    generator = np.random.default_rng(0)
+    for scheme in tried.schemes:
+        assert sum(scheme.counted) == 400 and min(number for number in scheme.counted if number) >= 10
+    for seed in range(50):
+        n = int(generator.integers(20, 200))
+        below = np.sort(generator.beta(5, 2, (n, 3)), axis=1)
+        person, category = generator.integers(0, n, n), generator.integers(1, 5, n)
+        told = scores.reliability(below, category, 3, person=person)
+        place = np.flatnonzero(told.answers)
+        assert told.answers.sum() == n, seed
+        said = 1 - below[:, 1]
+        for low, high in zip([-1, *place[:-1]], place, strict=True):
+            top = 10 if high == place[-1] else high + 1
+            inside = (said >= (low + 1) / 10) & (said < top / 10)
+            assert np.unique(person[inside]).size >= min(10, np.unique(person).size)
 
 
 def test_too_few_answers_are_refused_with_how_many_there_are(tmp_path):
