@@ -13,7 +13,8 @@ The same respondents stand in the tables of areas, of sexes, of ages and in the 
 proportion, n_ab = n_a n_b / N, a share of one table has the same covariance p(1-p)/N with every share of another, hence
 none with differences between those. So the table of areas gives the level, and of each other table only the
 differences are used: it has a level of its own for each year, on which nothing is assumed. The total adds no
-respondent; less the areas that are told, it is a share of the rest of the city.
+respondent; less the areas that are told, it is a share of the rest of the city: the mean of m areas (m by respondents,
+so sds of s / sqrt(m)), around which an area that is not told lies with variance s^2 (1 - 1/m).
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ class SmallAreas:
         if years is not None:
             weight = np.array([float(years.get(year, 0.0)) for year in self.years])
         else:
-            weight = self.told[place] if self.told[place].sum() > 0 else self.told.sum(axis=0)
+            told = place < len(self.areas) and self.told[place].sum() > 0
+            weight = self.told[place] if told else self.told.sum(axis=0)
         total = weight.sum()
         if total <= 0:
             raise ModelError(f"no share is of these years; expected some of {', '.join(map(str, self.years))}")
@@ -289,9 +291,14 @@ def _levels(
     blocks = (n_areas + 1, n_years, len(rows))
     columns = np.zeros((len(rows), sum(blocks)))
     number = np.arange(len(rows))
-    columns[number, place] = np.where(whole, 0.0, 1.0)
+    rest, trials = (rows["code"] == REST).to_numpy(), rows["trials"].to_numpy(np.float64)
+    named = ~rest & ~whole
+    # The rest is the mean of so many areas as the told ones have respondents.
+    several = max(1.0, float(trials[rest].mean() / trials[named].mean())) if rest.any() and named.any() else 1.0
+    shrunken = np.where(rest, several**-0.5, 1.0)
+    columns[number, place] = np.where(whole, 0.0, shrunken)
     columns[number, n_areas + 1 + when] = 1.0
-    columns[number, n_areas + 1 + n_years + number] = 1.0
+    columns[number, n_areas + 1 + n_years + number] = shrunken
     nodes = list(product(AREA_SDS, YEAR_SDS, EXTRA_SDS))
     log_prior = [
         -_AREA_RATE * a - _OTHER_RATE * (t + e) + np.log(a) + np.log(t) + np.log(e) for a, t, e in nodes
@@ -308,12 +315,18 @@ def _levels(
         first += size
         means += np.array(node) * size / DRAWS
         mu, of_area = -theta[:, -1], theta[:, : n_areas + 1].copy()
-        of_area[:, n_areas] = node[0] * random.standard_normal(size)  # another area, not the rest taken together
+        # An area that is not told is one of the rest where there is a rest, else any other.
+        around = (1 - 1 / several) ** 0.5 if rest.any() else 1.0
+        others = of_area[:, n_areas] * several**-0.5 if rest.any() else 0.0
+        of_area[:, n_areas] = others + around * node[0] * random.standard_normal(size)
         of_year = theta[:, n_areas + 1 : n_areas + 1 + n_years]
         extra = node[2] * random.standard_normal((size, n_areas + 1, n_years))
         for row, (here, year) in enumerate(zip(place, when, strict=True)):
+            own = theta[:, n_areas + 1 + n_years + row]
             if here < n_areas:
-                extra[:, here, year] = theta[:, n_areas + 1 + n_years + row]
+                extra[:, here, year] = own
+            elif rest[row]:
+                extra[:, here, year] = own * several**-0.5 + around * extra[:, here, year]
         out[part] = mu[:, None, None] + of_area[:, :, None] + of_year[:, None, :] + extra
     return out, (float(means[0]), float(means[1]), float(means[2]))
 

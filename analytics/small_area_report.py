@@ -57,7 +57,7 @@ class SmallAreaReport:
                     f"{one.words[area]:<52}{one.published[area]:>10.1%}{_said(fitted.share(area))}"
                     f"{fitted.told[place].sum():>7.0f}"
                 )
-            lines.append(f"{'any other area':<52}{'':>10}{_said(fitted.share(''))}")
+            lines.append(f"{'any other area of the city':<52}{'':>10}{_said(fitted.share(''))}")
             for partition, groups in fitted.groups.items():
                 lines.append(f"of these areas together, by {partition.replace('_band', '')}")
                 lines += [f"  {code:<50}{'':>10}{_said(fitted.group_share(ALL, partition, code))}" for code in groups]

@@ -84,6 +84,32 @@ def test_what_the_total_says_beyond_the_areas_is_of_the_rest_of_the_city():
     assert rest["share"] == pytest.approx((280 - 110) / 200)
 
 
+def test_an_area_that_is_not_told_is_foretold_from_what_the_total_leaves():
+    shares, _ = town(11, areas=7, n=150)
+    hidden = shares[(shares["partition"] != "area") | ~shares["code"].isin(["area 5", "area 6"])].copy()
+    lifted = hidden.copy()
+    total = lifted["partition"] == ALL
+    lifted.loc[total, "share"] = lifted.loc[total, "share"] + 0.05  # all of it in the two that are not told
+    low, high = (small_areas(one.reset_index(drop=True)).share("area 6") for one in (hidden, lifted))
+    assert high.mean - low.mean == pytest.approx(0.05 * 7 / 2, abs=0.06)
+    alone = small_areas(hidden[hidden["partition"] == "area"].reset_index(drop=True)).share("area 6")
+    assert low.sd < alone.sd
+
+
+def test_the_rest_of_the_city_foretells_its_areas_better_than_the_others_do():
+    nearer, held = [], []
+    for seed in range(15):
+        shares, truth = town(300 + seed, areas=8, years=3, n=100, area_sd=0.3)
+        hidden = shares[~shares["code"].isin(["area 6", "area 7"])].reset_index(drop=True)
+        told = small_areas(hidden).share("area 6")
+        alone = small_areas(hidden[hidden["partition"] == "area"].reset_index(drop=True)).share("area 6")
+        for number in (6, 7):
+            nearer.append((told.mean - truth[number]) ** 2 - (alone.mean - truth[number]) ** 2)
+            held.append(told.low <= truth[number] <= told.high)
+    assert np.mean(nearer) < 0
+    assert 0.78 <= np.mean(held) <= 1.0  # 30 areas
+
+
 def test_a_year_without_areas_has_its_total_or_else_the_sum_of_its_sexes():
     rows = level_rows(
         sample_sizes(
@@ -126,7 +152,7 @@ def test_a_design_effect_of_two_is_half_the_respondents():
 def test_intervals_hold_the_truth_of_made_up_towns():
     held = []
     for seed in range(30):
-        shares, truth = town(100 + seed, n=60)
+        shares, truth = town(100 + seed, years=3, n=60)
         fitted = small_areas(shares)
         estimates = [fitted.share(f"area {number}") for number in range(truth.size)]
         held += [one.low <= true <= one.high for one, true in zip(estimates, truth, strict=True)]
