@@ -52,7 +52,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # ours -> how such tables call it, most 
     "year": ("year", "annee", "année", "jahr"),
     "group_type": ("group_type", "partition"),
     "n": ("n", "sample_size", "respondents", "base"),
-    "question": ("question", "indicator", "item", "description"),
+    "question": ("question", "description", "item", "indicator"),
     "light_state": ("light_state",),
     "design_effect": ("design_effect", "deff"),
 }
@@ -142,7 +142,7 @@ class ShareReport:
 def holds_shares(file: Path, mapping: Path | None = None) -> bool:
     """Whether a file is a table of published shares and not of single answers."""
     renamed = read_mapping(mapping).columns
-    names = {str(name).strip().lower() for name in load_table(file).columns}
+    names = {str(name).strip().lower() for name in load_table(file, rows=1).columns}
     found = {ours for ours in _NAMES if _found(ours, names, renamed)}
     single = {renamed.get(name, name).strip().lower() for name in ("category", "response_id")} & names
     return set(_NEEDED) <= found and not single

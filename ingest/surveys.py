@@ -256,8 +256,8 @@ def looks_like_identity(column: str) -> bool:
     return any(re.search(rf"(^|[_\W]){re.escape(word)}([_\W]|$)", column.lower()) for word in _NEVER)
 
 
-def load_table(file: Path) -> pd.DataFrame:
-    """A file of answers or shares as it is, everything text where the format allows."""
+def load_table(file: Path, rows: int | None = None) -> pd.DataFrame:
+    """A file of answers or shares as it is, everything text where the format allows; only its first rows if asked."""
     if not file.is_file():
         raise AnswerError(f"there is no file '{file}'")
     kind = file.name.lower()
@@ -265,16 +265,18 @@ def load_table(file: Path) -> pd.DataFrame:
         if kind.endswith((".geojson", ".gpkg", ".shp")):
             import geopandas
 
-            frame = geopandas.read_file(file).to_crs("EPSG:4326")
+            frame = geopandas.read_file(file, rows=rows).to_crs("EPSG:4326")
             points = frame.geometry.representative_point()
             return (
                 pd.DataFrame(frame.drop(columns=frame.geometry.name)).assign(lon=points.x, lat=points.y).astype(object)
             )
         if kind.endswith((".xlsx", ".xlsm")):
-            return pd.read_excel(file, dtype=object)
+            return pd.read_excel(file, dtype=object, nrows=rows)
         if kind.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
             # Everything is text first: an id like 007 keeps its zeros and a wrong number its spelling.
-            return pd.read_csv(file, dtype=str, keep_default_na=False, sep=None, engine="python", encoding="utf-8-sig")
+            as_text: Any = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+            table: pd.DataFrame = pd.read_csv(file, sep=None, engine="python", nrows=rows, **as_text)
+            return table
     except Exception as error:  # whatever the readers of four formats raise on a damaged file
         raise AnswerError(f"{file} cannot be read ({error})") from error
     raise AnswerError(f"{file.name} is none of .csv, .csv.gz, .geojson, .gpkg, .xlsx; save it as one of these")

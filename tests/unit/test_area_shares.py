@@ -174,6 +174,20 @@ def test_a_mapping_renames_columns_and_keeps_only_the_questions_it_names(tmp_pat
     assert set(shares(city)["question"]) == {"night"}
 
 
+def test_a_table_with_the_column_names_of_a_council_is_read_as_it_is(tmp_path, city):
+    path = tmp_path / "council.csv"
+    path.write_text(
+        "indicator,description,response,respondent_group,year,sample_size,result,format\n"
+        '7,Feel safe by yourself at night,Very safe or safe,City of Smalltown,2018,"1,227",64,Per cent\n'
+        "7,Feel safe by yourself at night,Very safe or safe,Carlton 3053,2018,125,57.6,Per cent\n"
+    )
+    import_shares(city, path)
+    kept = shares(city)
+    assert kept["n"].tolist() == [1227, 125]
+    assert kept["share"].tolist() == pytest.approx([0.64, 0.576])
+    assert set(kept["light_state"]) == {"dark"}
+
+
 def test_a_real_city_takes_no_simulated_shares(tmp_path):
     real = make_city(tmp_path / "real", simulated=False)
     with pytest.raises(AnswerError, match="not declared simulated"):
