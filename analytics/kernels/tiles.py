@@ -147,7 +147,8 @@ def krige_points(
         )  # fmt: skip
         around(n, found, at_east[p], at_north[p], 0.0, s, east, north, value, noise, x, y, pending, noisy)
         factor(n, two_nu, s, x, y, noisy, u, pending, w, pivots)
-        solve(n, PAD, two_nu, s, origin, origin, x, y, u, w, v, pivots, point_mean, point_variance)
+        # not PAD itself: a constant would be a type of its own, and `solve` compiled once more for it
+        solve(n, origin.size, two_nu, s, origin, origin, x, y, u, w, v, pivots, point_mean, point_variance)
         mean[p] = point_mean[0]
         variance[p] = point_variance[0]
 
