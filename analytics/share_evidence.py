@@ -33,7 +33,7 @@ from scipy.special import ndtr, ndtri
 from analytics import covariates
 from analytics.covariates import COLUMN, NAMES, Floats
 from analytics.place_effect import CELL_M, PlaceEffect
-from analytics.response import Classes, Perception
+from analytics.response import Classes, Perception, Scales
 from analytics.small_area import SmallAreas, small_areas
 from sensors.city import City
 from sensors.districts import districts_of
@@ -172,13 +172,10 @@ def conditioned(
     """The response given the levels of the areas and the differences of the groups."""
     from analytics.fitting import scales_of
 
-    if not perception.n_answers:
-        scales, features = scales_of(conditions.raw, conditions.raw, np.ones(len(conditions.raw)))
+    if not perception.n_answers:  # nothing has said yet what is usual here but the streets
+        scales, _ = scales_of(conditions.raw, conditions.raw, np.ones(len(conditions.raw)))
         perception = replace(perception, scales=scales, classes=classes_of(fitted))
-    else:
-        _, features = scales_of(conditions.raw, conditions.raw, np.ones(len(conditions.raw)))
-    scales = perception.scales
-    features = np.clip(features, scales.low, scales.high)
+    features = features_of(conditions.raw, perception.scales)
     wanted, noise = fitted.levels()
     chosen = [fitted.areas.index(area) for area in conditions.areas]
     wanted, noise = wanted[chosen], noise[np.ix_(chosen, chosen)]
@@ -200,6 +197,15 @@ def conditioned(
         shares_of=question,
         shares_told=told,
     )
+
+
+def features_of(raw: pd.DataFrame, scales: Scales) -> Floats:
+    """The features of some places and times as a fitted response sees them, (n, 7)."""
+    said = {name: raw[name].to_numpy(np.float64) for name in raw}
+    even = np.where(np.isnan(said["even"]), scales.even, said["even"])
+    columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
+    features = covariates.raw_features(*columns, scales.noise_on_people).astype(np.float64)
+    return np.clip(np.where(np.isnan(features), scales.typical, features), scales.low, scales.high)
 
 
 def classes_of(fitted: SmallAreas) -> Classes:
