@@ -119,9 +119,9 @@ class SmallAreas:
         return Estimate.of(ndtr(at + offsets[:, list(groups).index(code)]))
 
     def levels(self) -> tuple[Floats, Floats]:
-        """Probit levels of the areas over all years, mean (areas,) and covariance."""
-        drawn = np.column_stack([ndtri(np.clip(self.draws(area), 1e-9, 1 - 1e-9)) for area in self.areas])
-        return drawn.mean(axis=0), np.atleast_2d(np.cov(drawn, rowvar=False))
+        """Probits of the areas' mean shares over all years (areas,), and the covariance of their probit levels."""
+        shares = np.clip(np.column_stack([self.draws(area) for area in self.areas]), 1e-9, 1 - 1e-9)
+        return ndtri(shares.mean(axis=0)), np.atleast_2d(np.cov(ndtri(shares), rowvar=False))
 
     def _weights(self, place: int, years: Mapping[int, float] | None) -> Floats:
         if years is not None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import geopandas
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtri
 from shapely.geometry import box
 
-from analytics.covariates import COLUMN
+from analytics import share_evidence
+from analytics.covariates import COLUMN, NAMES
 from analytics.fields import fields_at
 from analytics.fitting import fit_perception
 from analytics.knowledge import learn
@@ -14,6 +18,7 @@ from analytics.model import fit, load_model
 from analytics.perception import fuse
 from analytics.release import release
 from analytics.response import Perception
+from analytics.small_area import small_areas
 from analytics.surroundings import surroundings
 from ingest.area_shares import import_shares, remove_shares
 from ingest.surveys import import_answers
@@ -21,6 +26,7 @@ from sensors.districts import import_districts
 from sensors.night import Night
 from sensors.reading import RECORD
 from tests.synthetic_city import CRS, SIDE, SOUTH, WEST, make_city
+from tests.unit.test_small_area import table
 from tests.unit.test_surveys import rows, written
 
 NIGHT = "2026-11-20"
@@ -42,10 +48,10 @@ def make_town(path, east=SIDE + 50):
 
 
 def bring(city, path, n=400, **shares):
-    table = [("here_at_night", year, area, n, share, "area") for year in (2024, 2025) for area, share in shares.items()]
-    table += [("here_at_night", 2025, sex, n, share, "gender") for sex, share in (("Female", 48.0), ("Male", 72.0))]
+    told = [("here_at_night", year, area, n, share, "area") for year in (2024, 2025) for area, share in shares.items()]
+    told += [("here_at_night", 2025, sex, n, share, "gender") for sex, share in (("Female", 48.0), ("Male", 72.0))]
     file = path / "shares.csv"
-    pd.DataFrame(table, columns=("question", "year", "group", "n", "pct_safe", "group_type")).to_csv(file, index=False)
+    pd.DataFrame(told, columns=("question", "year", "group", "n", "pct_safe", "group_type")).to_csv(file, index=False)
     return import_shares(city, file)
 
 
@@ -104,6 +110,40 @@ def test_women_and_men_differ_as_their_table_says(town):
     column = COLUMN["woman"]
     assert perception.mean[column] == pytest.approx(-0.6, abs=0.2)
     assert np.sqrt(perception.covariance[column, column]) < perception.prior_sd[column]
+
+
+def test_the_level_of_one_area_agrees_with_a_sum_over_all_levels(tmp_path):
+    city = make_town(tmp_path)
+    around, knowledge, silent = fitted(city)
+    cut = len(NAMES) + silent.safe_from - 2
+    only_the_level = np.full(silent.mean.size, 1e-12)
+    only_the_level[cut] = 1.5**2
+    silent = replace(silent, covariance=np.diag(only_the_level))
+    shares = small_areas(table((2024, "area", "west", 0.8, 25)))
+    night = Night.named(NIGHT, city.zone)
+    conditions = share_evidence.area_conditions(city, around, knowledge, night, shares, silent.own)
+    said = share_evidence.conditioned(silent, shares, conditions, city, "here", 25)
+    west = conditions.square.reshape(said.own.mean_u.shape) == 0
+    found = said.own.mean_u[west].mean() - said.mean[cut]
+
+    seen_by = replace(silent, scales=said.scales, classes=said.classes)
+    features = share_evidence.features_of(conditions.raw, said.scales)
+    sight = share_evidence._Sight(seen_by, conditions, features, city, shares.sds[0])
+    wanted, noise = ndtri(shares.draws("west")).mean(), shares.levels()[1][0, 0]
+    none = np.zeros((silent.mean.size + 1, silent.mean.size + 1))
+    height = np.linspace(-3, 4, 701)
+    theta = np.tile(silent.mean, (height.size, 1))
+    theta[:, cut] = 0.0
+    seen = np.array([sight.at(row, np.array([level]), none)[0][0] for row, level in zip(theta, height, strict=True)])
+    prior = (height + silent.mean[cut]) ** 2 / (1.5**2 + sight.own_variance[0])
+    weight = np.exp(-0.5 * (prior + (wanted - seen) ** 2 / noise))
+    weight /= weight.sum()
+    mean = weight @ height
+    assert found == pytest.approx(mean, abs=0.03)
+    variance = said.covariance[cut, cut] - 2 * said.own.across_u[west][:, cut].mean()
+    variance += (said.own.variance_u[west] - silent.own.variance_u[west]).mean() - shares.sds[0] ** 2
+    variance += sight.own_variance[0]  # of the area as a whole, without what its streets differ by
+    assert np.sqrt(variance) == pytest.approx(np.sqrt(weight @ (height - mean) ** 2), rel=0.05)
 
 
 def test_where_no_share_is_the_map_is_wider(tmp_path):
