@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sensors.errors import CityError
 
 MAPE_LIMIT, BIAS_LIMIT = 0.15, 0.05  # of quarter hours at peak, and overall (sensing.md C1)
+_NO_LOAD = 1e-9  # of one: below it -W(-x) / x is 1 + x, and so small an x may have lost all its digits
 _REGIMES = 2.0  # a busy count is at least so many times the flow of a quiet one
 _SPREAD = 0.10  # ln, of single counts around the fit: people who count err by some per cent, and walk in groups
 _SPREAD_COUNTS = 2.0  # manual counts that outweigh it
@@ -151,9 +152,8 @@ def without_dead_time(
 
     load = np.asarray(told, np.float64) / seconds * dead_time_s
     if extending:
-        full = np.minimum(load, np.exp(-1.0))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.where(load > 0, told * (-lambertw(-full).real / np.maximum(full, 1e-300)), told))
+        full = np.clip(load, _NO_LOAD, np.exp(-1.0))
+        return np.asarray(np.where(load > _NO_LOAD, told * (-lambertw(-full).real / full), told * (1.0 + load)))
     return np.asarray(told / (1.0 - np.minimum(load, 0.95)))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from typer.testing import CliRunner
@@ -62,6 +62,7 @@ def counter(city) -> int:
 
 
 @given(st.floats(0.0, 3.0), st.floats(1.0, 1500.0), st.booleans())
+@example(2.2e-309, 1.0, True)  # a number that has lost its digits
 def test_dead_time_is_undone_by_its_inverse(dead_time_s, people, extending):
     if extending and people / 900.0 * dead_time_s > 0.98:  # beyond its maximum an extending counter tells less again
         return
