@@ -17,7 +17,6 @@ from analytics.grid import Grid
 from analytics.kernels.jit import forget_older_caches
 from analytics.knowledge import learn_from
 from analytics.kriging import krige, krige_at
-from analytics.levels import laeq_of_rows
 from analytics.ordinal import fit_ordered_probit
 from analytics.perception import compile_view
 from analytics.sources import spread
@@ -41,7 +40,6 @@ def compile_kernels() -> float:
     knowledge = learn_from([night], village)
     fields_at(village, knowledge, night, _STEP)
     _krige(village.grid)
-    laeq_of_rows(np.full((2, 3), 50.0, np.float32))
     spread(village.grid, np.ones(1), np.ones(1), np.ones(1), 50.0, village.traffic.copy())  # a city without buildings
     fit_ordered_probit(np.arange(8.0)[:, None] % 3, np.arange(8) % 2 + 1, 2)
     compile_view()
