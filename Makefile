@@ -71,7 +71,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-# On both cores and without tests, 15 s once; where Python may not write bytecode every process would start 2 s later.
+# On both cores and without tests, 12 s once; where Python may not write bytecode every process would start 2 s later.
 	@$(BIN)/python -m compileall -q -j 2 -x '/tests?/' $(VENV)/lib noctule.py sensors ingest analytics dashboard firmware_sim >/dev/null 2>&1 || true
 	@touch $@
 

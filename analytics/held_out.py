@@ -167,9 +167,7 @@ def answer_distribution(
     times = table["time"].to_numpy().astype("datetime64[ms]")
     late = covariates.late(times, city.zone)
     said = place_moments(fit, table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64))
-    mean = said.mean_u + late * said.mean_v
-    own = said.variance_u + 2 * late * said.covariance_uv + late**2 * said.variance_v
-    across = said.across_u + late[:, None] * said.across_v
+    mean, own, across = said.at(late)
     terms = fit.covariance[: fit.n_terms, : fit.n_terms]
     below, p = np.empty((len(table), n_cuts)), design.shape[1]
     sd = np.empty(len(table))

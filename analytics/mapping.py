@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from analytics.atlas import Meta, mapper_lock, night_meta, night_steps, write_now, write_step
-from analytics.closing import Desk, attribution, changed_steps, cut_of, due_steps, step_length
+from analytics.closing import Desk, changed_steps, cut_of, due_steps, step_length
 from analytics.publishing import publish
 from sensors.city import City
 from sensors.clock import Clock, city_clock
@@ -287,10 +287,10 @@ class Mapper:
     def _now_meta(self, now: np.datetime64, night: Night, phase: str) -> Meta:
         steps = night_steps(self.city, night)
         current = steps[max(0, int(np.searchsorted(steps, now, side="right")) - 1)]
-        made = self._desk.meta if self._desk is not None else {"simulated": self.city.simulated, "model": None}
+        nobody = {"simulated": self.city.simulated, "model": None, "attribution": list(self.city.settings.attribution)}
+        made = nobody if self._desk is None else self._desk.meta  # whose attributions stand in files: read once
         return {
             **made,
-            "attribution": attribution(self.city),
             "night": night.name,
             "step": rfc3339(current),
             "as_of": rfc3339(now),

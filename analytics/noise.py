@@ -1,8 +1,8 @@
 """Sound level outdoors: energy of roads, venues and voices, corrected by noise meters. Modelled, not legal metrology.
 
-Levels (dB, A-weighted) are added and averaged only as energy. Sources (`sources.py`) spread over a hemisphere
-(`kernels/noise.py`); walls, wind and single events are not modelled and are in the error: never less than 5 dB away
-from a meter, since without propagation nobody can claim more (sensing.md B5).
+Levels (dB, A-weighted) are added and averaged only as energy. Sources (`sources.py`) spread past buildings and along
+streets (`sound_paths.py`), coarsely; heights, wind and single events are not modelled and are in the error: never less
+than 5 dB away from a meter, since without propagation nobody can claim more (sensing.md B5).
 """
 
 from dataclasses import dataclass

@@ -118,6 +118,14 @@ class PlaceMoments:
     across_u: Floats
     across_v: Floats
 
+    def at(self, late: Floats) -> tuple[Floats, Floats, Floats]:
+        """Mean, variance (n,) and covariance with coefficients and cuts (n, n_terms) of the effect at an hour.
+
+        late : (n,) 0 before 22:00 to 1 from 01:00 on
+        """
+        variance = self.variance_u + 2 * late * self.covariance_uv + late**2 * self.variance_v
+        return self.mean_u + late * self.mean_v, variance, self.across_u + late[:, None] * self.across_v
+
 
 def fit_with_places(
     answers: Answers,

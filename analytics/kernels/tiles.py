@@ -91,12 +91,7 @@ def krige_tiles(
                 )  # fmt: skip
                 inside = around(n, found, at_east, at_north, half, s, east, north, value, noise, x, y, pending, noisy)
                 if side > 1 and 4 * inside > neighbours and m < value.size:
-                    side //= 2
-                    for quarter in range(4):
-                        waiting[left, 0] = r + (quarter // 2) * side
-                        waiting[left, 1] = c + (quarter % 2) * side
-                        waiting[left, 2] = side
-                        left += 1
+                    left = cut_in_four(waiting, left, r, c, side // 2)
                     continue
                 factor(n, two_nu, s, x, y, noisy, u, pending, w, pivots)
                 lay_nodes(side, node_m, node_x, node_y)
@@ -151,6 +146,16 @@ def krige_points(
         solve(n, origin.size, two_nu, s, origin, origin, x, y, u, w, v, pivots, point_mean, point_variance)
         mean[p] = point_mean[0]
         variance[p] = point_variance[0]
+
+
+@kernel()
+def cut_in_four(waiting: Any, left: Any, r: Any, c: Any, side: Any) -> Any:
+    """Put the quarters of a tile, `side` nodes wide, among those that wait; return how many do."""
+    for quarter in range(4):
+        waiting[left + quarter, 0] = r + (quarter // 2) * side
+        waiting[left + quarter, 1] = c + (quarter % 2) * side
+        waiting[left + quarter, 2] = side
+    return left + 4
 
 
 @kernel()

@@ -11,7 +11,7 @@ import numpy as np
 from analytics.kernels.blocks import PAD, ROWS, subtract_products
 from analytics.kernels.buckets import neighbourhood
 from analytics.kernels.jit import cell_kernel, kernel
-from analytics.kernels.tiles import TILE, around, factor, lay_nodes, padded_size, solve
+from analytics.kernels.tiles import TILE, around, cut_in_four, factor, lay_nodes, padded_size, solve
 
 LEAF = np.dtype([("row", "i4"), ("column", "i4"), ("side", "i4"), ("n", "i4"), ("slot", "i8"), ("weight", "i8")])
 
@@ -58,12 +58,7 @@ def count_leaves(
                 for i in range(n):
                     inside += abs(east[found[i]] - at_east) <= half and abs(north[found[i]] - at_north) <= half
                 if side > 1 and 4 * inside > neighbours and m < east.size:
-                    side //= 2
-                    for quarter in range(4):
-                        waiting[left, 0] = r + (quarter // 2) * side
-                        waiting[left, 1] = c + (quarter % 2) * side
-                        waiting[left, 2] = side
-                        left += 1
+                    left = cut_in_four(waiting, left, r, c, side // 2)
                     continue
                 counts[tile_row, 0] += 1
                 counts[tile_row, 1] += n
@@ -138,12 +133,7 @@ def weigh(
                 )  # fmt: skip
                 inside = around(n, found, at_east, at_north, half, s, east, north, value, noise, x, y, pending, noisy)
                 if side > 1 and 4 * inside > neighbours and m < value.size:
-                    side //= 2
-                    for quarter in range(4):
-                        waiting[left, 0] = r + (quarter // 2) * side
-                        waiting[left, 1] = c + (quarter % 2) * side
-                        waiting[left, 2] = side
-                        left += 1
+                    left = cut_in_four(waiting, left, r, c, side // 2)
                     continue
                 own = leaves[leaf]
                 if everything:

@@ -65,13 +65,12 @@ def skilled(seed: int, n: int = 1000, n_test: int = 3000) -> dict[str, float]:
     precision = 1 / np.concatenate([PRIOR_SD, np.full(3, CUT_SD)]) ** 2
     fit = fit_with_places(answers, REGION, mean, precision, mean[-3:])
     said, hour, p = place_moments(fit, east[asked], north[asked]), late[asked], columns.shape[1]
-    own = said.variance_u + 2 * hour * said.covariance_uv + hour**2 * said.variance_v
-    across = said.across_u + hour[:, None] * said.across_v
+    effect, own, across = said.at(hour)
     below, cover = np.empty((n_test, 3)), []
     for k in range(3):
         form = np.column_stack([columns[asked], np.zeros((n_test, 3))])
         form[:, p + k] = -1
-        m = form @ fit.mean[: fit.n_terms] + said.mean_u + hour * said.mean_v
+        m = form @ fit.mean[: fit.n_terms] + effect
         terms = fit.covariance[: fit.n_terms, : fit.n_terms]
         variance = np.einsum("ij,jk,ik->i", form, terms, form) + own + 2 * np.einsum("ij,ij->i", form, across)
         below[:, k] = ndtr(-m / np.sqrt(1 + variance))
@@ -103,7 +102,7 @@ def rps(below: np.ndarray, category: np.ndarray) -> np.ndarray:
 def test_twenty_worlds_reach_most_of_what_the_truth_itself_would():
     found = [skilled(seed) for seed in range(20)]
     share = np.mean([one["fit"] for one in found]) / np.mean([one["oracle"] for one in found])
-    assert share >= 0.6
+    assert share >= 0.8  # the gate is 0.6; docs/perception.md says four fifths
     assert max(one["worse_than_groups_z"] for one in found) < 1.645
     assert 0.85 <= np.mean([one["cover"] for one in found]) <= 0.95
 
