@@ -6,6 +6,7 @@ NoctuleError
 ├── RecipeError      a recipe, or a file that it names, cannot be read as it says
 ├── DecodeError      a message cannot be read at all
 ├── AnswerError      a file of survey answers cannot be imported
+├── WalkError        a night walk, or a file of it, is not as it should be
 ├── LayerError       a survey of light or a raster of the city's own cannot be taken
 ├── LightingError    the light of a street section cannot be computed as asked
 ├── BrokerError      the MQTT broker refuses us, or its address is wrong
@@ -42,6 +43,10 @@ class DecodeError(NoctuleError):
 
 class AnswerError(NoctuleError):
     """A file of survey answers cannot be imported."""
+
+
+class WalkError(NoctuleError):
+    """A night walk, or a file of it, is not as it should be."""
 
 
 class LayerError(NoctuleError):
