@@ -2,7 +2,10 @@
 
 An instrument says how many categories an item has, which end of them is *very safe*, which construct it measures and
 its words in each language. Answers keep their instrument's own categories (turned so that the highest is very safe) and
-are never put on a metric scale.
+are never put on a metric scale. Some items ask for a fact and have no safe end: their polarity is 'none'.
+
+`never` holds the words for "I never go out alone there at night". Such an answer has a category of its own, NEVER: it
+is missing, and not at random, and nothing counts it with the others unless it is asked to (perception.md 1).
 """
 
 from __future__ import annotations
@@ -16,8 +19,12 @@ import msgspec
 from sensors.errors import AnswerError
 
 FORMAT = 1
-POLARITIES = ("safe-is-high", "safe-is-low")
-CONSTRUCTS = ("safety", "worry")  # a judgement of safety, and an emotion: never on one scale (perception.md 1)
+POLARITIES = ("safe-is-high", "safe-is-low", "none")
+# A judgement of safety and an emotion are never on one scale (perception.md 1); what somebody told to whom, and whether
+# staff or cameras put at ease, are facts and opinions that are published as shares and never mapped.
+CONSTRUCTS = ("safety", "worry", "telling", "presence")
+NOMINAL = ("telling", "presence")
+NEVER = 0  # category of those who never go out there alone at night
 SCOPES = ("here", "area")  # asked of the place where the person stands, or of the area they live in
 
 
@@ -43,14 +50,23 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference: str
     items: tuple[Item, ...]
     scope: str = "here"
+    never: dict[str, tuple[str, ...]] = {}  # language -> words for never going out there alone at night
+
+    @property
+    def of_a_moment(self) -> bool:
+        """Whether it is asked of the place and hour at which it is answered."""
+        return self.scope == "here" and self.construct not in NOMINAL
 
     def normalised(self, category: int) -> int:
         """A category as asked, turned so that `categories` is very safe."""
-        return category if self.polarity == "safe-is-high" else self.categories + 1 - category
+        turned = self.polarity == "safe-is-low" and category != NEVER
+        return self.categories + 1 - category if turned else category
 
     def category_of_words(self, words: str) -> int | None:
-        """The category, as asked, that some words in any of its languages stand for."""
+        """The category, as asked, that some words in any of its languages stand for; NEVER for those of `never`."""
         asked = words.strip().casefold()
+        if any(asked == said.casefold() for ways in self.never.values() for said in ways):
+            return NEVER
         for item in self.items:
             for answers in item.answers.values():
                 for category, answer in enumerate(answers, start=1):
@@ -89,7 +105,12 @@ def read_instrument(text: str, name: str) -> Instrument:
         problems.append(f"format {instrument.format} is not {FORMAT}")
     if instrument.id != name:
         problems.append(f"its id is '{instrument.id}'")
-    if instrument.categories < 2 or not 1 < instrument.safe_from <= instrument.categories:
+    if instrument.construct in NOMINAL:
+        if instrument.categories < 2 or instrument.safe_from or instrument.polarity != "none":
+            problems.append("an item without a safe end has 2 categories or more, polarity 'none' and safe_from 0")
+    elif instrument.polarity == "none":
+        problems.append(f"polarity 'none' is for {' and '.join(NOMINAL)} alone")
+    elif instrument.categories < 2 or not 1 < instrument.safe_from <= instrument.categories:
         problems.append(f"safe_from {instrument.safe_from} must part its {instrument.categories} categories")
     if instrument.polarity not in POLARITIES:
         problems.append(f"polarity '{instrument.polarity}' must be one of {', '.join(POLARITIES)}")

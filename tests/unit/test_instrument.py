@@ -5,7 +5,7 @@ from importlib.resources import files
 import pytest
 
 from sensors.errors import AnswerError
-from sensors.instrument import instrument_names, load_instrument, read_instrument
+from sensors.instrument import NEVER, NOMINAL, instrument_names, load_instrument, read_instrument
 
 CORE = files("sensors").joinpath("instruments", "core-4.toml").read_text("utf-8")
 
@@ -52,3 +52,29 @@ def test_a_wrong_definition_says_what_is_wrong(old, new, why):
 def test_an_instrument_without_a_definition_names_those_there_are():
     with pytest.raises(AnswerError, match=r"expected one of .*core-4"):
         load_instrument("foca")
+
+
+def test_an_item_without_a_safe_end_is_left_as_it_was_asked():
+    told = load_instrument("told-whom-7")
+    assert [told.normalised(c) for c in range(1, 8)] == list(range(1, 8))
+    assert not told.of_a_moment and told.construct in NOMINAL
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "why"),
+    [
+        ("told-2", "safe_from = 0", "safe_from = 2", "without a safe end"),
+        ("told-2", 'polarity = "none"', 'polarity = "safe-is-low"', "without a safe end"),
+        ("core-4", '"safe-is-high"', '"none"', "polarity 'none' is for telling and presence alone"),
+    ],
+)
+def test_a_safe_end_and_none_do_not_mix(name, old, new, why):
+    text = files("sensors").joinpath("instruments", f"{name}.toml").read_text("utf-8")
+    with pytest.raises(AnswerError, match=why):
+        read_instrument(text.replace(old, new, 1), name)
+
+
+def test_never_going_out_is_a_code_of_its_own_whichever_end_is_safe():
+    area = load_instrument("area-4")
+    assert area.category_of_words("I never go out alone at night") == NEVER == area.normalised(NEVER)
+    assert load_instrument("core-4").category_of_words("I never go out alone at night") is None
