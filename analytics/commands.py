@@ -51,6 +51,7 @@ def register(app: typer.Typer) -> None:
     app.command("validate")(validate)
     app.command("audit")(audit)
     app.command("papers")(papers)
+    app.command("ask-next")(ask_next)
     app.command("warmup")(warmup)
     app.add_typer(counter_app, name="counter")
 
@@ -218,6 +219,34 @@ def papers(
         print(json.dumps([paper.to_dict() for paper in written], ensure_ascii=False))
     else:
         print("\n".join(paper.text() for paper in written))
+
+
+def ask_next(
+    city: CityFolder,
+    number: Annotated[int, typer.Option(min=1, max=100, help="How many places.")] = 20,
+    csv: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the list as CSV.")] = None,
+    geojson: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the list as GeoJSON.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Where answers would tell the map most: places by how many pass at night and how unsure the map is there.
+
+    For those who plan a survey; what people said has no part in the order. Example: noctule ask-next helsinki
+    """
+    from analytics.ask_next import list_of
+    from sensors.city import City
+
+    opened = City.open(city)
+    opened.require_places()
+    found = list_of(opened, number)
+    for file, content in ((csv, found.csv), (geojson, found.geojson)):
+        if file is not None:
+            _write_text(file, content())
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+    elif csv is None and geojson is None:
+        typer.echo(found.text())
+    else:
+        typer.echo(f"{len(found.places)} places in {' and '.join(str(file) for file in (csv, geojson) if file)}")
 
 
 def _kept(path: Path | None) -> str:
