@@ -11,7 +11,7 @@ export OMP_NUM_THREADS := 1
 # Debian keeps mosquitto where only root looks for commands.
 export PATH := $(PATH):/usr/sbin
 
-.PHONY: demo test test-slow lint types contracts unit nojit house journeys doctest fuzz bench system lock clean
+.PHONY: demo test test-slow lint types contracts unit nojit house journeys doctest fuzz peers install-peers bench system lock clean
 
 demo: $(STAMP)
 	@exec $(BIN)/noctule demo $(DEMO)
@@ -19,7 +19,9 @@ demo: $(STAMP)
 test: $(STAMP) system
 	@$(BIN)/python -m tests.run
 
+# With PyMC beside it where that can be installed; without it, its tests say that they are skipped.
 test-slow: $(STAMP) system
+	@$(MAKE) --no-print-directory install-peers || true
 	@NOCTULE_SLOW=1 $(BIN)/python -m tests.run --slow
 
 lint: $(STAMP)
@@ -52,6 +54,18 @@ fuzz: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(FUZZ) atheris==3.0.0 || \
 	{ echo "fuzzing needs atheris 3.0.0, which could not be installed into $(FUZZ)"; exit 1; }
 	@PYTHONPATH=$(FUZZ) $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_ARGUMENTS)
+
+# Another program's answer to the same question, sampled anew and frozen for the tests. PyMC and nutpie are not in the lock
+# and want other versions of what is in it: they get a place of their own that only a process of theirs sees.
+PEERS := $(VENV)/peers
+peers: $(STAMP) install-peers
+	@$(BIN)/python -m tests.peers
+
+install-peers: $(STAMP)
+	@test -d $(PEERS)/nutpie || \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --ignore-installed --target $(PEERS) \
+	  pymc==5.28.5 nutpie==0.16.8 2>$(PEERS).log || \
+	{ echo "PyMC 5.28.5 and nutpie 0.16.8 could not be installed into $(PEERS): see $(PEERS).log"; exit 1; }
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

@@ -35,6 +35,7 @@ _RANGE_RATE = 100.0 * np.log(20.0)  # l1: P(rho < 100 m) = exp(-l1 / 100)
 _SD_RATE = np.log(20.0) / 0.8  # l2
 _PERSON_RATE = np.log(20.0) / 1.5  # P(sigma_a > 1.5) = 0.05
 _CHUNK = 4096
+_TELLING = 1e-4  # share of the posterior below which the skewness of a node moves nothing
 
 Progress = Callable[[int, int], None]
 
@@ -267,8 +268,8 @@ class _Problem:
         size = self.columns.shape[1] + self.n_cuts
         mean, second = np.zeros(size), np.zeros((size, size))
         means = np.zeros((len(fitted), size))
-        for share, (_, mode, used, _), row in zip(weight, fitted, means, strict=True):
-            row[used] = mode.theta
+        for share, (_, mode, used, posterior), row in zip(weight, fitted, means, strict=True):
+            row[used] = posterior.mean_at(mode) if share > _TELLING else mode.theta
             mean += share * row
         for share, (_, mode, used, _), row in zip(weight, fitted, means, strict=True):
             inverse = _inverse(mode.factor)
