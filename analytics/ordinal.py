@@ -9,7 +9,10 @@ height, find the one mode; the covariance is the inverse of minus the Hessian th
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+from numbers import Real
+from typing import SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +27,9 @@ Floats = npt.NDArray[np.float64]
 _MAX_STEPS = 200
 _DECREMENT = 1e-12  # a last move of at most 1e-6 sd: Newton's error is squared by it
 _SINGULAR = 1e-11  # smallest eigenvalue of the Hessian scaled to a unit diagonal
-_FAR = 12.0  # an answer this many sd inside its category says nothing more: all of them there is separation
+_STILL = 1e-3  # latent sd: at a mode the next step is nothing, while towards separation each is as long as the last
+_LARGEST = 1e100  # its square is still a number
+_MOST_CATEGORIES = 1000
 _NOBODY = np.empty(0)  # no levels of persons
 
 
@@ -90,26 +95,67 @@ def fit_ordered_probit(
     >>> fit.beta.round(3), fit.cuts.round(3)
     (array([0.861]), array([0.431]))
     """
+    n_categories = _number_of(n_categories)
     columns, category, weight = _checked(X, y, n_categories, weights)
     mean, precision = _priors(prior_mean, prior_sd, columns.shape[1], n_categories)
     counts = np.bincount(category, weight, n_categories + 1)[1:].astype(np.float64)
     _refuse_unfittable(columns, counts, precision)
+    units = _Units.of(columns, weight, precision)
     lower, upper = between(category, 0, n_categories)
-    posterior = OrderedPosterior(columns, lower, upper, weight, mean, precision, held_apart=unheard_gaps(counts))
-    return _Fit(posterior).best(_start(counts, columns.shape[1], mean, precision))
+    posterior = OrderedPosterior(
+        (columns - units.middle) / units.sd, lower, upper, weight, mean * units.scale, precision / units.scale**2,
+        held_apart=unheard_gaps(counts),
+    )  # fmt: skip
+    start = _start(counts, columns.shape[1], posterior.mean, precision)
+    return units.as_given(_Fit(posterior).best(start))
 
 
 def log_likelihood_gradient_hessian(
     X: npt.ArrayLike, y: npt.ArrayLike, beta: npt.ArrayLike, cuts: npt.ArrayLike, weights: npt.ArrayLike | None = None
 ) -> tuple[float, Floats, Floats]:
     """Log-likelihood of answers with its gradient (p+K-1,) and Hessian (p+K-1, p+K-1) in beta and then the cuts."""
-    theta = np.concatenate([np.asarray(beta, np.float64), np.asarray(cuts, np.float64)])
+    theta = np.concatenate([_numbers("beta", beta), _numbers("cuts", cuts)])
     n_categories = np.asarray(cuts).size + 1
     columns, category, weight = _checked(X, y, n_categories, weights)
     flat = np.zeros(theta.size)
     lower, upper = between(category, 0, n_categories)
     here = OrderedPosterior(columns, lower, upper, weight, flat, flat).curvature(theta, _NOBODY)
     return here.value, here.slope, -here.curvature
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Columns are fitted around their middle in units of their sd, so that metres and years lose no digits.
+
+    middle : (p,), 0 where the cuts have priors, which are about the columns as given; sd : (p,); n_cuts : K-1
+    """
+
+    middle: Floats
+    sd: Floats
+    n_cuts: int
+
+    @classmethod
+    def of(cls, columns: Floats, weight: Floats, precision: Floats) -> _Units:
+        p = columns.shape[1]
+        used = columns[weight > 0]
+        sd = used.std(axis=0) if len(used) else np.ones(p)
+        sd = np.where(sd > 1e-9 * np.abs(used).max(axis=0, initial=0.0), sd, 1.0)  # a constant stays one
+        free = len(used) > 0 and not np.any(precision[p:])
+        return cls(used.mean(axis=0) if free else np.zeros(p), sd, precision.size - p)
+
+    @property
+    def scale(self) -> Floats:
+        """What coefficients and cuts are multiplied by, (p+K-1,)."""
+        return np.concatenate([self.sd, np.ones(self.n_cuts)])
+
+    def as_given(self, fit: OrderedProbit) -> OrderedProbit:
+        """The fit in the units of the columns as they were given."""
+        p = self.sd.size
+        back = np.diag(1.0 / self.scale)
+        back[p:, :p] = (self.middle / self.sd)[None, :]
+        theta = back @ np.concatenate([fit.beta, fit.cuts])
+        covariance = back @ fit.covariance @ back.T
+        return OrderedProbit(theta[:p], theta[p:], 0.5 * (covariance + covariance.T), fit.log_likelihood, fit.n_steps)
 
 
 class _Fit:
@@ -135,9 +181,11 @@ class _Fit:
 
     def result(self, theta: Floats, n_steps: int) -> OrderedProbit:
         posterior = self.posterior
-        if posterior.n and np.min(posterior.terms(theta, _NOBODY)[:, 0]) > -1e-12:
+        here = posterior.curvature(theta, _NOBODY)
+        move = _solve(here.curvature, here.slope)
+        if move is None or np.abs(move[: self.p]).max(initial=0.0) > _STILL:
             raise ModelError(self.why_singular(theta))
-        covariance = np.linalg.inv(posterior.curvature(theta, _NOBODY).curvature)
+        covariance = np.linalg.inv(here.curvature)
         covariance = 0.5 * (covariance + covariance.T)
         likelihood = posterior.log_likelihood(theta, _NOBODY)
         return OrderedProbit(theta[: self.p].copy(), theta[self.p :].copy(), covariance, likelihood, n_steps)
@@ -146,7 +194,7 @@ class _Fit:
         """A sentence for answers that have no one best fit."""
         used = self.posterior.columns[self.posterior.weight > 0]
         centred = used - used.mean(axis=0) if len(used) else used
-        if np.linalg.matrix_rank(centred) < self.p:
+        if len(used) and np.linalg.matrix_rank(centred) < self.p:
             return (
                 "the columns of X cannot be told apart: one is constant (the cuts are the intercept) or follows from "
                 "the others; leave it out or give it a prior_sd"
@@ -213,13 +261,18 @@ def _priors(
         return np.zeros(size), np.zeros(size)
     sd = _prior_vector("prior_sd", prior_sd, p, size, np.inf)
     mean = np.zeros(size) if prior_mean is None else _prior_vector("prior_mean", prior_mean, p, size, 0.0)
-    if np.any(sd <= 0) or np.any(np.isnan(sd)):
+    if not np.all(sd > 1 / _LARGEST):
         raise ModelError("prior_sd must be positive; leave a column out of X instead of fixing it at its mean")
-    return np.where(np.isfinite(sd), mean, 0.0), 1.0 / sd**2
+    known = np.isfinite(sd)
+    if not np.all(np.abs(mean[known]) < _LARGEST):
+        raise ModelError("prior_mean must hold finite numbers; an sd of infinity is how a prior is left flat")
+    if np.all(known[p:]) and np.any(np.diff(mean[p:]) < 0):
+        raise ModelError(f"prior_mean of the cuts is {mean[p:].tolist()}; cuts ascend")
+    return np.where(known, mean, 0.0), 1.0 / sd**2
 
 
 def _prior_vector(name: str, values: npt.ArrayLike, p: int, size: int, rest: float) -> Floats:
-    given = np.atleast_1d(np.asarray(values, np.float64))
+    given = np.atleast_1d(_numbers(name, values))
     if given.shape not in ((p,), (size,)):
         raise ModelError(
             f"{name} has shape {given.shape}; expected ({p},) for the coefficients or ({size},) with the cuts"
@@ -232,22 +285,43 @@ def _prior_vector(name: str, values: npt.ArrayLike, p: int, size: int, rest: flo
 def _checked(
     X: npt.ArrayLike, y: npt.ArrayLike, n_categories: int, weights: npt.ArrayLike | None
 ) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
-    if n_categories < 2:
-        raise ModelError(f"n_categories is {n_categories}; an ordered answer has at least 2")
-    answers = np.asarray(y)
-    columns = np.asarray(X, np.float64)
+    answers, columns = _numbers("y", y), _numbers("X", X)
     if columns.ndim == 1 and columns.size == 0:
         columns = columns.reshape(answers.size, 0)
     if columns.ndim != 2 or answers.ndim != 1 or len(columns) != len(answers):
         raise ModelError(f"X has shape {columns.shape} and y {answers.shape}; expected (n, p) and (n,)")
-    weight = np.ones(len(answers)) if weights is None else np.asarray(weights, np.float64)
-    if weight.shape != answers.shape or np.any(~np.isfinite(weight)) or np.any(weight < 0):
+    weight = np.ones(len(answers)) if weights is None else _numbers("weights", weights)
+    if weight.shape != answers.shape or not np.all((weight >= 0) & (weight < _LARGEST)):
         raise ModelError("weights must be finite, not negative, one for each answer")
-    if not np.all(np.isfinite(columns)):
-        raise ModelError(f"X holds {int((~np.isfinite(columns)).sum())} values that are not finite; leave them out")
-    numbers = answers.astype(np.float64)
-    if np.any(~np.isfinite(numbers)) or np.any(numbers != np.round(numbers)):
+    weight = np.where(weight < 1e-12, 0.0, weight)  # less than a millionth of a millionth of an answer is none
+    known = np.abs(columns) < _LARGEST
+    if not np.all(known):
+        raise ModelError(f"X holds {int((~known).sum())} values that are not finite; leave them out")
+    if not np.all(answers == np.round(answers)):
         raise ModelError("y must hold whole categories 1 to n_categories")
-    if len(numbers) and (numbers.min() < 1 or numbers.max() > n_categories):
-        raise ModelError(f"y runs from {numbers.min():g} to {numbers.max():g}; expected categories 1 to {n_categories}")
-    return np.ascontiguousarray(columns), numbers.astype(np.int64), weight
+    if len(answers) and (answers.min() < 1 or answers.max() > n_categories):
+        raise ModelError(f"y runs from {answers.min():g} to {answers.max():g}; expected categories 1 to {n_categories}")
+    return np.ascontiguousarray(columns), answers.astype(np.int64), weight
+
+
+def _number_of(n_categories: SupportsIndex) -> int:
+    try:
+        number = operator.index(n_categories)
+    except TypeError:
+        raise ModelError(f"n_categories is {n_categories!r}; expected a whole number") from None
+    if not 2 <= number <= _MOST_CATEGORIES:
+        raise ModelError(f"n_categories is {number}; an ordered answer has at least 2 and at most {_MOST_CATEGORIES}")
+    return number
+
+
+def _numbers(name: str, values: npt.ArrayLike) -> Floats:
+    """An array of real numbers, or ModelError with what stands there instead."""
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind in "OUS" and not all(isinstance(one, Real) for one in given.ravel()):
+            raise ValueError(f"{given.ravel()[0]!r} among them")
+        if given.dtype.kind not in "bifuOUS":
+            raise ValueError(f"they are {given.dtype}")
+        return given.astype(np.float64)
+    except (ValueError, TypeError, OverflowError) as problem:
+        raise ModelError(f"{name} must hold numbers, as many in each row: {problem}") from None

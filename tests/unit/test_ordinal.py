@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy.special import ndtri
 from analytics.ordinal import fit_ordered_probit, log_likelihood_gradient_hessian
 from sensors.errors import ModelError
 from tests.reference import probit as reference
+from tests.reference import probit_exact as exact
 
 pytestmark = pytest.mark.kernel
 
@@ -24,30 +26,60 @@ def answers(n=250, seed=0, beta=BETA, cuts=CUTS):
     return X, 1 + np.searchsorted(cuts, X @ beta + generator.normal(size=n))
 
 
-@pytest.mark.parametrize("k", [3, 4, 7])
-def test_flat_priors_agree_with_statsmodels_to_one_millionth(k):
+@pytest.mark.parametrize("k", [2, 3, 4, 7, 11])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_flat_priors_agree_with_statsmodels_to_one_millionth(k, weighted):
+    """Coefficients, cuts, standard errors of both and the likelihood; weights are rows that stand there twice."""
     from statsmodels.miscmodels.ordinal_model import OrderedModel
 
-    X, y = answers(150, seed=k, cuts=np.linspace(-1, 1, k - 1))
-    fit = fit_ordered_probit(X, y, k)
+    X, y = answers(150, seed=k, cuts=np.linspace(-1, 1, k - 1) if k > 2 else np.array([0.2]))
+    weight = np.random.default_rng(k).integers(1, 4, len(y)) if weighted else np.ones(len(y), int)
+    fit = fit_ordered_probit(X, y, k, weights=weight)
     # It starts near our answer, because each of its steps differentiates numerically and takes seconds.
     near = np.concatenate([fit.beta, fit.cuts[:1], np.log(np.diff(fit.cuts))]) + 0.01
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own remarks on its optimiser and on pandas
-        model = OrderedModel(y, X, distr="probit")
-        oracle = model.fit(near, method="newton", disp=0, maxiter=8, tol=1e-13)
-        cuts = model.transform_threshold_params(oracle.params[X.shape[1] :])[1:-1]
-        # its thresholds are first cut and log gaps: only the standard errors of beta compare directly
-        errors = np.asarray(oracle.bse)[: X.shape[1]]
-    assert fit.beta == pytest.approx(oracle.params[: X.shape[1]], abs=1e-6)
-    assert fit.cuts == pytest.approx(cuts, abs=1e-6)
-    assert fit.log_likelihood == pytest.approx(oracle.llf, abs=1e-6)
-    assert fit.standard_errors[: X.shape[1]] == pytest.approx(
-        errors, rel=1e-5
-    )  # statsmodels differentiates numerically
+        model = OrderedModel(np.repeat(y, weight), np.repeat(X, weight, axis=0), distr="probit")
+        oracle = model.fit(near, method="newton", disp=0, maxiter=8, tol=1e-13).params
+    # Its standard errors come from second differences; its own likelihood is differentiated better here, by differences
+    # of fourth order, and its thresholds (first cut and log gaps) are turned into cuts by the delta rule.
+    curvature = -differences(lambda at: differences(model.loglike, at), oracle)
+    to_cuts = differences(lambda at: np.concatenate([at[:3], model.transform_threshold_params(at[3:])[1:-1]]), oracle)
+    covariance = to_cuts.T @ np.linalg.inv(0.5 * (curvature + curvature.T)) @ to_cuts
+    cuts = model.transform_threshold_params(oracle[3:])[1:-1]
+    assert np.concatenate([fit.beta, fit.cuts]) == pytest.approx(np.concatenate([oracle[:3], cuts]), abs=1e-6)
+    assert fit.standard_errors == pytest.approx(np.sqrt(np.diag(covariance)), rel=1e-6)
+    assert fit.log_likelihood == pytest.approx(model.loglike(oracle), rel=1e-9)
 
 
-@pytest.mark.parametrize("k", [2, 3, 5, 11])
+@pytest.mark.parametrize(
+    ("z", "known"),
+    [
+        # ln Phi(z) by mpmath 1.4, 40 digits
+        ("-14.5", "-108.7227881543204723345214"),
+        ("-12", "-75.41067300156879593883968"),
+        ("-2.5", "-5.081648277278690498380462"),
+        ("3.7", "-0.0001078055442862634186001771"),
+    ],
+)
+def test_the_decimal_tails_are_those_of_mpmath(z, known):
+    assert abs(exact.distribution(Decimal(z)).ln() / Decimal(known) - 1) < Decimal("1e-24")
+
+
+@pytest.mark.parametrize("k", range(2, 12))
+@pytest.mark.parametrize("away", [-12.0, 12.0])
+def test_gradient_and_hessian_are_those_of_exact_arithmetic_to_one_millionth_in_the_tails(k, away):
+    cuts = np.linspace(-1.5, 1.5, k - 1) if k > 2 else np.array([0.3])
+    for category in range(1, k + 1):
+        likelihood, gradient, hessian = log_likelihood_gradient_hessian([[1.0]], [category], [away], cuts)
+        wanted = exact.log_likelihood_gradient_hessian(1.0, away, cuts.tolist(), category)
+        assert likelihood == pytest.approx(float(wanted[0]), rel=1e-6, abs=1e-15)
+        # Element by element and relative to each, however small: 1e-300 is nothing but exact zeros.
+        assert gradient == pytest.approx(np.array(wanted[1], float), rel=1e-6, abs=1e-300)
+        assert hessian == pytest.approx(np.array(wanted[2], float), rel=1e-6, abs=1e-300)
+
+
+@pytest.mark.parametrize("k", range(2, 12))
 @pytest.mark.parametrize("shift", [-12.0, -6.0, 0.0, 6.0, 12.0])
 def test_gradient_and_hessian_are_central_differences_of_the_likelihood(k, shift):
     generator = np.random.default_rng(k)
@@ -188,6 +220,17 @@ def test_a_category_nobody_chose_needs_a_prior_and_then_keeps_its_place():
         ([[1.0]], [1.5], 2, "whole categories"),
         ([[1.0], [2.0]], [1], 2, "has shape"),
         ([[1.0]], [1], 1, "at least 2"),
+        ([[1.0]], [1], 10**9, "at most 1000"),
+        ([[1.0]], [1], 2.5, "whole number"),
+        ([["a"]], [1], 2, "X must hold numbers"),
+        ([[1.0], [1.0, 2.0]], [1, 2], 2, "X must hold numbers"),
+        ([[1j]], [1], 2, "X must hold numbers"),
+        ([[1e200]], [1], 2, "not finite"),
+        ([[1.0]], ["safe"], 2, "y must hold numbers"),
+        # Half of them tell nothing apart, and still the likelihood grows with the coefficient for ever.
+        (np.repeat([0.0, 1.0], 10)[:, None], [*np.tile([1, 2], 5), *np.full(10, 2)], 2, "separated"),
+        (np.column_stack([np.arange(8.0), 2 * np.arange(8.0) + 3]), np.tile([1, 2], 4), 2, "cannot be told apart"),
+        (np.arange(60.0).reshape(4, 15) % 7, [1, 2, 1, 2], 2, "cannot be told apart"),
     ],
 )
 def test_what_has_no_best_fit_is_refused_with_the_reason(X, y, k, why):
@@ -203,8 +246,26 @@ def test_priors_and_weights_are_checked():
         fit_ordered_probit(X, y, 4, prior_sd=[1, 0, 1])
     with pytest.raises(ModelError, match="prior_sd has shape"):
         fit_ordered_probit(X, y, 4, prior_sd=[1, 1])
-    with pytest.raises(ModelError, match="weights"):
-        fit_ordered_probit(X, y, 4, weights=-np.ones(40))
+    for weights in (-np.ones(40), np.full(40, np.nan), np.full(40, np.inf), np.ones(39), 1.0, ["a"] * 40):
+        with pytest.raises(ModelError, match="weights"):
+            fit_ordered_probit(X, y, 4, weights=weights)
+    with pytest.raises(ModelError, match="prior_mean must hold finite"):
+        fit_ordered_probit(X, y, 4, [np.nan, 0, 0], [1, 1, 1])
+    with pytest.raises(ModelError, match="prior_sd must hold numbers"):
+        fit_ordered_probit(X, y, 4, prior_sd=["wide"] * 3)
+    with pytest.raises(ModelError, match="cuts ascend"):
+        fit_ordered_probit(X, y, 4, [0, 0, 0, 1, 0, -1], np.ones(6))
+
+
+def test_metres_from_far_away_lose_no_digits():
+    """Eastings of a city lie hundreds of kilometres from their origin, and years thousands of years."""
+    X, y = answers()
+    scale, far = np.array([400.0, 1e-6, 3.0]), np.array([6_672_000.0, 0.0, 2026.0])
+    fit, moved = fit_ordered_probit(X, y, 4), fit_ordered_probit(X * scale + far, y, 4)
+    assert moved.beta * scale == pytest.approx(fit.beta, rel=1e-7)
+    assert moved.standard_errors[:3] * scale == pytest.approx(fit.standard_errors[:3], rel=1e-7)
+    assert moved.cuts - far @ moved.beta == pytest.approx(fit.cuts, abs=1e-7)
+    assert moved.log_likelihood == pytest.approx(fit.log_likelihood, rel=1e-12)
 
 
 def test_separation_is_no_problem_with_a_prior():
