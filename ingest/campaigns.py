@@ -2,6 +2,7 @@
 
     store/answers/<campaign>.parquet        what a fit sees
     store/answers/off/<campaign>.parquet    the same of a campaign that is switched off
+    store/answers/erased.json               ids of answers that were erased, so that no second sending brings them back
 
 Ids and pseudonyms are kept as keyed hashes; without the city's own key nobody can try out response numbers.
 """
@@ -13,23 +14,83 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sensors.answer import ANSWER_COLUMNS
+from sensors.answer import ANSWER_COLUMNS, empty_answers
 from sensors.city import City
 from sensors.coarsening import quarters
+from sensors.errors import AnswerError
 
 LOCK_WAIT_S = 10.0  # another import of the same city takes seconds
 CAMPAIGN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def campaigns(city: City) -> list[str]:
-    """Ids of the campaigns whose answers are kept."""
+    """Ids of the campaigns whose answers a fit sees."""
     return sorted(path.stem for path in city.shelf("answers").glob("*.parquet"))
+
+
+def campaigns_off(city: City) -> list[str]:
+    """Ids of the campaigns that are switched off."""
+    return sorted(path.stem for path in city.shelf("answers", "off").glob("*.parquet"))
+
+
+def campaign_path(city: City, campaign: str) -> Path:
+    """Where a campaign's answers are kept, or would be."""
+    off = city.shelf("answers", "off") / f"{campaign}.parquet"
+    return off if off.is_file() else city.shelf("answers") / f"{campaign}.parquet"
+
+
+def read_campaign(city: City, campaign: str) -> pd.DataFrame:
+    """A campaign's answers as they are kept; none where it has none."""
+    path = campaign_path(city, campaign)
+    return pd.read_parquet(path) if path.is_file() else empty_answers()
+
+
+def write_campaign(city: City, campaign: str, table: pd.DataFrame) -> None:
+    """Keep these answers and no others as a campaign; without any its file goes."""
+    path = campaign_path(city, campaign)
+    if len(table):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(path, in_order(table[list(ANSWER_COLUMNS)].astype(ANSWER_COLUMNS)))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def switch_campaign(city: City, campaign: str, *, on: bool) -> bool:
+    """Switch a campaign off, so that fits do not see it, or on again; whether anything changed. Needs the shelf's lock.
+
+    Its answers stay as they are, and what is imported into it meanwhile joins them.
+    """
+    here, away = city.shelf("answers") / f"{campaign}.parquet", city.shelf("answers", "off") / f"{campaign}.parquet"
+    if not CAMPAIGN.fullmatch(campaign) or not (here.is_file() or away.is_file()):
+        known = ", ".join([*campaigns(city), *campaigns_off(city)]) or "none"
+        raise AnswerError(f"there is no campaign '{campaign[:60]}'; expected one of {known}")
+    source, target = (away, here) if on else (here, away)
+    if not source.is_file():
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+    return True
+
+
+def erased(city: City) -> set[str]:
+    """Ids of answers that somebody erased."""
+    path = city.shelf("answers") / "erased.json"
+    try:
+        return set(json.loads(path.read_text("ascii")))
+    except FileNotFoundError:
+        return set()
+
+
+def note_erased(city: City, response_ids: Iterable[str]) -> None:
+    """Remember ids whose answers must not come back."""
+    write_json(city.shelf("answers") / "erased.json", sorted(erased(city) | set(response_ids)))
 
 
 def coarsened(table: pd.DataFrame, city: City, campaign: str, origin: str, salt: bytes) -> pd.DataFrame:
@@ -77,10 +138,10 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write beside, then rename."""
+    """Write beside, then rename; on the disk before this returns."""
     beside = path.with_suffix(".parquet.new")
     table.to_parquet(beside, index=False, compression="zstd")
-    beside.replace(path)
+    _rename_synced(beside, path)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -88,4 +149,15 @@ def write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".json.new")
     beside.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+    _rename_synced(beside, path)
+
+
+def _rename_synced(beside: Path, path: Path) -> None:
+    with open(beside, "rb") as file:
+        os.fsync(file.fileno())
     beside.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,18 @@ history_app = typer.Typer(help="Years of existing records, without MQTT.", no_ar
 talq_app = typer.Typer(help="What a lighting management system (TALQ 2.7) reports.", no_args_is_help=True)
 
 
-survey_app = typer.Typer(help="Survey answers: check, import, remove.", no_args_is_help=True)
+survey_app = typer.Typer(help="Survey answers: check, import, collect, decide, remove.", no_args_is_help=True)
+
+
+class Decision(StrEnum):
+    """What becomes of answers in quarantine."""
+
+    IN = "in"
+    OUT = "out"
+    WAITING = "waiting"
+
+
+_DECIDED = {Decision.IN: "let in", Decision.OUT: "left out", Decision.WAITING: "undecided again, and stay out"}
 
 
 def register(app: typer.Typer) -> None:
@@ -565,6 +577,9 @@ def survey_import(
     design_effect: Annotated[
         float, typer.Option(help="Of published shares: variance against a simple sample of n, 1 to 10.")
     ] = 1.0,
+    receipts: Annotated[
+        Path | None, typer.Option("--receipts", metavar="OUT.csv", help="Write each answer's receipt, to hand out.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take answers into the city: coarsened, without identity, as a campaign that can be removed.
@@ -588,7 +603,13 @@ def survey_import(
         )
     else:
         report = import_answers(
-            opened, file, campaign=campaign, instrument=instrument, simulated=simulated, mapping=mapping
+            opened,
+            file,
+            campaign=campaign,
+            instrument=instrument,
+            simulated=simulated,
+            mapping=mapping,
+            receipts=receipts,
         )
     print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.text())
     if not as_json:
@@ -600,14 +621,15 @@ def survey_import(
 @survey_app.command("remove")
 def survey_remove(
     city: CityFolder,
-    campaign: Annotated[str, typer.Option(help="Id of the campaign.")],
-    receipt: Annotated[str, typer.Option(help="Only the one answer with this receipt.")] = "",
+    campaign: Annotated[str, typer.Option(help="Id of the campaign; not needed with a receipt.")] = "",
+    receipt: Annotated[str, typer.Option(metavar="CODE", help="Only the one answer with this receipt.")] = "",
 ) -> None:
     """Erase a campaign's answers, or one answer; the next fit no longer knows them.
 
-    Example: noctule survey remove helsinki --campaign autumn-2026
+    Example: noctule survey remove helsinki --receipt 028T-5CY4-TQKF-FTC7
     """
     from ingest.area_shares import remove_shares, share_campaigns
+    from ingest.inbox import collect
     from ingest.surveys import remove_answers
     from sensors.city import City
 
@@ -616,7 +638,88 @@ def survey_remove(
         gone = remove_shares(opened, campaign=campaign)
         print(f"{gone} published shares of campaign '{campaign}' are erased; 'noctule fit {city}' forgets them too")
         return
+    if not campaign and not receipt:
+        raise typer.BadParameter("name a --campaign or a --receipt to erase")
+    collect(opened)  # an answer of the form may still wait in the inbox
     gone = remove_answers(opened, campaign=campaign, receipt=receipt)
-    print(
-        f"{gone} answers of campaign '{campaign}' are erased; run 'noctule fit {city}' so that the map forgets them too"
-    )
+    what = f"answers of campaign '{campaign}' are" if campaign else "answer is"
+    print(f"{gone} {what} erased; run 'noctule fit {city}' so that the map forgets {'them' if campaign else 'it'} too")
+
+
+@survey_app.command("collect")
+def survey_collect(city: CityFolder, as_json: AsJson = False) -> None:
+    """Take in what the answer form and the answers page left; a running ingest does this every ten seconds.
+
+    Example: noctule survey collect helsinki
+    """
+    import json
+
+    from ingest.inbox import collect
+    from sensors.city import City
+
+    done = collect(City.open(city))
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else done.text())
+
+
+@survey_app.command("queue")
+def survey_queue(city: CityFolder, as_json: AsJson = False) -> None:
+    """Campaigns with their counts, and the answers in quarantine with the reason why; they stay out of every fit.
+
+    Example: noctule survey queue helsinki
+    """
+    import json
+
+    from ingest.answers_desk import answers_desk
+    from sensors.city import City
+
+    desk = answers_desk(City.open(city))
+    print(json.dumps(desk.to_dict(), ensure_ascii=False) if as_json else desk.text())
+
+
+@survey_app.command("decide")
+def survey_decide(
+    city: CityFolder,
+    case: Annotated[str, typer.Argument(metavar="CASE", help="The case, as 'survey queue' names it.")],
+    decision: Annotated[Decision, typer.Argument(help="Let its answers in, leave them out, or put off deciding.")],
+) -> None:
+    """Decide on answers in quarantine; any decision can be taken back, and each is written down.
+
+    Example: noctule survey decide helsinki 3f9a0c21d7 out
+    """
+    from ingest.campaigns import LOCK_WAIT_S
+    from ingest.lock import shelf_lock
+    from ingest.quarantine import decide_case
+    from sensors.city import City
+    from sensors.clock import city_clock
+    from sensors.night import rfc3339
+
+    opened = City.open(city)
+    with shelf_lock(opened.shelf("answers"), "noctule survey decide", wait_s=LOCK_WAIT_S):
+        now = rfc3339(city_clock(opened.path).now())
+        campaign, answers = decide_case(opened, case, decision.value, "command line", now)
+    print(f"{answers} answers of campaign '{campaign}' are {_DECIDED[decision]}; 'noctule fit {city}' is next")
+
+
+@survey_app.command("switch")
+def survey_switch(
+    city: CityFolder,
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its id.")],
+    on: Annotated[bool, typer.Option("--on/--off", help="Whether fits see its answers.")],
+) -> None:
+    """Switch a campaign off, so that the next fit is made without its answers, or on again.
+
+    Example: noctule survey switch helsinki autumn-2026 --off
+    """
+    from ingest.campaigns import LOCK_WAIT_S, switch_campaign
+    from ingest.lock import shelf_lock
+    from ingest.quarantine import note_switch
+    from sensors.city import City
+    from sensors.clock import city_clock
+    from sensors.night import rfc3339
+
+    opened = City.open(city)
+    with shelf_lock(opened.shelf("answers"), "noctule survey switch", wait_s=LOCK_WAIT_S):
+        if switch_campaign(opened, campaign, on=on):
+            now = rfc3339(city_clock(opened.path).now())
+            note_switch(opened, campaign, on=on, role="command line", time=now)
+    print(f"campaign '{campaign}' is switched {'on' if on else 'off'}; 'noctule fit {city}' is next")

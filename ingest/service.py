@@ -45,6 +45,7 @@ from ingest.tail import reached, upto_path
 from sensors.city import City
 from sensors.clock import Clock, city_clock
 from sensors.errors import BrokerError, NoctuleError, StoreError
+from sensors.inbox import waiting
 from sensors.night import rfc3339
 from sensors.reading import Records, empty_records
 
@@ -58,6 +59,7 @@ INBOX_BYTES = 64 << 20  # received and not yet decoded; beyond it the socket is 
 IDLE_S = 0.05  # how long one turn waits for a message
 HEALTH_S = 1.0
 COMPACT_S = 60.0
+COLLECT_S = 10.0  # between two looks into the inbox of answers
 STALL_S = 600.0  # silence after which the same session is connected anew (mosquitto 2362)
 # Devices that nobody registered share this many identities' rate beside their own, so that made-up names fill no disk.
 STRANGERS_RATE = 10
@@ -244,7 +246,8 @@ class Service:
         self._held_since: float | None = None
         self._retry_at = 0.0
         self._compactor: threading.Thread | None = None
-        self._compacted = now_s
+        self._compacted = self._collected = now_s
+        self._collector: threading.Thread | None = None
         self._health_at = 0.0
         self._connection = 0  # the last one of which we know that it was made
         self._cut_at = now_s - self._away_s()
@@ -559,6 +562,8 @@ class Service:
         self.redivision.tend(self.subscriber)
         if time.monotonic() - self._compacted >= COMPACT_S and self._sealed is None:
             self._compact_beside()
+        if self.shard.index == 0 and time.monotonic() - self._collected >= COLLECT_S:
+            self._collect_beside()
         self._tell_health()
 
     def _tell_health(self, otherwise: dict[str, Any] | None = None) -> None:
@@ -598,6 +603,25 @@ class Service:
         end, saved = self.kept.written, self.kept.state()
         self._compactor = threading.Thread(target=self._tend, args=(end, saved), name="compaction", daemon=True)
         self._compactor.start()
+
+    def _collect_beside(self) -> None:
+        """Take in the answers of the form, where any wait; tables are written in a thread of their own."""
+        self._collected = time.monotonic()
+        if (self._collector is None or not self._collector.is_alive()) and waiting(self.city):
+            self._collector = threading.Thread(target=self._collect, name="answers", daemon=True)
+            self._collector.start()
+
+    def _collect(self) -> None:
+        from ingest.inbox import collect  # tables of answers are not needed before somebody answers
+
+        try:
+            done = collect(self.city)
+            self.troubles.pop("answers", None)
+        except (NoctuleError, OSError) as error:
+            self.troubles["answers"] = f"answers wait in the inbox, they could not be collected ({error})"
+            return
+        for told in done.unread:
+            self._say(f"a note of the answer form is kept aside in store/inbox/unread: {told}")
 
     def _tend(self, end: Position, saved: Saved | None) -> None:
         """Archive, and look once at a night that is over; shard 0 alone, which writes the archive."""
@@ -649,8 +673,9 @@ class Service:
             self._sealed, self._group = self._seal(self._group), None
         if self._sealed is not None:
             self._store()
-        if self._compactor is not None:
-            self._compactor.join()
+        for beside in (self._compactor, self._collector):
+            if beside is not None:
+                beside.join()
         self.kept.show()
         if self._sealed is None:
             self.kept.tend(self.clock.now_ms())

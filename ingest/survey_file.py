@@ -72,6 +72,7 @@ class SurveyReport:
     known: int = 0  # rows of an earlier import of the same campaign
     problems: list[str] = field(default_factory=list)  # 'row 7: category 9 ...', wrong rows in their order
     wrong_rows: int = 0
+    held: int = 0  # answers that look like brigading and wait for somebody's decision
     columns: dict[str, str] = field(default_factory=dict)  # what was understood of each column
     ignored: list[str] = field(default_factory=list)
     campaign: str = ""
@@ -85,6 +86,7 @@ class SurveyReport:
             "accepted": self.accepted,
             "already_known": self.known,
             "quarantined": self.wrong_rows,
+            "held": self.held,
             "problems": self.problems,
             "columns": self.columns,
             "ignored_columns": self.ignored,
@@ -100,6 +102,9 @@ class SurveyReport:
         lines += [f"  {ours}: {what}" for ours, what in self.columns.items() if what != "read"]
         if self.ignored:
             lines.append(f"  not read: {', '.join(self.ignored)}")
+        if self.held:
+            lines.append(f"  {self.held} answers look as if few people gave them and stay out of every fit until")
+            lines.append("  somebody decides: 'noctule survey queue' says why")
         if self.wrong_rows:
             lines.append(f"  {self.wrong_rows} rows are left out:")
             lines += [f"    {problem}" for problem in self.problems[:TOLD_ROWS]]

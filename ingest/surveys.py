@@ -7,6 +7,8 @@ else the file holds are never written anywhere.
 
 from __future__ import annotations
 
+import csv
+import os
 import re
 from pathlib import Path
 
@@ -16,13 +18,15 @@ from ingest.campaigns import (
     CAMPAIGN,
     LOCK_WAIT_S,
     campaigns,
+    campaigns_off,
     coarsened,
-    in_order,
+    read_campaign,
     salt_of,
     write_json,
     write_table,
 )
 from ingest.lock import shelf_lock
+from ingest.quarantine import drop_campaign, erase_answers, keep_answers, quarantined
 from ingest.survey_file import (
     TOLD_ROWS,
     Mapping,
@@ -35,7 +39,9 @@ from ingest.survey_file import (
     text_of,
 )
 from sensors.city import City
+from sensors.clock import city_clock
 from sensors.errors import AnswerError, gather
+from sensors.receipt import receipt_of, response_of
 
 __all__ = [
     "CAMPAIGN",
@@ -74,12 +80,14 @@ def import_answers(
     instrument: str = "core-4",
     simulated: bool = False,
     mapping: Path | None = None,
+    receipts: Path | None = None,
     rows: pd.DataFrame | None = None,
 ) -> SurveyReport:
     """Take a file of answers into the city as a campaign; the same file twice changes nothing.
 
     campaign : its id, lower-case letters, digits and hyphens; the file's name without it
     simulated : the answers come from simulated residents; only a city that is declared simulated takes them
+    receipts : a CSV file to write, response_id and receipt of every answer that was taken
     rows : what the file holds where it was read already, with our columns
     """
     name = campaign or re.sub(r"[^a-z0-9]+", "-", file.name.split(".")[0].lower()).strip("-")
@@ -98,40 +106,47 @@ def import_answers(
         )
     shelf = city.shelf("answers")
     with shelf_lock(shelf, "noctule survey import", wait_s=LOCK_WAIT_S):
-        stored = shelf / f"{name}.parquet"
-        before = pd.read_parquet(stored) if stored.is_file() else None
-        if before is not None and set(before["origin"].unique()) - {report.origin}:
-            raise AnswerError(
-                f"campaign '{name}' holds {before['origin'].iloc[0]} answers already; choose another campaign id"
-            )
+        if other := set(read_campaign(city, name)["origin"].unique()) - {report.origin}:
+            raise AnswerError(f"campaign '{name}' holds {min(other)} answers already; choose another campaign id")
         coarse = coarsened(table, city, name, report.origin, salt_of(shelf))
-        if before is not None:
-            fresh = coarse[~coarse["response_id"].isin(before["response_id"])]
-            report.known = len(coarse) - len(fresh)
-            coarse = pd.concat([before, fresh], ignore_index=True)
-        if before is None or len(coarse) > len(before):
-            write_table(stored, in_order(coarse))
+        kept = keep_answers(city, name, coarse, city_clock(city.path).now())
+        report.known, report.held = kept.known, kept.held
         if report.wrong_rows:
             # Only how often which column was wrong: the reasons themselves quote raw places and numbers.
             left_out = {"rows": report.wrong_rows, "columns": problem_counts(report.problems)}
             write_json(shelf / "quarantine" / f"{name}.json", left_out)
+    if receipts is not None:
+        _write_receipts(receipts, table["response_id"].tolist(), coarse["response_id"].tolist())
     return report
 
 
-def remove_answers(city: City, *, campaign: str, receipt: str = "") -> int:
-    """Erase a campaign, or the one answer whose receipt (stored response id) is given; how many answers went."""
+def remove_answers(city: City, *, campaign: str = "", receipt: str = "") -> int:
+    """Erase a campaign, or the one answer of a receipt wherever it is kept; how many answers went.
+
+    An answer that was erased by its receipt does not come back when its file is imported again; a campaign does.
+    receipt : a receipt code, or the stored response id
+    """
     shelf = city.shelf("answers")
-    stored = shelf / f"{campaign}.parquet"
-    if not CAMPAIGN.fullmatch(campaign) or not stored.is_file():
-        raise AnswerError(f"there is no campaign '{campaign}'; expected one of {', '.join(campaigns(city)) or 'none'}")
+    known = sorted({*campaigns(city), *campaigns_off(city), *quarantined(city)})
+    if campaign and campaign not in known:
+        raise AnswerError(f"there is no campaign '{campaign}'; expected one of {', '.join(known) or 'none'}")
     with shelf_lock(shelf, "noctule survey remove", wait_s=LOCK_WAIT_S):
-        table = pd.read_parquet(stored)
-        kept = table[table["response_id"] != receipt] if receipt else table.iloc[:0]
-        if len(kept) == len(table):
-            raise AnswerError(f"campaign '{campaign}' has no answer with the receipt '{receipt}'")
-        if len(kept):
-            write_table(stored, kept)
-        else:
-            stored.unlink()
-            (shelf / "quarantine" / f"{campaign}.json").unlink(missing_ok=True)
-    return len(table) - len(kept)
+        if receipt:
+            response_id = receipt if re.fullmatch(r"[0-9a-f]{16}", receipt) else response_of(receipt)
+            gone = erase_answers(city, [response_id], within=[campaign] if campaign else None)
+            if not gone:
+                where = f"campaign '{campaign}' has" if campaign else f"{city.name} keeps"
+                raise AnswerError(f"{where} no answer with the receipt '{receipt}'")
+            return gone
+        if not campaign:
+            raise AnswerError("nothing is named to erase; give a campaign or a receipt")
+        return drop_campaign(city, campaign)
+
+
+def _write_receipts(path: Path, given: list[str], stored: list[str]) -> None:
+    """The receipt of each answer beside its number in the file, for whoever holds the file to hand out."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["response_id", "receipt"])
+        writer.writerows(zip(given, map(receipt_of, stored), strict=True))

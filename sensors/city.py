@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DIMMING_CURVES = ("linear", "dali-log")
+ASKED_BY = ("prompted", "random-time", "intercept", "panel")  # of CODES["trigger"]; the rest comes by itself
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # a topic level: lower-case ASCII, digits, hyphen
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
@@ -141,6 +143,26 @@ class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     minimum_evidence: float = 0.3
 
 
+class AskingCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A campaign that the answer form takes answers for, by its address `/ask?campaign=ID`."""
+
+    id: str
+    trigger: str  # how people come to answer: prompted, random-time, intercept or panel
+    until: str = ""  # the last day of it; afterwards its answers are spontaneous
+
+
+class AskingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answer form at `/ask`."""
+
+    form: bool = False  # a city asks when it has decided to
+    items: tuple[str, ...] = ()  # instruments that are asked after the core item, each optional
+    campaigns: tuple[AskingCampaign, ...] = ()
+    # A person answers a few times a night; a phone network may show a whole group as one address.
+    each_per_hour: float = 60.0
+    each_burst: int = 30
+    all_per_minute: float = 120.0  # of everybody together; what is more waits on the phones
+
+
 class PurposeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the city uses Noctule for and who answers for it; shown on About and in every print."""
 
@@ -169,6 +191,7 @@ class CitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     lighting: LightingSettings = msgspec.field(default_factory=LightingSettings)
     release: ReleaseSettings = msgspec.field(default_factory=ReleaseSettings)
     purpose: PurposeSettings = msgspec.field(default_factory=PurposeSettings)
+    asking: AskingSettings = msgspec.field(default_factory=AskingSettings)
     attribution: tuple[str, ...] = ()
     licence: str = ""
     # Shares of the people out at night by group, for the population view; empty means the mix of those who answered.
@@ -327,12 +350,43 @@ def _problems(settings: CitySettings) -> list[str]:
         problems.append(f"release.minimum_people {settings.release.minimum_people} must be at least 10 (docs/map.md)")
     if settings.release.public_cell_m < 200:
         problems.append(f"release.public_cell_m {settings.release.public_cell_m:g} must be at least 200")
+    problems += _asking_problems(settings.asking)
     if settings.dialects:
         from sensors.dialects.rules import rule_problems  # what few cities have should cost the others no import
 
         for number, rule in enumerate(settings.dialects, 1):
             problems += [f"dialects[{number}] {problem}" for problem in rule_problems(rule)]
     return problems
+
+
+def _asking_problems(asking: AskingSettings) -> list[str]:
+    problems = []
+    for campaign in asking.campaigns:
+        if not _ID.fullmatch(campaign.id) or len(campaign.id) > 40:
+            problems.append(f"asking.campaigns id '{campaign.id[:50]}' must be lower-case letters, digits and hyphens")
+        if campaign.trigger not in ASKED_BY:
+            problems.append(f"asking.campaigns trigger '{campaign.trigger[:50]}' is none of {', '.join(ASKED_BY)}")
+        if campaign.until and not _is_day(campaign.until):
+            problems.append(f"asking.campaigns until '{campaign.until[:50]}' must be a day like 2026-12-31")
+    ids = [campaign.id for campaign in asking.campaigns]
+    problems += [f"asking.campaigns has '{name}' twice" for name in sorted({i for i in ids if ids.count(i) > 1})]
+    if asking.items:
+        from sensors.instrument import instrument_names  # what few cities ask should cost the others no look
+
+        known = instrument_names()
+        problems += [
+            f"asking.items '{name}' is none of {', '.join(known)}" for name in asking.items if name not in known
+        ]
+    if not (0 < asking.each_per_hour < 1e6 and 0 < asking.each_burst < 1e6 and 0 < asking.all_per_minute < 1e6):
+        problems.append("asking.each_per_hour, each_burst and all_per_minute must be above 0 and below a million")
+    return problems
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _crs_problems(crs: str) -> list[str]:

@@ -248,7 +248,9 @@ def test_a_campaign_can_be_removed_and_so_can_one_answer(tmp_path, city):
     with pytest.raises(AnswerError, match="no campaign 'autumn'; expected one of spring"):
         remove_answers(city, campaign="autumn")
     with pytest.raises(AnswerError, match="no answer with the receipt"):
-        remove_answers(city, campaign="spring", receipt="0")
+        remove_answers(city, campaign="spring", receipt="0" * 16)
+    with pytest.raises(AnswerError, match="sixteen letters and digits"):
+        remove_answers(city, campaign="spring", receipt="nothing")
 
 
 @pytest.mark.parametrize("name", ["../evil", "Autumn 2026", "a--b", ""])
