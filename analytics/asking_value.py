@@ -156,7 +156,7 @@ def expected_map(asking: Asking, asked: Sequence[tuple[int, int]]) -> npt.NDArra
 
     surer = replace(asking.perception, own=_surer(asking, asked))
     page = release(fuse(asking.fields, surer, asking.city), support, asking.city)
-    return np.isfinite(page["safety"].to_numpy()[0])
+    return np.asarray(np.isfinite(page["safety"].to_numpy()[0]), bool)
 
 
 def shown_share(asking: Asking, shown: npt.NDArray[np.bool_]) -> float:

@@ -22,6 +22,10 @@ counter_app = typer.Typer(help="Counters of people: what to expect of them, and 
                           no_args_is_help=True)  # fmt: skip
 
 
+walk_app = typer.Typer(help="Night walks: a group answers at the same stops by day and after dark.",
+                       no_args_is_help=True)  # fmt: skip
+
+
 class Cut(StrEnum):
     """Which readings a replay uses."""
 
@@ -54,6 +58,7 @@ def register(app: typer.Typer) -> None:
     app.command("ask-next")(ask_next)
     app.command("warmup")(warmup)
     app.add_typer(counter_app, name="counter")
+    app.add_typer(walk_app, name="walk")
 
 
 def warmup(as_json: AsJson = False) -> None:
@@ -606,3 +611,65 @@ def counter_calibrate(
     typer.echo(json.dumps(found.to_dict()) if as_json else calibration_words(found, site, kept=not dry_run))
     if not found.accepted:
         raise CityError(f"site {site} keeps what it has: {found.problem}; count again, in more regimes or for longer")
+
+
+@walk_app.command("plan")
+def walk_plan(
+    city: CityFolder,
+    walk_id: Annotated[str, typer.Option("--id", help="Its id: lower-case letters, digits, hyphens.")],
+    title: Annotated[str, typer.Option(help="Its name for people.")] = "",
+    date: Annotated[str, typer.Option(metavar="DAY", help="The day of the walk, 2026-11-20.")] = "",
+    near: Annotated[
+        str, typer.Option(metavar="LAT,LON", help="Where it begins; where answers tell most without.")
+    ] = "",
+    to: Annotated[str, typer.Option(metavar="LAT,LON", help="Where it ends; back at its beginning without.")] = "",
+    stops: Annotated[int, typer.Option(min=1, max=40, help="How many stops at most.")] = 8,
+    length_m: Annotated[float, typer.Option(min=100, max=20000, help="How long at most, metres.")] = 2500.0,
+    repeat: Annotated[str, typer.Option(metavar="ID", help="The stops of this earlier walk instead.")] = "",
+    url: Annotated[str, typer.Option(help="Of the city's answer form, like https://night.example.org.")] = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look at the walk as it stands, changed by hand.")
+    ] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Replace a walk of that id.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """A walk past the stops where answers tell most, along a way of bounded length; its files may be changed by hand.
+
+    Example: noctule walk plan helsinki --id autumn-2026 --title "Autumn walk" --date 2026-11-20 --near 60.1699,24.9384
+    """
+    from analytics.walk_plan import check_walk, plan_walk, repeat_walk
+    from sensors.city import City
+    from sensors.errors import WalkError
+    from sensors.walk import walk_folder, walk_settings, write_walk
+
+    opened = City.open(city)
+    opened.require_places()
+    if check:
+        planned = check_walk(opened, walk_id)
+    else:
+        folder = walk_folder(opened, walk_id)
+        if folder.exists() and not anew:
+            raise WalkError(f"there is a walk '{walk_id}' already; look at it with --check, or replace it with --anew")
+        settings = walk_settings(walk_id, title, date, url=url, repeats=repeat)
+        if repeat:
+            planned = repeat_walk(opened, settings)
+        else:
+            ends = [_lat_lon(text, name) if text else None for text, name in ((near, "--near"), (to, "--to"))]
+            planned = plan_walk(opened, settings, near=ends[0], to=ends[1], stops=stops, length_m=length_m)
+        write_walk(opened, planned.walk)
+    typer.echo(json.dumps(planned.to_dict(), ensure_ascii=False) if as_json else planned.text())
+    if check and planned.notes:
+        raise WalkError(f"walk '{walk_id}' can be walked, but {len(planned.notes)} of its stops should be looked at")
+
+
+def _lat_lon(text: str, option: str) -> tuple[float, float]:
+    """Latitude and longitude as somebody types them."""
+    import math
+
+    try:
+        latitude, longitude = (float(part) for part in text.split(","))
+    except ValueError:
+        latitude = longitude = math.nan
+    if not (abs(latitude) <= 90 and abs(longitude) <= 180):
+        raise typer.BadParameter(f"'{text}' must be LAT,LON in degrees, like 60.17,24.94", param_hint=option)
+    return latitude, longitude

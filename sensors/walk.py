@@ -151,6 +151,21 @@ def make_stops(
     return frame
 
 
+def walk_settings(walk_id: str, title: str, date: str, *, url: str = "", repeats: str = "") -> WalkSettings:
+    """Settings from what somebody types; WalkError gathers all that is wrong with them."""
+    problems = []
+    try:
+        day = datetime.date.fromisoformat(date)
+    except ValueError:
+        problems.append(f"date '{date[:20]}' must be a day like 2026-11-20")
+        day = datetime.date(2000, 1, 1)
+    settings = WalkSettings(format=FORMAT, id=walk_id, title=title, date=day, url=url, repeats=repeats)
+    problems += settings_problems(settings, walk_id)
+    if problems:
+        raise WalkError(gather(f"walk '{walk_id[:LONGEST_ID]}'", problems))
+    return settings
+
+
 def settings_problems(settings: WalkSettings, walk_id: str) -> list[str]:
     """Everything that is wrong with what `walk.toml` says, a sentence each."""
     problems = []
