@@ -21,6 +21,7 @@ history_app = typer.Typer(help="Years of existing records, without MQTT.", no_ar
 talq_app = typer.Typer(help="What a lighting management system (TALQ 2.7) reports.", no_args_is_help=True)
 
 
+reports_app = typer.Typer(help="Reports of reporting apps (Open311, FixMyStreet).", no_args_is_help=True)
 survey_app = typer.Typer(help="Survey answers: check, import, collect, decide, remove.", no_args_is_help=True)
 
 
@@ -45,6 +46,7 @@ def register(app: typer.Typer) -> None:
     app.command("readings")(readings)
     app.command("decode")(decode)
     app.add_typer(survey_app, name="survey")
+    app.add_typer(reports_app, name="reports")
     app.add_typer(history_app, name="history")
     app.add_typer(talq_app, name="talq")
     app.command("replay-counts")(replay_counts)
@@ -723,3 +725,118 @@ def survey_switch(
             now = rfc3339(city_clock(opened.path).now())
             note_switch(opened, campaign, on=on, role="command line", time=now)
     print(f"campaign '{campaign}' is switched {'on' if on else 'off'}; 'noctule fit {city}' is next")
+
+
+ReportsFile = Annotated[Path, typer.Argument(metavar="FILE", help="Open311 requests as JSON or XML, FixMyStreet CSV.")]
+
+
+@reports_app.command("check")
+def reports_check(
+    file: ReportsFile,
+    city: Annotated[Path | None, typer.Option(help="A city folder: places and times are checked as well.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", metavar="FILE.toml", help="What each category is; guessed without one.")
+    ] = None,
+    draft: Annotated[
+        Path | None, typer.Option("--draft", metavar="OUT.toml", help="Write the guess, to be read and corrected.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What would become of an app's reports, by category; nothing is kept and no text is shown.
+
+    Exit code 1 if a report would be left out for what is wrong with it.
+
+    Example: noctule reports check requests.json --city helsinki --draft app.toml
+    """
+    import json
+
+    from ingest.app_reports import check_reports, draft_text
+    from ingest.report_files import read_reports
+    from sensors.city import City
+
+    opened = City.open(city) if city else None
+    if draft is not None:
+        if draft.exists():
+            raise typer.BadParameter(f"'{draft}' is there already", param_hint="--draft")
+        draft.write_text(draft_text(read_reports(file)[1], opened.settings.zone if opened else ""), "utf-8")
+        mapping = mapping or draft
+        typer.echo(f"a draft of the mapping is in {draft}; read every line of it before the import", err=True)
+    taken = check_reports(file, mapping=mapping, city=opened)
+    print(json.dumps(taken.to_dict(), ensure_ascii=False) if as_json else taken.text())
+    if taken.wrong_rows:
+        raise typer.Exit(1)
+
+
+@reports_app.command("import")
+def reports_import(
+    city: CityFolder,
+    file: ReportsFile,
+    mapping: Annotated[Path, typer.Option("--mapping", metavar="FILE.toml", help="What each category is.")],
+    campaign: Annotated[str, typer.Option(help="Id of the campaign; the file's name if left out.")] = "",
+    simulated: Annotated[bool, typer.Option("--simulated", help="The reports are simulated.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take an app's reports into the city: feelings as spontaneous answers, lamp reports beside the lamps.
+
+    Reports about persons are refused, texts are not kept. The same file again only brings what was answered since.
+
+    Example: noctule reports import helsinki requests.json --mapping app.toml --campaign app-2026
+    """
+    import json
+
+    from ingest.app_reports import import_reports
+    from sensors.city import City
+
+    opened = City.open(city)
+    taken = import_reports(opened, file, mapping=mapping, campaign=campaign, simulated=simulated)
+    print(json.dumps(taken.to_dict(), ensure_ascii=False) if as_json else taken.text())
+    if not as_json:
+        print(f"campaign '{taken.campaign}' of {opened.name} holds them; 'noctule health {city} --lamps' shows lamps")
+
+
+@reports_app.command("answering")
+def reports_answering(city: CityFolder, as_json: AsJson = False) -> None:
+    """Who answers what is told of lamps: reports, how many were answered, and the median days to that.
+
+    Example: noctule reports answering helsinki
+    """
+    import json
+
+    import numpy as np
+
+    from ingest.lamp_reports import answering, lamp_reports
+    from sensors.city import City
+
+    found = answering(lamp_reports(City.open(city)))
+    if as_json:
+        rows = [
+            {
+                "agency": name,
+                "reports": one.reports,
+                "answered": one.answered,
+                "median_days": None if np.isnan(one.median_days) else round(one.median_days, 2),
+            }
+            for name, one in found.items()
+        ]
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    for name, one in found.items():
+        print(f"{name or 'nobody that the app names'}: {one.words}")
+    if not found:
+        print("no report about a lamp was taken in")
+
+
+@reports_app.command("remove")
+def reports_remove(
+    city: CityFolder,
+    campaign: Annotated[str, typer.Option(help="Id of the campaign.")],
+) -> None:
+    """Erase a campaign of reports: its answers and its lamp reports; the next fit no longer knows them.
+
+    Example: noctule reports remove helsinki --campaign app-2026
+    """
+    from ingest.app_reports import remove_reports
+    from sensors.city import City
+
+    feelings, lamps = remove_reports(City.open(city), campaign=campaign)
+    print(f"{feelings} reports of feelings and {lamps} of lamps of campaign '{campaign}' are erased")

@@ -12,6 +12,9 @@ Nothing is invented: `passages_from` names the counter, or says that it is a med
 The lighting department's own system (CMS) knows which faults it is working on. Its export, a CSV with the columns
 asset_id, state, opened, ticket, is read with the list, and what has an open ticket is not reported again. An asset is
 a lamp's asset_id (its lamp id where it has none) or, for an outage, the cabinet or circuit.
+
+What people told a reporting app (`ingest.lamp_reports`) stands beside the fault of the lamp, with who answers it. A
+lamp that only people found is a row of its own, 'reported': telemetry does not confirm it, or there is none.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import numpy.typing as npt
 
 from ingest.archive import night_records, nights
 from ingest.lamp_faults import KINDS, LAMP_QUANTITIES, OUTAGE, SILENT, LampFault, find
+from ingest.lamp_reports import Answering, LampReports, answering, lamp_reports, open_reports
 from sensors.city import City
 from sensors.errors import CityError, ExportError
 from sensors.flags import usable
@@ -47,6 +51,7 @@ STREET_M = 40.0  # a lamp further than this from any street is on none
 COVERED = 0.75  # share of the mapped hours that a counter must have counted (coverage rule, sensing.md B1)
 CLASS_COUNTERS = 2  # one counter is no median of its kind of street
 UNKNOWN = "unknown"
+REPORTED = "reported"  # the kind of a fault that people told and no controller did
 _FORMULA = ("=", "+", "-", "@", "\t")  # what a spreadsheet takes for the beginning of one (OWASP, CSV injection)
 FORMATS = ("table", "csv", "geojson", "gpkg")
 TICKET_COLUMNS = ("asset_id", "state", "opened", "ticket")
@@ -72,6 +77,10 @@ COLUMNS = (
     "evidence",
     "ticket",
     "ticket_state",
+    "reports",
+    "reported_since",
+    "answered_by",
+    "answering",
     "origin",
     "easting",
     "northing",
@@ -117,15 +126,18 @@ def work_list(
     records = night_records(city, night)
     records = records[np.isin(records["site"], sites["site"].to_numpy(np.int64))]
     records = np.concatenate([records, _last_heard(city, night, sites, records)])
-    if not len(records):  # an empty list would say that all lamps are well
+    told = lamp_reports(city)
+    reported = open_reports(told, end)
+    if not len(records) and not reported:  # an empty list would say that all lamps are well
         raise CityError(
             f"{city.path}: no lamp controller was heard in the night of {night.name} or the {NIGHTS_BACK} before it, "
             "so nothing can be said of its lamps"
         )
     faults = find(records, sites, lamps, until=end, lonlat=city.centre_lonlat())
+    faults += _only_reported(reported, faults, sites, lamps, set(np.unique(records["site"]).tolist()))
     if not everything:
         faults = [fault for fault in faults if fault.standing or fault.kind == OUTAGE]
-    rows = _Rows.of(city, night, sites, faults)
+    rows = _Rows.of(city, night, sites, faults, reported, answering(told))
     table = rows.table(_nights_standing(city, night, sites, faults), tickets or {})
     return table if everything else table[table["state"] != "ticket"].reset_index(drop=True)
 
@@ -221,7 +233,58 @@ def as_text(table: geopandas.GeoDataFrame) -> str:
         lines.append(f"{'':<14} since {row['since'][:16]}Z, {nights}; light lost {lost}; passages a night {passed}")
         ticket = f"; ticket {row['ticket']} ({row['ticket_state']})" if row["ticket"] else ""
         lines.append(f"{'':<14} {row['evidence']}{ticket}")
+        if row["reports"]:
+            by = row["answered_by"] or "nobody that the app names"
+            often = f"{row['reports']} report{'s' * (row['reports'] != 1)} of people since {row['reported_since'][:10]}"
+            lines.append(f"{'':<14} {often}; answered by {by} ({row['answering']})")
     return "\n".join(lines)
+
+
+def _only_reported(
+    reported: Mapping[str, LampReports],
+    faults: Sequence[LampFault],
+    sites: pd.DataFrame,
+    lamps: pd.DataFrame,
+    heard: set[int],
+) -> list[LampFault]:
+    """Lamps that people told of and in which no controller found a standing fault.
+
+    heard : sites that reported
+    """
+    known = {lamp for fault in faults if fault.standing for lamp in fault.lamps}
+    place = {str(lamp): row for row, lamp in enumerate(lamps["lamp"])}
+    devices: dict[str, list[tuple[str, int]]] = {}
+    for device, site, ids in zip(sites["device"], sites["site"], sites["lamps"], strict=True):
+        for lamp in str(ids).split(";"):
+            devices.setdefault(lamp, []).append((str(device), int(site)))
+    found = []
+    for lamp, told in reported.items():
+        if lamp in known or lamp not in place:
+            continue
+        row = lamps.iloc[place[lamp]]
+        of = devices.get(lamp, [])
+        speaks = any(site in heard for _, site in of)
+        evidence = "its controller finds no fault" if speaks else "no controller says anything of it"
+        found.append(
+            LampFault(
+                kind=REPORTED,
+                device=of[0][0] if of else "",
+                lamps=(lamp,),
+                sites=tuple(site for _, site in of),
+                cabinet=_text(row["cabinet"]),
+                circuit=_text(row["circuit"]),
+                since=told.first.astype("datetime64[ms]"),
+                confirmed=told.first.astype("datetime64[ms]"),
+                until=np.datetime64("NaT", "ms"),
+                evidence=f"{told.words}, not confirmed by telemetry: {evidence}",
+                lost=float("nan"),
+            )
+        )
+    return found
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _in_use(city: City, end: np.datetime64) -> pd.DataFrame:
@@ -272,7 +335,7 @@ def _nights_standing(city: City, night: Night, sites: pd.DataFrame, faults: Sequ
     following = {
         index
         for index, fault in enumerate(faults)
-        if fault.kind not in (OUTAGE, SILENT) and standing[index].nights == 1
+        if fault.kind not in (OUTAGE, SILENT, REPORTED) and standing[index].nights == 1
     }
     held = set(nights(city))
     for back in range(1, NIGHTS_BACK):
@@ -317,9 +380,19 @@ class _Rows:
     street: npt.NDArray[np.object_]  # name, by row of `lamps`
     passages: Passages
     origin: dict[int, str]  # by site
+    reported: Mapping[str, LampReports]  # by lamp
+    answering: Mapping[str, Answering]  # by who answers
 
     @classmethod
-    def of(cls, city: City, night: Night, sites: pd.DataFrame, faults: Sequence[LampFault]) -> _Rows:
+    def of(
+        cls,
+        city: City,
+        night: Night,
+        sites: pd.DataFrame,
+        faults: Sequence[LampFault],
+        reported: Mapping[str, LampReports],
+        answering: Mapping[str, Answering],
+    ) -> _Rows:
         """Only the lamps that some fault concerns are looked at."""
         table = city.places("lamps")
         wanted = {lamp for fault in faults for lamp in fault.lamps}
@@ -334,6 +407,8 @@ class _Rows:
             names,
             Passages.at(city, night, points, kinds),
             dict(zip(sites["site"].astype(int), sites["origin"], strict=True)),
+            reported,
+            answering,
         )
 
     def table(self, standing: Sequence[_Standing], tickets: Mapping[str, Ticket]) -> geopandas.GeoDataFrame:
@@ -343,7 +418,7 @@ class _Rows:
 
         rows = [self._row(fault, standing[index], tickets) for index, fault in enumerate(self.faults)]
         table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in ("longitude", "latitude")])
-        order = {OUTAGE: -1} | {kind: place for place, kind in enumerate(KINDS) if kind != OUTAGE}
+        order = {OUTAGE: -1} | {kind: place for place, kind in enumerate((*KINDS, REPORTED)) if kind != OUTAGE}
         table["place"] = [order[kind] for kind in table["kind"]]
         table["passages"] = table["passages"].astype(np.float64)
         table["light_lost_lm"] = table["light_lost_lm"].astype(np.float64)
@@ -369,6 +444,9 @@ class _Rows:
         ticket = ticket or next((tickets[name] for name in named if name in tickets), None)
         working = ticket is not None and ticket.open
         streets = list(dict.fromkeys(str(self.street[row]) for row in rows if self.street[row]))
+        told = [self.reported[lamp] for lamp in fault.lamps if lamp in self.reported]
+        by = next((one.agency for one in told if one.agency), "")
+        of_sites = self.origin.get(fault.sites[0], "") if fault.sites else ""
         return {
             "kind": fault.kind,
             "state": "ticket" if working else "standing" if fault.standing else "ended",
@@ -387,10 +465,21 @@ class _Rows:
             "evidence": fault.evidence,
             "ticket": "" if ticket is None else ticket.ticket,
             "ticket_state": "" if ticket is None else ticket.state,
-            "origin": self.origin.get(fault.sites[0], "") if fault.sites else "",
+            "reports": sum(one.count for one in told),
+            "reported_since": rfc3339(min(one.first for one in told)) if told else "",
+            "answered_by": by,
+            "answering": self._answering(told, by),
+            "origin": told[0].origin if fault.kind == REPORTED else of_sites,
             "easting": float(lamps.geometry.x.mean().round(2)) if len(lamps) else np.nan,
             "northing": float(lamps.geometry.y.mean().round(2)) if len(lamps) else np.nan,
         }
+
+    def _answering(self, told: Sequence[LampReports], by: str) -> str:
+        """What a service says of its answers, and how it answered so far; '' where nobody told anything."""
+        if not told:
+            return ""
+        notice = next((one.notice for one in told if one.notice), "")
+        return "; ".join(part for part in (notice, self.answering[by].words if by in self.answering else "") if part)
 
     def _light_lost(self, lamps: pd.DataFrame, share: float) -> float:
         """Maintained lumens that are missing at full output; NaN where the asset does not say."""

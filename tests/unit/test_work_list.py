@@ -15,9 +15,19 @@ from typer.testing import CliRunner
 
 from ingest.archive import append_records
 from ingest.commands import register
-from ingest.work_list import COLUMNS, Passages, Ticket, as_csv, as_geojson, read_tickets, work_list, write_list
+from ingest.work_list import (
+    COLUMNS,
+    Passages,
+    Ticket,
+    as_csv,
+    as_geojson,
+    as_text,
+    read_tickets,
+    work_list,
+    write_list,
+)
 from sensors.clock import set_clock
-from sensors.errors import ExportError
+from sensors.errors import CityError, ExportError
 from sensors.night import night_of
 from sensors.quantities import QUANTITIES
 from sensors.reading import empty_records
@@ -234,3 +244,74 @@ def test_the_command_prints_and_writes_it(town, tmp_path):
     written = CliRunner().invoke(app, ["health", str(city.path), "--lamps", "--out", str(out)])
     assert written.exit_code == 0
     assert out.is_file()
+
+
+def told(town, tmp_path, lamp, number, **fields):
+    """A made-up report about a lamp, taken into the city."""
+    from ingest.app_reports import import_reports
+
+    city, _ = town
+    point = geopandas.GeoSeries([lamp.geometry], crs=city.crs).to_crs("EPSG:4326").iloc[0]
+    row = {
+        "service_request_id": number,
+        "service_name": "Street light out",
+        "status": "open",
+        "requested_datetime": "2026-11-18T20:00:00Z",
+        "agency_responsible": "Lighting Services",
+        "service_notice": "Within ten days",
+        "lat": point.y,
+        "long": point.x,
+    }
+    (tmp_path / "app.json").write_text(json.dumps([row | fields]))
+    (tmp_path / "app.toml").write_text('[services]\n"Street light out" = "lamp"\n')
+    import_reports(city, tmp_path / "app.json", mapping=tmp_path / "app.toml", simulated=True)
+
+
+@pytest.fixture
+def no_reports_after(town):
+    yield
+    for file in town[0].shelf("reports").glob("*.parquet"):
+        file.unlink()
+
+
+def test_a_report_about_a_dead_lamp_joins_its_row_with_who_answers(town, tmp_path, no_reports_after):
+    (before,) = faults(town).to_dict("records")
+    lamps = town[0].places("lamps")
+    dead = lamps[lamps["lamp"].astype(str) == before["lamp"]].iloc[0]
+    told(town, tmp_path, dead, "1")
+    told(town, tmp_path, dead, "2", status="closed", updated_datetime="2026-11-20T20:00:00Z")
+    (row,) = faults(town).to_dict("records")
+    assert (row["kind"], row["reports"], row["answered_by"]) == ("dead", 1, "Lighting Services")
+    assert row["answering"] == "Within ten days; 1 of 2 answered, half of them within 2.0 days"
+    assert row["reported_since"].startswith("2026-11-18T20:00")
+    assert "answered by Lighting Services" in as_text(faults(town))
+    assert (before["reports"], before["answered_by"]) == (0, "")
+
+
+def test_a_lamp_that_only_people_found_is_a_row_that_says_so(town, tmp_path, no_reports_after):
+    city, dead = town
+    sites = city.places("sites")
+    whole = sites[(sites["quantity"] == "dimming") & (sites["device"] != dead)].iloc[0]
+    lamps = city.places("lamps")
+    lamp = lamps[lamps["lamp"].astype(str) == whole["lamps"].split(";")[0]].iloc[0]
+    told(town, tmp_path, lamp, "1")
+    rows = faults(town).set_index("kind")
+    assert list(rows.index) == ["dead", "reported"]
+    row = rows.loc["reported"]
+    assert row["lamp"] == str(lamp["lamp"]) and np.isnan(row["light_lost_lm"]) and row["nights"] == 3
+    assert row["evidence"] == (
+        "reported once, first on 2026-11-18, not confirmed by telemetry: its controller finds no fault"
+    )
+    told(town, tmp_path, lamp, "1", status="closed", updated_datetime="2026-11-19T20:00:00Z")
+    assert list(faults(town)["kind"]) == ["dead"]
+
+
+def test_a_city_without_telemetry_has_the_lamps_that_people_told_of(tmp_path):
+    city = make_city(tmp_path / "town")
+    set_clock(city.path, NOW, 1.0)
+    with pytest.raises(CityError, match="no lamp controller was heard"):
+        work_list(city, night_of(NOW, city.zone), until=NOW)
+    told((city, ""), tmp_path, city.places("lamps").iloc[0], "1")
+    (row,) = work_list(city, night_of(NOW, city.zone), until=NOW).to_dict("records")
+    assert (row["kind"], row["reports"]) == ("reported", 1)
+    assert row["evidence"].endswith("no controller says anything of it")
