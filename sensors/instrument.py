@@ -25,7 +25,9 @@ POLARITIES = ("safe-is-high", "safe-is-low", "none")
 CONSTRUCTS = ("safety", "worry", "telling", "presence")
 NOMINAL = ("telling", "presence")
 NEVER = 0  # category of those who never go out there alone at night
-SCOPES = ("here", "area")  # asked of the place where the person stands, or of the area they live in
+# Asked of the place where the person stands, or of the area they live in; or told by whoever chose to write, which is
+# kept apart from what people were asked.
+SCOPES = ("here", "area", "told")
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

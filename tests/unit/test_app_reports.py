@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from pyproj import Transformer
 
+from analytics.fitting import answers_to_fit, pooled_instruments
 from ingest.app_reports import INSTRUMENT, check_reports, draft_text, import_reports, remove_reports
 from ingest.archive import answers
 from ingest.lamp_reports import answering, lamp_campaigns, lamp_reports, open_reports
@@ -163,6 +164,21 @@ def test_a_flood_of_one_place_and_month_counts_as_one_person_who_says_three_thin
     taken_in(city, tmp_path, mapping, flood(40, 40))
     more = answers(city)
     assert len(more) > len(kept) and more.groupby("pseudonym")["weight"].sum().max() == pytest.approx(3.0, abs=1e-5)
+
+
+def test_no_flood_of_reports_moves_what_is_fitted(city, tmp_path, mapping):
+    lon, lat = TO_LONLAT.transform(WEST + 60 + np.arange(12), SOUTH + np.full(12, 75.0))
+    asked = pd.DataFrame(
+        {"response_id": range(12), "category": 3, "lon": lon, "lat": lat, "time": "2026-11-10T20:00:00Z"}
+    )
+    asked.to_csv(tmp_path / "autumn.csv", index=False)
+    import_answers(city, tmp_path / "autumn.csv", simulated=True)
+    before, _ = answers_to_fit(city, None)
+    rows = [request(str(i), "Feeling unsafe", 20 + i, requested_datetime="2026-11-12T19:00:00Z") for i in range(9)]
+    taken_in(city, tmp_path, mapping, rows)
+    after, left_out = answers_to_fit(city, None)
+    assert INSTRUMENT not in pooled_instruments() and left_out == len(answers(city)) - 12
+    pd.testing.assert_frame_equal(before, after)
 
 
 def check_held(city):
