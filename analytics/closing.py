@@ -98,7 +98,7 @@ class Desk:
         from analytics.release import release
 
         fields = fields_at(self.surroundings, self.model.knowledge, records, step)
-        fused = fuse(fields, self.model.perception, self.city)
+        fused = fuse(fields, self.model.perception, self.city, self.model.support.indoor)
         return release(fused, self.model.support, self.city)
 
     def close(self, records: Records, step: np.datetime64, cut: np.datetime64 | None = None) -> tuple[xr.Dataset, Meta]:

@@ -7,6 +7,7 @@ people      F = ln(1 + f/2) / ln 16, f in passers a minute; crowd = ln(f/f0) abo
 noise       (LAeq - 60)/10, and what is left of it after people: (LAeq - (a + b F))/10
 hour        natural cubic spline on hours since 18:00 local, knots every three hours, 0 at 21:00
 closing     exp(-|minutes to or after closing|/30), fading with the distance to the venue
+presence    exp(-distance/25 m) of a camera, staff or a patrol that people can see, at the hours at which it is there
 
 The eventfulness and the peaks of noise (N2, N3), colour temperature and openness of the same chapter need fields that
 are not there yet; they join the table below when they are.
@@ -24,15 +25,18 @@ import pandas as pd
 from scipy.ndimage import uniform_filter
 
 from sensors.night import local_offset, nights_of
+from sensors.places import PRESENCE
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.floating[Any]]
 Times = npt.NDArray[np.datetime64]
+Ints = npt.NDArray[np.int64]
 
 LOG_16 = float(np.log(16.0))
 FLAT_FROM_LX = 50.0
 CROWD_FROM_PER_MINUTE = 30.0  # perception.md 2: until a cell's own 90th percentile is known
 CLOSING_MINUTES = 30.0
+PRESENCE_REACH_M = 25.0  # a camera or a member of staff is seen across a street; our choice, no source
 CLOSING_REACH_M = 150.0  # a closing venue is heard and met about a block away; our choice, no source
 EVEN_WITHIN_M = 50.0  # side of the window of the mean, the span of `illuminance_min` (25 m each way)
 KNOTS_H = (0.0, 3.0, 6.0, 9.0, 12.0)  # 18:00, 21:00, 00:00, 03:00, 06:00
@@ -44,7 +48,7 @@ class Term:
     """One number of the model: its prior, why that, and how a person reads it."""
 
     name: str
-    part: str  # 'light', 'people', 'noise', 'hour', 'group' or 'asking'
+    part: str  # 'light', 'people', 'noise', 'hour', 'presence', 'group' or 'asking'
     mean: float
     sd: float
     words: str
@@ -59,6 +63,9 @@ _PLACE = (
     Term("noise", "noise", 0.0, 0.3, "sound, per 10 dB", "sign depends on the source"),
     Term("noise_rest", "noise", -0.1, 0.3, "sound that people do not explain, per 10 dB", "Turin: technological sound"),
     Term("closing_wave", "hour", 0.0, 0.3, "venues closing", "no published size"),
+    Term("camera", "presence", 0.0, 0.3, "a camera in view", "22 controlled studies: little evidence either way"),
+    Term("staff", "presence", 0.0, 0.3, "staff in view", "no published size; no sign is assumed"),
+    Term("patrol", "presence", 0.0, 0.3, "a patrol in view", "reassures some and alarms others; no sign is assumed"),
 )
 _TIME = (
     Term("hour_18", "hour", 0.0, 0.5, "18:00 against 21:00", "no hour curve that could be verified"),
@@ -91,6 +98,9 @@ _GROUP = (
 _CROSSED = (
     Term("woman_light", "light", 0.0, 0.25, "light, for women beyond all", "interactions are shrunken"),
     Term("older_light", "light", 0.0, 0.25, "light, for 65+ beyond all", "interactions are shrunken"),
+    Term("woman_camera", "presence", 0.0, 0.25, "a camera, for women beyond all", "interactions are shrunken"),
+    Term("woman_staff", "presence", 0.0, 0.25, "staff, for women beyond all", "interactions are shrunken"),
+    Term("woman_patrol", "presence", 0.0, 0.25, "a patrol, for women beyond all", "interactions are shrunken"),
     Term("woman_people", "people", 0.0, 0.25, "people around, for women beyond all", "732 people: people x gender"),
     Term("woman_late", "hour", 0.0, 0.25, "six hours later, for women beyond all", "interactions are shrunken"),
 )
@@ -245,6 +255,21 @@ def closing_wave(times: Times, closes_min: Floats, nearness: Array, zone: ZoneIn
     return np.where(weekend(times, zone), (near_time * nearness).max(axis=1), 0.0)
 
 
+def presence_near(
+    times: Times, kind: Ints, from_min: Ints, to_min: Ints, nearness: Array, zone: ZoneInfo
+) -> npt.NDArray[np.float32]:
+    """How near what people can see of cameras, staff and patrols is, (n, 3), 0..1.
+
+    kind : (w,) index into PRESENCE; from_min, to_min : (w,) minutes after local noon; nearness : (n, w)
+    """
+    near = np.zeros((len(times), len(PRESENCE)), np.float32)
+    minutes = (_local_minutes(times, zone) - 720) % 1440
+    for index in range(kind.size):
+        here = (minutes >= from_min[index]) & (minutes < to_min[index])
+        np.maximum(near[:, kind[index]], np.where(here, nearness[:, index], 0), out=near[:, kind[index]])
+    return near
+
+
 def raw_features(
     illuminance_lx: Array,
     even: Array,
@@ -252,8 +277,12 @@ def raw_features(
     footfall_per_hour: Array,
     closing: Array,
     noise_on_people: tuple[float, float],
+    presence: Array | None = None,
 ) -> Array:
-    """Columns as FEATURES of n places, (n, 7), from what the fields say; not yet held within the answers' range."""
+    """Columns as FEATURES of n places, (n, 10), from what the fields say; not yet held within the answers' range.
+
+    presence : (n, 3) as `presence_near` gives it; nothing is there without it
+    """
     felt, around = light(illuminance_lx), people(footfall_per_hour)
     columns = [
         felt,
@@ -263,6 +292,7 @@ def raw_features(
         noise(level_db),
         noise_rest(level_db, around, noise_on_people),
         closing,
+        *(np.zeros((len(PRESENCE), len(closing)), np.float32) if presence is None else presence.T),
     ]
     return np.stack([np.asarray(column, illuminance_lx.dtype) for column in columns], axis=-1)
 
@@ -301,7 +331,7 @@ def late(times: Times, zone: ZoneInfo) -> Floats:
 def design(answers: pd.DataFrame, features: Floats, zone: ZoneInfo) -> Floats:
     """The design matrix (n, p) of answers, columns as `NAMES`.
 
-    features : (n, 7) array, columns as `FEATURES`; in daylight the light columns do not count
+    features : (n, 10) array, columns as `FEATURES`; in daylight the light columns do not count
     """
     times = answers["time"].to_numpy().astype("datetime64[ms]")
     matrix = group_design(answers) + time_design(times, zone)
@@ -313,6 +343,8 @@ def design(answers: pd.DataFrame, features: Floats, zone: ZoneInfo) -> Floats:
     matrix[:, COLUMN["woman_light"]] = woman * matrix[:, COLUMN["light"]]
     matrix[:, COLUMN["older_light"]] = older * matrix[:, COLUMN["light"]]
     matrix[:, COLUMN["woman_people"]] = woman * matrix[:, COLUMN["people"]]
+    for kind in PRESENCE:
+        matrix[:, COLUMN[f"woman_{kind}"]] = woman * matrix[:, COLUMN[kind]]
     matrix[:, COLUMN["woman_late"]] = woman * lateness(times, zone)
     matrix[:, COLUMN["day"]] = 1 - dark
     triggers = answers["trigger"].to_numpy(dtype=object)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,17 +13,20 @@ import xarray as xr
 from scipy.special import ndtri
 
 from analytics import covariates
-from analytics.covariates import COLUMN, FEATURES, NAMES, Floats
+from analytics.applicability import applicability
+from analytics.covariates import FEATURES, NAMES, Floats
+from analytics.groups import everyone, views_of
 from analytics.ordered_posterior import between
 from analytics.ordinal import unheard_gaps
 from analytics.place_effect import nowhere, place_effect, region_of
 from analytics.place_fit import Answers, PlaceFit, fit_with_places
 from analytics.release import settled
-from analytics.response import Classes, Perception, Places, Scales
+from analytics.response import Perception, Places, Scales
 from sensors.city import City
 from sensors.errors import ModelError
 from sensors.instrument import instrument_names, load_instrument
 from sensors.night import Night, nights_of
+from sensors.places import PRESENCE
 
 if TYPE_CHECKING:
     from analytics.knowledge import Knowledge
@@ -101,7 +104,7 @@ def fit_response(
             safe_from=instrument.safe_from,
             categories=instrument.categories,
             scales=scales,
-            classes=_classes(table, weight, prior_mean, city),
+            classes=everyone(table, weight, np.zeros(0), prior_mean, {})[0],
             places=places,
             own=nowhere(surroundings.grid, prior_mean.size),
             nodes=(),
@@ -117,7 +120,8 @@ def fit_response(
             log_likelihood=0.0,
         )
     scales, features = scales_of(raw, streets, weight)
-    design = covariates.design(table, np.clip(features, scales.low, scales.high), city.zone)
+    held = np.clip(features, scales.low, scales.high)
+    design = covariates.design(table, held, city.zone)
     # Of all terms only the place's own effect says something of one place, where two days' maps could be subtracted.
     rule = city.settings.release
     local = settled(table, city.zone, people=rule.minimum_people, share=rule.maximum_share)
@@ -125,6 +129,9 @@ def fit_response(
     size = prior_mean.size
     mean, covariance = fit.mean[:size], fit.covariance[:size, :size]
     times = table["time"]
+    shares = city.settings.group_shares
+    classes, out = everyone(table, weight, raw["footfall"].to_numpy(np.float64), mean, shares)
+    own_sd = np.sqrt(np.diag(covariance))[: len(FEATURES)]
     return Perception(
         names=tuple(names),
         mean=mean,
@@ -134,7 +141,7 @@ def fit_response(
         safe_from=instrument.safe_from,
         categories=instrument.categories,
         scales=scales,
-        classes=_classes(table, weight, mean, city),
+        classes=classes,
         places=places,
         own=place_effect(surroundings.grid, fit),
         nodes=tuple((node.length_m, node.sd, round(node.weight, 4)) for node in fit.nodes),
@@ -148,6 +155,8 @@ def fit_response(
         campaigns=tuple(sorted(table["campaign"].unique())),
         preset=preset,
         log_likelihood=fit.log_likelihood,
+        views=views_of(table, weight, out, mean, city.settings.resident_shares, rule.minimum_people),
+        applicability=applicability(held, mean[: len(FEATURES)], own_sd, table),
     )
 
 
@@ -287,7 +296,11 @@ def fields_at_answers(
                 progress(done, len(moments))
     near = places.nearness[:, row, column].T
     closing = covariates.closing_wave(times, places.closes_min, near, city.zone) if len(table) else np.zeros(0)
-    return pd.DataFrame({**found, "closing": closing})
+    seen = covariates.presence_near(
+        times, places.presence_kind, places.presence_from, places.presence_to,
+        places.presence_near[:, row, column].T, city.zone,
+    )  # fmt: skip
+    return pd.DataFrame({**found, "closing": closing, **dict(zip(PRESENCE, seen.T, strict=True))})
 
 
 def street_means(surroundings: Surroundings, knowledge: Knowledge, night: Night) -> pd.DataFrame:
@@ -339,7 +352,32 @@ def closing_places(city: City, surroundings: Surroundings) -> Places:
         points = np.column_stack([closing.x.to_numpy(), closing.y.to_numpy()])
         distance = cKDTree(points).query(cells)[0].reshape(grid.shape)
         nearness[index] = np.exp(-distance / covariates.CLOSING_REACH_M)
-    return Places(surroundings.longitude, surroundings.latitude, closes, nearness)
+    return Places(surroundings.longitude, surroundings.latitude, closes, nearness, *_presence(city, cells, grid.shape))
+
+
+def _presence(
+    city: City, cells: Floats, shape: tuple[int, int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Kinds and spans of hours of what people can see, and how near it is to each cell."""
+    from scipy.spatial import cKDTree
+
+    seen = city.places("presence")
+    spans = sorted(
+        {
+            (PRESENCE.index(kind), int(a), int(b))
+            for kind, a, b in zip(seen["kind"], seen["from_min"], seen["to_min"], strict=True)
+        }
+    )
+    near = np.zeros((len(spans), *shape), np.float32)
+    for index, (kind, first, last) in enumerate(spans):
+        here = (seen["kind"] == PRESENCE[kind]) & (seen["from_min"] == first) & (seen["to_min"] == last)
+        points = np.column_stack([seen.geometry[here].x.to_numpy(), seen.geometry[here].y.to_numpy()])
+        distance = cKDTree(points).query(cells)[0].reshape(shape)
+        near[index] = np.where(
+            distance < 8 * covariates.PRESENCE_REACH_M, np.exp(-distance / covariates.PRESENCE_REACH_M), 0
+        )
+    kinds, begins, ends = np.array(spans, np.int64).reshape(-1, 3).T.copy()
+    return kinds, begins, ends, near
 
 
 def scales_of(raw: pd.DataFrame, streets: pd.DataFrame, weight: Floats) -> tuple[Scales, Floats]:
@@ -353,9 +391,10 @@ def scales_of(raw: pd.DataFrame, streets: pd.DataFrame, weight: Floats) -> tuple
 
     def features(table: pd.DataFrame) -> Floats:
         said = {name: table[name].to_numpy(np.float64) for name in table}
+        seen = np.column_stack([said.get(kind, np.zeros(len(table))) for kind in PRESENCE])
         even = np.where(np.isnan(said["even"]), typical_even, said["even"])
         columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
-        return covariates.raw_features(*columns, on_people).astype(np.float64)
+        return covariates.raw_features(*columns, on_people, seen).astype(np.float64)
 
     at_answers = features(raw)
     typical = _column_mean(at_answers)
@@ -370,56 +409,6 @@ def _column_mean(values: Floats) -> Floats:
     known = np.isfinite(values)
     mean: Floats = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return mean
-
-
-def _classes(table: pd.DataFrame, weight: Floats, mean: Floats, city: City) -> Classes:
-    """The people out: the mix of those who answered, or that mix raked to the shares in `city.toml`."""
-    shares = city.settings.group_shares
-    frame = "people mixed as those who answered"
-    if len(table) and shares:
-        weight = _raked(table, weight, shares)
-        frame = "people out at night, by the group shares of city.toml"
-    group = covariates.group_design(table)
-    woman, older = group[:, COLUMN["woman"]], group[:, COLUMN["age_65"]]
-    beta = mean[: len(NAMES)]
-    rows = []
-    for w, o in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
-        members = (woman == w) & (older == o)
-        total = weight[members].sum()
-        if total <= 0:
-            continue
-        centre = np.average(group[members], axis=0, weights=weight[members])
-        effect = (group[members] - centre) @ beta
-        rows.append((total, w, o, centre, float(np.average(effect**2, weights=weight[members]))))
-    if not rows:
-        rows = [(1.0, 0.0, 0.0, np.zeros(len(NAMES)), 0.0)]
-    share, women, old, centres, spread = (np.array(column, np.float64) for column in zip(*rows, strict=True))
-    return Classes(share / share.sum(), women, old, centres, spread, frame)
-
-
-def _raked(table: pd.DataFrame, weight: Floats, shares: Mapping[str, float]) -> Floats:
-    """Weights whose sums by group follow the given shares (iterative proportional fitting)."""
-    targets: dict[str, dict[str, float]] = {}
-    for key, share in shares.items():
-        column, _, code = key.rpartition(".")
-        found = [column] if column else [c for c in covariates.GROUP_COLUMNS if key in set(table[c])]
-        if len(found) != 1 or found[0] not in covariates.GROUP_COLUMNS or code not in set(table[found[0]]):
-            raise ModelError(
-                f"group_shares '{key}' of city.toml is no group among the answers; write column.code, like gender.woman"
-            )
-        targets.setdefault(found[0], {})[code] = share
-    out = weight.copy()
-    for _ in range(50):
-        for column, wanted in targets.items():
-            codes = table[column].to_numpy(dtype=object)
-            named = np.isin(codes, list(wanted))
-            whole = out.sum()
-            rest = max(1 - sum(wanted.values()), 0.0)
-            for code, share in wanted.items():
-                out[codes == code] *= share * whole / out[codes == code].sum()
-            if (~named).any():
-                out[~named] *= rest * whole / out[~named].sum()
-    return out
 
 
 def _plane(field: xr.DataArray) -> npt.NDArray[np.float32]:

@@ -27,11 +27,13 @@ from sensors.errors import ModelError
 from sensors.night import Night, rfc3339
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analytics.fitting import Progress
     from analytics.knowledge import Knowledge
     from analytics.release import Support
 
-FORMAT = 2  # 2: the place effect is fitted with the response and has an hour
+FORMAT = 3  # 2: the place effect is fitted with the response and has an hour; 3: views of groups, applicability
 _DIGEST_LENGTH = 16
 NO_EFFECT_FROM = 0.8  # overlap of prior and posterior beyond which no effect is claimed (perception.md 7)
 
@@ -216,19 +218,32 @@ def current_model(city: City) -> dict[str, Any]:
 
 
 def _support(city: City, night: Night, around: Any, perception: Perception) -> Support:
-    from analytics.fitting import pooled_instruments
-    from analytics.release import Support, settled
+    from analytics.fitting import answers_to_fit
+    from analytics.groups import GROUPS
+    from analytics.release import REST, Support, effective_people, settled
     from analytics.share_evidence import squares_with_shares
-    from ingest.archive import answers
 
     rule = city.settings.release
-    table = answers(city)
-    table = table[table["instrument"].isin(pooled_instruments()) & (table["time"].to_numpy() < night.start)]
-    table = table[settled(table, city.zone, people=rule.minimum_people, share=rule.maximum_share)]
-    support = Support.of(table, around.grid, around.indoor, people=rule.minimum_people, share=rule.maximum_share)
-    if perception.n_answers or not perception.n_shares:
-        return support
-    return replace(support, shares=squares_with_shares(city, night, perception.own))
+
+    def laid_out(members: pd.DataFrame) -> tuple[pd.DataFrame, Support]:
+        joined = members[settled(members, city.zone, people=rule.minimum_people, share=rule.maximum_share)]
+        return joined, Support.of(
+            joined, around.grid, around.indoor, people=rule.minimum_people, share=rule.maximum_share
+        )
+
+    table, _ = answers_to_fit(city, night)
+    joined, support = laid_out(table)
+    if not perception.n_answers:
+        if not perception.n_shares:
+            return support
+        return replace(support, shares=squares_with_shares(city, night, perception.own))
+    groups = {}
+    for group in GROUPS:
+        groups[group.name] = laid_out(table[group.among(table)])[1].size_m
+        groups[REST + group.name] = laid_out(table[group.beside(table)])[1].size_m
+    range_m = sum(2 * length * weight for length, _, weight in perception.nodes)
+    n = effective_people(joined, joined["count"].to_numpy(np.float64), support, range_m)
+    return replace(support, effective_n=n, groups=groups)
 
 
 def _plain(value: Any, name: str, arrays: Arrays) -> Any:

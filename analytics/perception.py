@@ -24,10 +24,13 @@ from scipy.special import ndtr, ndtri
 from analytics import covariates
 from analytics.covariates import COLUMN, FEATURES, NAMES, Floats
 from analytics.fitting import fit_perception
+from analytics.groups import GAP
 from analytics.kernels.jit import over_rows
 from analytics.kernels.probit import population_view
-from analytics.response import Perception
+from analytics.release import OF
+from analytics.response import Classes, Perception
 from analytics.sky import darkness
+from analytics.squares import Squares
 from sensors.city import City
 
 __all__ = [
@@ -48,20 +51,31 @@ LEVEL_WITH_SHARES = "published shares of areas had a part in the level"
 NOTE = "how safe people feel, not how safe a place is; an association with tonight's conditions"
 
 _N = len(FEATURES)
-_LIGHT, _EVEN, _PEOPLE, _CROWD, _NOISE, _REST, _CLOSING = range(_N)
-_WOMAN_CROSSED = {_LIGHT: COLUMN["woman_light"], _PEOPLE: COLUMN["woman_people"]}
+_LIGHT, _EVEN, _PEOPLE, _CROWD, _NOISE, _REST, _CLOSING, _CAMERA, _STAFF, _PATROL = range(_N)
+_WOMAN_CROSSED = {
+    _LIGHT: COLUMN["woman_light"],
+    _PEOPLE: COLUMN["woman_people"],
+    _CAMERA: COLUMN["woman_camera"],
+    _STAFF: COLUMN["woman_staff"],
+    _PATROL: COLUMN["woman_patrol"],
+}
 _OLDER_CROSSED = {_LIGHT: COLUMN["older_light"]}
 # Which features change with an sd of light (0), people (1) and noise (2).
 _STEP_FEATURE = np.array([_LIGHT, _EVEN, _PEOPLE, _CROWD, _REST, _NOISE, _REST])
 _STEP_FIELD = np.array([0, 0, 1, 1, 1, 2, 2])
+_E = _STEP_FEATURE.size
 _TIME_TERMS = ("hour_18", "hour_00", "hour_03", "hour_06", "weekend")
-_PARTS = {"goes_light": ("light",), "goes_people": ("people",), "goes_noise": ("noise",), "goes_hour": ("hour",)}
+_PARTS = ("goes_light", "goes_people", "goes_noise", "goes_hour", "goes_presence")
 
 
-def fuse(fields: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
+def fuse(
+    fields: xr.Dataset, perception: Perception, city: City, indoor: npt.NDArray[np.bool_] | None = None
+) -> xr.Dataset:
     """Fields with how safe people are likely to feel in them: P, sd, evidence, expected category, what goes with it.
 
     fields : of one step, dims (time=1, northing, easting), as `fields_at` gives them
+    indoor : (northing, easting); with it also, constant in each 50 m cell, the views of single groups and the gaps
+    between them ('safety_of_' and the view, and its sd), and where conditions are unlike any that was answered in
     """
     dims, shape = fields["illuminance"].dims, fields["illuminance"].shape
     if perception.silent:
@@ -71,12 +85,14 @@ def fuse(fields: xr.Dataset, perception: Perception, city: City) -> xr.Dataset:
     else:
         state = _Step(fields, perception, city)
         values = {name: value.reshape(shape) for name, value in state.view().items()}
+        if indoor is not None:
+            values |= {name: value.reshape(shape) for name, value in state.of_groups(~indoor).items()}
         note = {"people": perception.classes.frame, "answers": perception.n_answers, "newest_answer": perception.newest}
         if perception.n_shares:
             note |= {"shares": perception.n_shares, "shares_of": perception.shares_of}
             note["basis"] = PATTERN_OF_A_MODEL if not perception.n_answers else LEVEL_WITH_SHARES
     layers = {name: fields.variables[name] for name in fields.data_vars} | {
-        name: xr.Variable(dims, value, {"units": _UNITS.get(name, "1"), "long_name": _LONG_NAMES[name]})
+        name: xr.Variable(dims, value, {"units": _UNITS.get(name, "1"), "long_name": _long_name(name)})
         for name, value in values.items()
     }
     layers["safety"].attrs |= note | {"note": NOTE}
@@ -143,13 +159,14 @@ def total_sd(slope: Floats, own: Floats, perception: Perception, grid_northing: 
 
 def compile_view() -> None:
     """Compile the loop behind `fuse` into the cache, for `warmup`."""
-    half, whole = np.zeros((1, _N), np.float32), np.zeros((1, _N + 1))
-    route, out = np.zeros((1, _N + 1), np.int64), np.empty((1, 4), np.float32)
-    steps, own, one = np.zeros((1, _STEP_FEATURE.size), np.float32), np.zeros((1, 2)), np.ones(1)
+    half = np.zeros((1, _N), np.float32)
+    whole, one, cuts = np.zeros((1, _N + 1), np.float32), np.ones(1, np.float32), np.zeros(2, np.float32)
+    steps, out, square = np.zeros((1, _E), np.float32), np.empty((1, 4), np.float32), np.zeros(1, np.int32)
+    forms, joint, place = (np.zeros(n, np.float32) for n in ((1, _N + 1, _N + 1), (1, 1), (_N, _N)))
     over_rows(
-        population_view, 1, half, steps, _STEP_FEATURE, _STEP_FIELD, np.zeros(1, np.int32), own, np.zeros((1, 1)),
-        np.zeros((1, _N)), one, whole, np.zeros((1, _N + 1, _N + 1)), one, np.zeros(2), route, np.zeros((1, 1)),
-        np.zeros((_N, _N)), np.zeros(_N), 1.0, 0.0, out,
+        population_view, 1, half, steps, _STEP_FEATURE, _STEP_FIELD, square, np.zeros((1, 2), np.float32), joint,
+        half, one, whole, forms, one, cuts, np.zeros((1, _N + 1), np.int64), joint, place, half[0],
+        np.float32(1), np.float32(0), one, out,
     )  # fmt: skip
 
 
@@ -162,6 +179,8 @@ _LONG_NAMES = {
     "goes_people": "what goes with it: people around, against the city's mean night",
     "goes_noise": "what goes with it: sound, against the city's mean night",
     "goes_hour": "what goes with it: the hour, against the night's mean",
+    "goes_presence": "what goes with it: cameras, staff or a patrol in view, against none",
+    "safety_beyond": "whether conditions are unlike any that was answered in",
 }
 _UNITS = dict.fromkeys(_PARTS, "probit")
 
@@ -187,42 +206,86 @@ class _Step:
         places = perception.places
         middle = self.time + np.timedelta64(city.settings.night.step_minutes * 30_000, "ms")
         self.dark = darkness(middle, places.latitude, places.longitude)
-        self.features, self.steps = self._features(fields, city.settings.grid.cell_m)
+        self.grid = fields["illuminance"].shape[-2:]
+        self.raw, self.features, self.steps = self._features(fields, city.settings.grid.cell_m)
         self.square = perception.own.cells(fields.northing.to_numpy(), fields.easting.to_numpy())
         self.own = perception.own.at(float(covariates.late(np.array([self.time]), city.zone)[0]))
-        self.response = _response(perception, self.time, self.dark, self.zone)
+        self.response = self._response(perception.classes)
+
+    def _response(self, classes: Classes) -> _Response:
+        return _response(self.perception, classes, self.time, self.dark, self.zone)
 
     def view(self) -> dict[str, npt.NDArray[np.float32]]:
         """The four numbers of each cell and what goes with them, (cells,) f4 each."""
-        perception, response = self.perception, self.response
+        none = np.zeros(len(self.features), np.float32)
+        out = self._seen(self.perception.classes, self.response, self.features, self.steps, self.square, none)
+        parts = dict(zip(("safety", "safety_sd", "safety_score", "safety_evidence"), out.T, strict=True))
+        return parts | self._goes_with(np.isfinite(out[:, 0]))
+
+    def of_groups(self, outdoors: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float32]]:
+        """Views of single groups and gaps between them, and where conditions are beyond all answers, (cells,) f4 each.
+
+        A view stands for the 50 m cell: its features are the means of its cells outdoors, and how their latent means
+        differ is one more variance, since the mean of Phi over a normal distribution is Phi of the mean over
+        sqrt(1 + variance). A twenty-fifth of the cells, so that a dozen views cost less than the map of everyone.
+        """
+        columns = self.perception.own.mean_u.shape[1]
+        rows = self.square.reshape(self.grid) // columns, self.square.reshape(self.grid) % columns
+        squares = Squares(rows[0][:, 0] - rows[0][0, 0], rows[1][0] - rows[1][0, 0])
+        square = squares.corners(self.square.reshape(self.grid))
+        where = outdoors.ravel() & np.isfinite(self.features[:, _LIGHT])
+        load = (self.perception.classes.share @ self.response.load[:, :_N]).astype(np.float32)
+        latent = np.where(where, self.features @ load, np.float32(0))
+        planes = np.column_stack([self.features, self.steps, self.raw, latent[:, None], latent[:, None] ** 2])
+        mean = squares.mean_of(planes.reshape(*self.grid, -1), where.reshape(self.grid))
+        features, steps, raw, centre, power = np.split(mean, [_N, _N + _E, 2 * _N + _E, 2 * _N + _E + 1], axis=1)
+        apart = np.maximum(power - centre**2, 0)[:, 0].astype(np.float32)
+        found: dict[str, npt.NDArray[np.float32]] = {}
+        for name, classes in self.perception.views.items():
+            seen = self._seen(classes, self._response(classes), features, steps, square, apart)
+            found |= {f"{OF}{name}": seen[:, 0], f"{OF}{name}_sd": seen[:, 1]}
+        found["safety_beyond"] = self.perception.applicability.beyond(raw).astype(np.float32)
+        return {name: squares.spread(value) for name, value in found.items()}
+
+    def _seen(
+        self,
+        classes: Classes,
+        response: _Response,
+        features: npt.NDArray[np.float32],
+        steps: npt.NDArray[np.float32],
+        square: npt.NDArray[np.int32],
+        apart: npt.NDArray[np.float32],
+    ) -> npt.NDArray[np.float32]:
+        """P, sd, score and evidence (n, 4) of some people in conditions (n, q) of 50 m cells (n,)."""
+        perception = self.perception
         place = np.ix_(range(_N), range(_N))
-        out = np.empty((len(self.features), 4), np.float32)
+        out = np.empty((len(features), 4), np.float32)
         over_rows(
             population_view,
             len(out),
-            self.features,
-            self.steps,
+            features,
+            steps,
             _STEP_FEATURE,
             _STEP_FIELD,
-            self.square,
-            np.column_stack([self.own.mean, self.own.variance]),
-            self.across(),
-            np.ascontiguousarray(self.own.across[:, :_N]),
-            perception.classes.share,
-            response.load,
-            response.variance,
-            perception.classes.spread,
-            response.cut_steps,
+            square,
+            np.column_stack([self.own.mean, self.own.variance]).astype(np.float32),
+            (self.own.across @ response.columns.T).astype(np.float32),
+            np.ascontiguousarray(self.own.across[:, :_N], np.float32),
+            classes.share.astype(np.float32),
+            response.load.astype(np.float32),
+            response.variance.astype(np.float32),
+            classes.spread.astype(np.float32),
+            response.cut_steps.astype(np.float32),
             response.route,
-            _joint(response, perception),
-            np.ascontiguousarray(perception.covariance[place]),
-            perception.prior_sd[:_N] ** 2,
-            self.own.prior_variance,
-            perception.own.person_variance,
+            _joint(response, perception).astype(np.float32),
+            np.ascontiguousarray(perception.covariance[place], np.float32),
+            (perception.prior_sd[:_N] ** 2).astype(np.float32),
+            np.float32(self.own.prior_variance),
+            np.float32(perception.own.person_variance),
+            apart,
             out,
         )
-        parts = dict(zip(("safety", "safety_sd", "safety_score", "safety_evidence"), out.T, strict=True))
-        return parts | self._goes_with(np.isfinite(out[:, 0]))
+        return out
 
     def slopes(self) -> tuple[Floats, Floats]:
         """P of each cell, and its slope in the gradient coordinates and the place's own effect, (cells, r + 1)."""
@@ -249,15 +312,22 @@ class _Step:
         """Covariance of each 50 m cell's own effect with the gradient coordinates, (c, r)."""
         return np.ascontiguousarray(self.own.across @ self.response.columns.T)
 
-    def _features(self, fields: xr.Dataset, cell_m: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Features of each cell (cells, 7) and their change by one sd of light, people and noise (cells, 7), f4."""
+    def _features(
+        self, fields: xr.Dataset, cell_m: float
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Features of each cell as they are and held within the answers' range, (cells, 10) f4 each, NaN not known.
+
+        And their change by one sd of light, people and noise, (cells, 7) f4.
+        """
         scales, dark = self.perception.scales, np.float32(self.dark)
         illuminance = _plane(fields["illuminance"])
         even = covariates.evenness(illuminance, _plane(fields["illuminance_min"]), cell_m)
         even = np.where(np.isnan(even), np.float32(scales.even), even).ravel()
         lux, level = illuminance.ravel(), _plane(fields["noise"]).ravel()
         footfall, closing = _plane(fields["footfall"]).ravel(), self._closing(illuminance.shape)
-        raw = covariates.raw_features(lux, even, level, footfall, closing, scales.noise_on_people)
+        raw = covariates.raw_features(
+            lux, even, level, footfall, closing, scales.noise_on_people, self._presence(illuminance.shape)
+        )
         raw[:, : _EVEN + 1] *= dark
         features = np.clip(raw, scales.low.astype(np.float32), scales.high.astype(np.float32))
         if dark < 1:  # in daylight the light columns are below what the answers after dark saw
@@ -270,7 +340,7 @@ class _Step:
         crowd = np.where(raw[:, _CROWD] > 0, ln_people, np.float32(0))
         steps = np.stack([light, light * even, people, crowd, unexplained, noise, noise], axis=-1)
         self._fill_unknown(features, steps)
-        return features, steps
+        return raw, features, steps
 
     def _fill_unknown(self, features: npt.NDArray[np.float32], steps: npt.NDArray[np.float32]) -> None:
         """Where people or noise are not known they can be anything that the answers saw; no light means no place."""
@@ -296,6 +366,17 @@ class _Step:
                 np.maximum(around, np.float32(height) * near, out=around)
         return around.ravel()
 
+    def _presence(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
+        """How near cameras, staff and patrols are to each cell now, (cells, 3); None where the city tells of none."""
+        places = self.perception.places
+        if not places.presence_kind.size:
+            return None
+        near = places.presence_near.reshape(places.presence_kind.size, -1).T
+        now = np.full(shape[0] * shape[1], self.time)
+        return covariates.presence_near(
+            now, places.presence_kind, places.presence_from, places.presence_to, near, self.zone
+        )
+
     def _goes_with(self, known: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float32]]:
         """Contribution of light, people and noise against the city's mean night, of the hour against the night's."""
         perception = self.perception
@@ -304,6 +385,8 @@ class _Step:
         away = self.features - perception.scales.city_mean.astype(np.float32)
         groups = {"goes_light": [_LIGHT, _EVEN], "goes_people": [_PEOPLE, _CROWD], "goes_noise": [_NOISE, _REST]}
         goes = {name: away[:, columns] @ load[columns] for name, columns in groups.items()}
+        if self.perception.places.presence_kind.size:
+            goes["goes_presence"] = self.features[:, _CAMERA:] @ load[_CAMERA:]
         goes["goes_hour"] = away[:, _CLOSING] * load[_CLOSING] + np.float32(self._hour_against_night())
         return {name: np.where(known, value, np.nan).astype(np.float32) for name, value in goes.items()}
 
@@ -321,9 +404,18 @@ class _Step:
         return float(curve[0] - curve[1:].mean())
 
 
-def _response(perception: Perception, time: np.datetime64, dark: float, zone: ZoneInfo) -> _Response:
+def _long_name(name: str) -> str:
+    if not name.startswith(OF):
+        return _LONG_NAMES[name]
+    view = name.removeprefix(OF).removesuffix("_sd")
+    gap = view.startswith(GAP)
+    what = f"share of {view.removeprefix(GAP)} expected to feel safe" + (" less that of those beside" if gap else "")
+    return f"standard deviation of the {what}" if name.endswith("_sd") else what
+
+
+def _response(perception: Perception, classes: Classes, time: np.datetime64, dark: float, zone: ZoneInfo) -> _Response:
     """The fitted response at one moment as a linear form in (features, 1) for each class."""
-    classes, size = perception.classes, len(perception.names)
+    size = len(perception.names)
     p = len(NAMES)
     moment = covariates.time_design(np.array([time]), zone)[0]
     late = float(covariates.lateness(np.array([time]), zone)[0])

@@ -16,7 +16,7 @@ from them or taken from one another is nothing or enough people too (complementa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,8 +24,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
+from scipy.signal import fftconvolve
+from scipy.special import ndtr, ndtri
 
 from analytics.grid import Grid
+from analytics.groups import GAP, GROUP, RESIDENTS
+from analytics.squares import Squares, cells_of
 from sensors.city import City, ReleaseSettings
 from sensors.errors import ModelError
 from sensors.night import nights_of
@@ -35,9 +39,23 @@ Floats = npt.NDArray[np.float64]
 SUPPORT_SIZES_M = (50.0, 100.0, 200.0, 400.0)
 MANTISSA_BITS = 10
 _CHANGE = ("safety_change", "safety_change_low", "safety_change_high")  # what a scenario would change
-_OF_SAFETY = ("safety", "safety_sd", "safety_score", "goes_light", "goes_people", "goes_noise", "goes_hour", *_CHANGE)
+_OF_SAFETY = (
+    "safety",
+    "safety_sd",
+    "safety_score",
+    "goes_light",
+    "goes_people",
+    "goes_noise",
+    "goes_hour",
+    "goes_presence",
+    *_CHANGE,
+)
 _WHOLE = ("safety", "safety_sd")
 _DIMENSIONS = ("time", "northing", "easting")
+OF = "safety_of_"  # what a layer of one view of people begins with
+REST = "not_"
+SHOWN = 0
+HATCHED = {"too_few_people": 1, "too_little_evidence": 2, "answers_too_old": 3, "unlike_any_answer": 4}
 
 
 def round_mantissa(array: npt.NDArray[Any], bits: int = MANTISSA_BITS) -> npt.NDArray[Any]:
@@ -75,6 +93,10 @@ class Support:
     indoor: npt.NDArray[np.bool_]
     # Of a city where nobody answered: the 50 m cells of areas that a published share is of. None elsewhere.
     shares: npt.NDArray[np.bool_] | None = None
+    # (n_northing, n_easting) f4 on 50 m cells: people who answered within a range; without it nothing is too old.
+    effective_n: npt.NDArray[np.float32] | None = None
+    # `size_m` of single groups and, as 'not_' of them, of those that they are compared with.
+    groups: Mapping[str, npt.NDArray[np.uint16]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -103,6 +125,12 @@ class Support:
         row, column = self.lattice(grid_northing, grid_easting)
         return self.size_m[np.ix_(row, column)]
 
+    def on_grid(self, values: npt.NDArray[Any] | None, grid_northing: Floats, grid_easting: Floats) -> npt.NDArray[Any]:
+        """Values of 50 m cells at cell centres, (n_northing, n_easting); infinite where there are none."""
+        if values is None:
+            return np.full((len(grid_northing), len(grid_easting)), np.inf)
+        return np.asarray(values[np.ix_(*self.lattice(grid_northing, grid_easting))])
+
     def lattice(self, grid_northing: Floats, grid_easting: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Row and column of the 50 m cell of each cell centre."""
         row = np.floor((grid_northing - self.south) / self.cell_m).astype(np.intp)
@@ -120,7 +148,11 @@ class Support:
             "size_m": self.size_m,
             "indoor": self.indoor,
         }
-        return plain if self.shares is None else plain | {"shares": self.shares}
+        if self.shares is not None:
+            plain["shares"] = self.shares
+        if self.effective_n is not None:
+            plain["effective_n"] = self.effective_n
+        return plain | {"groups": dict(self.groups)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Support:
@@ -149,10 +181,12 @@ def _safety(
     size = support.on(northing, easting)
     outdoors = np.isfinite(layers["safety"].to_numpy()) & ~support.indoor[None]
     # sd of a mean of cells that share their uncertainty almost wholly is the mean of their sd
-    means = _cell_means(layers, (*names, "safety_evidence"), outdoors, _Blocks(northing, easting, rule.cell_m, support))
-    shown = outdoors & (size > 0)[None] & (means["safety_evidence"] >= rule.minimum_evidence)
+    squares = _released_squares(northing, easting, rule.cell_m, support)
+    means = _cell_means(layers, (*names, "safety_evidence"), outdoors, squares)
+    why = _hatched(layers, means["safety_evidence"], support, rule, northing, easting)
     if support.shares is not None:  # a published share is of many and hides nobody; its streets are told as a model's
-        shown |= outdoors & support.shares[np.ix_(*support.lattice(northing, easting))][None]
+        why = np.where(support.shares[np.ix_(*support.lattice(northing, easting))][None], SHOWN, why)
+    shown = outdoors & (why == SHOWN)
     out = {}
     for name in names:
         mean, attributes = means[name], dict(layers[name].attrs)
@@ -171,12 +205,115 @@ def _safety(
         outdoors, _evidence_told(layers["safety_evidence"].to_numpy(), outdoors, size, northing, easting), np.nan
     )
     out["safety_evidence"] = _variable(evidence, layers["safety_evidence"].attrs)
+    out["safety_exceeds"] = _variable(
+        np.where(shown, np.rint(100 * exceedance(_told(means["safety"]), _told(means["safety_sd"]))), np.nan),
+        {"units": "1/100", "long_name": "probability that more than half of the people feel safe"},
+    )
+    if support.effective_n is not None:
+        n = _people_told(support.on_grid(support.effective_n, northing, easting))
+        out["safety_n"] = _variable(
+            np.where(shown, n[None], np.nan),
+            {"units": "1", "long_name": "people who answered around, each once and older answers less; at least"},
+        )
+    out["safety_hatched"] = xr.Variable(
+        _DIMENSIONS,
+        np.where(outdoors, why, SHOWN).astype(np.uint8),
+        {"long_name": "why nothing is said", "flag_values": list(HATCHED.values()), "flag_meanings": " ".join(HATCHED)},
+    )
+    out |= _of_groups(layers, shown, support, northing, easting)
     out["safety_support"] = xr.Variable(
         _DIMENSIONS,
         np.where(outdoors, size[None], 0).astype(np.uint16),
         {"units": "m", "long_name": "side of the smallest cell in which enough people answered; 0: none"},
     )
     return out
+
+
+def _hatched(
+    layers: Mapping[str, xr.Variable],
+    evidence: Floats,
+    support: Support,
+    rule: ReleaseSettings,
+    northing: Floats,
+    easting: Floats,
+) -> npt.NDArray[np.uint8]:
+    """Why a cell is hatched, the first reason that holds; SHOWN where none does."""
+    n = support.on_grid(support.effective_n, northing, easting)
+    beyond = layers["safety_beyond"].to_numpy() > 0 if "safety_beyond" in layers else np.zeros(evidence.shape, bool)
+    reasons = (
+        (np.broadcast_to(support.on(northing, easting) == 0, evidence.shape), "too_few_people"),
+        (np.broadcast_to(n < rule.minimum_people, evidence.shape), "answers_too_old"),
+        (beyond, "unlike_any_answer"),
+        (~(evidence >= rule.minimum_evidence), "too_little_evidence"),
+    )
+    return np.select([where for where, _ in reasons], [HATCHED[name] for _, name in reasons], SHOWN).astype(np.uint8)
+
+
+def _of_groups(
+    layers: Mapping[str, xr.Variable],
+    shown: npt.NDArray[np.bool_],
+    support: Support,
+    northing: Floats,
+    easting: Floats,
+) -> dict[str, xr.Variable]:
+    """Views of single groups where enough people of the group answered, gaps where enough of both did."""
+    out = {}
+    for name in (name for name in layers if name.startswith(OF)):
+        view = name.removeprefix(OF).removesuffix("_sd")
+        group = view.removeprefix(GAP)
+        if view != RESIDENTS and group not in GROUP:
+            continue  # no rule is written for it
+        where = shown
+        if view != RESIDENTS:
+            for one in (group, REST + group) if view.startswith(GAP) else (group,):
+                size = support.groups.get(one, np.zeros_like(support.size_m))
+                where = where & (support.on_grid(size, northing, easting) > 0)[None]
+        attributes = dict(layers[name].attrs) | {"units": "1/100"}
+        out[name] = _variable(np.where(where, np.rint(100 * layers[name].to_numpy()), np.nan), attributes)
+    return out
+
+
+def exceedance(share: Floats, sd: Floats, than: float = 0.5) -> Floats:
+    """Probability that the share of people who feel safe is above another, from its mean and sd.
+
+    On the probit scale, where P = Phi(m / s) of one class of people has sd phi(m / s) sd_m / s: what
+    Phi((m - s Phi^-1(c)) / sd_m) says there (perception.md 3), to the order of the delta rule for a mix of classes.
+    """
+    held = np.clip(share, 1e-6, 1 - 1e-6)
+    z = ndtri(held)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = ndtr((z - ndtri(than)) * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) / np.maximum(sd, 1e-9))
+    return np.asarray(np.where(np.isnan(share), np.nan, found))
+
+
+def effective_people(answers: pd.DataFrame, count: Floats, support: Support, range_m: float) -> npt.NDArray[np.float32]:
+    """People who answered within a range of each 50 m cell, each at most once and older answers less, (rows, columns).
+
+    count : (n,) what each answer counts
+    """
+    side = support.cell_m
+    total = np.zeros(support.size_m.shape)
+    if len(answers):
+        whole = pd.Series(count).groupby(answers["pseudonym"].to_numpy()).transform("sum").to_numpy()
+        row = np.floor((answers["northing"].to_numpy(np.float64) - support.south) / side).astype(np.intp)
+        column = np.floor((answers["easting"].to_numpy(np.float64) - support.west) / side).astype(np.intp)
+        np.add.at(total, (row, column), count / np.maximum(whole, 1.0))
+    reach = int(range_m / side)
+    away = np.arange(-reach, reach + 1)
+    disc = (np.hypot(away[:, None], away[None, :]) * side <= range_m).astype(np.float64)
+    around: npt.NDArray[np.float32] = np.maximum(fftconvolve(total, disc, mode="same"), 0).round(3).astype(np.float32)
+    return around
+
+
+def _told(share: Floats) -> Floats:
+    """A share as it is told, so that what is made from it says no more than it does."""
+    return np.asarray(np.rint(100 * share) / 100)
+
+
+def _people_told(people: npt.NDArray[np.float32]) -> Floats:
+    """Counts of people as they are told: the last of 10, 20, 50, 100, 200, 500 and 1,000 that is reached."""
+    steps = np.array([0.0, 10, 20, 50, 100, 200, 500, 1000])
+    return steps[np.searchsorted(steps, np.nan_to_num(people), side="right") - 1]
 
 
 def _evidence_told(
@@ -194,10 +331,8 @@ def _evidence_told(
     for side in SUPPORT_SIZES_M:
         here = size == int(side)
         if here.any():
-            row, column = _cells_of(northing, side)[0], _cells_of(easting, side)[0]
-            shape = (len(evidence), int(row.max()) + 1, int(column.max()) + 1)
-            mean = _block_mean(evidence.astype(np.float64), outdoors, row, column, shape)
-            told[:, here] = mean[:, row[:, None], column[None, :]][:, here]
+            squares = Squares.of_side(northing, easting, side)
+            told[:, here] = squares.back(squares.mean(evidence, outdoors))[:, here]
     return np.round(told * 20) / 20
 
 
@@ -234,9 +369,9 @@ def public(dataset: xr.Dataset, now: np.datetime64, city: City) -> xr.Dataset:
 def coarsen(dataset: xr.Dataset, city: City) -> xr.Dataset:
     """Released pages in cells of at least 200 m: means of what is shown, of energy where the unit is dB."""
     side = max(city.settings.release.public_cell_m, 200.0)
-    row, northing = _cells_of(dataset.northing.to_numpy(), side)
-    column, easting = _cells_of(dataset.easting.to_numpy(), side)
-    shape = (dataset.sizes["time"], len(northing), len(easting))
+    row, northing = cells_of(dataset.northing.to_numpy(), side)
+    column, easting = cells_of(dataset.easting.to_numpy(), side)
+    squares = Squares(row, column)
     coords = {
         "time": dataset["time"],
         "northing": ("northing", northing, dict(dataset.northing.attrs)),
@@ -249,15 +384,15 @@ def coarsen(dataset: xr.Dataset, city: City) -> xr.Dataset:
             decibel = variable.attrs.get("units", "").startswith("dB") and not str(name).endswith("_sd")
             values = values.astype(np.float64)
             values = 10.0 ** (values / 10) if decibel else values
-            mean = _block_mean(values, np.isfinite(values), row, column, shape)
+            mean = squares.mean(values, np.isfinite(values))
             mean = 10 * np.log10(mean) if decibel else mean
-            mean = np.rint(mean) if name in ("safety", "safety_sd") else mean
+            mean = np.rint(mean) if variable.attrs.get("units") == "1/100" else mean
             out[name] = (variable.dims, round_mantissa(mean.astype(np.float32)), dict(variable.attrs))
         elif str(name).endswith(("_measured", "_simulated")):
-            mean = _block_mean(values.astype(np.float64), np.ones(values.shape, bool), row, column, shape)
+            mean = squares.mean(values, np.ones(values.shape, bool))
             out[name] = (variable.dims, np.rint(mean).astype(np.uint8), dict(variable.attrs))
         elif str(name).endswith("_origin"):
-            out[name] = (variable.dims, _joined_bits(values, row, column, shape), dict(variable.attrs))
+            out[name] = (variable.dims, squares.joined(values), dict(variable.attrs))
     if "safety" in out:
         out["safety"].attrs["cell_m"] = side
     return out
@@ -356,66 +491,16 @@ def _variable(values: npt.NDArray[Any], attributes: Mapping[Any, Any]) -> xr.Var
 
 
 def _cell_means(
-    layers: Mapping[str, xr.Variable], names: Sequence[str], where: npt.NDArray[np.bool_], blocks: _Blocks
+    layers: Mapping[str, xr.Variable], names: Sequence[str], where: npt.NDArray[np.bool_], squares: Squares
 ) -> dict[str, Floats]:
     """Means of layers over the released cells, all in one go: nine layers take a third of the time of one by one."""
     steps = len(where)
     together = np.concatenate([layers[name].to_numpy() for name in names])
-    means = blocks.mean(together, np.tile(where, (len(names), 1, 1)))
+    means = squares.back(squares.mean(together, np.tile(where, (len(names), 1, 1))))
     return {name: means[index * steps : (index + 1) * steps] for index, name in enumerate(names)}
 
 
-class _Blocks:
-    """Means over the 50 m cells, put back into each of their grid cells."""
-
-    def __init__(self, northing: Floats, easting: Floats, side: float, support: Support) -> None:
-        if side == support.cell_m:
-            self.row, self.column = support.lattice(northing, easting)
-        else:
-            self.row, self.column = _cells_of(northing, side)[0], _cells_of(easting, side)[0]
-        self.shape = (int(self.row.max()) + 1, int(self.column.max()) + 1)
-
-    def mean(self, values: npt.NDArray[Any], where: npt.NDArray[np.bool_]) -> Floats:
-        """(time, northing, easting) means of the cells `where` is true; NaN without any."""
-        mean = _block_mean(values.astype(np.float64), where, self.row, self.column, (len(values), *self.shape))
-        return mean[:, self.row[:, None], self.column[None, :]]
-
-
-def _block_mean(
-    values: Floats,
-    where: npt.NDArray[np.bool_],
-    row: npt.NDArray[np.intp],
-    column: npt.NDArray[np.intp],
-    shape: tuple[int, int, int],
-) -> Floats:
-    """Means of blocks of cells; blocks are runs of ascending rows and columns, so sums are always in one order."""
-    starts_n = np.flatnonzero(np.diff(row, prepend=row[0] - 1))
-    starts_e = np.flatnonzero(np.diff(column, prepend=column[0] - 1))
-
-    def total(cells: npt.NDArray[Any]) -> Floats:
-        return np.add.reduceat(np.add.reduceat(cells, starts_n, axis=1), starts_e, axis=2)
-
-    if not len(values):
-        return np.empty(shape)
-    sums, counts = total(np.where(where, values, 0.0)), total(where.astype(np.float64))
-    mean = np.full(shape, np.nan)
-    known = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    mean[:, row[starts_n][:, None], column[starts_e][None, :]] = known
-    return mean
-
-
-def _joined_bits(
-    values: npt.NDArray[Any], row: npt.NDArray[np.intp], column: npt.NDArray[np.intp], shape: tuple[int, int, int]
-) -> npt.NDArray[Any]:
-    starts_n = np.flatnonzero(np.diff(row, prepend=row[0] - 1))
-    starts_e = np.flatnonzero(np.diff(column, prepend=column[0] - 1))
-    joined = np.bitwise_or.reduceat(np.bitwise_or.reduceat(values, starts_n, axis=1), starts_e, axis=2)
-    return np.asarray(joined, values.dtype).reshape(shape)
-
-
-def _cells_of(centres: Floats, side: float) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Which fixed cell of a side each centre is in, from 0, and the centres of those cells."""
-    number = np.floor(centres / side).astype(np.intp)
-    first, last = int(number.min()), int(number.max())
-    middles: Floats = (np.arange(first, last + 1, dtype=np.float64) + 0.5) * side
-    return number - first, middles
+def _released_squares(northing: Floats, easting: Floats, side: float, support: Support) -> Squares:
+    if side == support.cell_m:
+        return Squares(*support.lattice(northing, easting))
+    return Squares.of_side(northing, easting, side)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,29 +11,36 @@ import numpy.typing as npt
 import pandas as pd
 
 from analytics import covariates
+from analytics.applicability import EVERYWHERE, Applicability
 from analytics.covariates import NAMES, Floats
 from analytics.place_effect import PlaceEffect
 
 
 @dataclass(frozen=True)
 class Places:
-    """What stands still: where the sun is seen from, when venues close and how near they are.
+    """What stands still: where the sun is seen from, when venues close, what is in view, and how near it is.
 
     longitude, latitude : of the city, degrees; closes_min : (c,) minutes after local noon of bars' closing times;
     nearness : (c, northing, easting) f4, 1 at a venue, fading
+    presence_kind : (w,) index into PRESENCE of each kind and span of hours; presence_from, presence_to : (w,) minutes
+    after local noon; presence_near : (w, northing, easting) f4, 1 where it is, fading
     """
 
     longitude: float
     latitude: float
     closes_min: Floats
     nearness: npt.NDArray[np.float32]
+    presence_kind: npt.NDArray[np.int64]
+    presence_from: npt.NDArray[np.int64]
+    presence_to: npt.NDArray[np.int64]
+    presence_near: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Scales:
     """What the answers' own conditions fixed: ranges, typical values and the city's mean night.
 
-    low, high : (7,) 1 and 99 % of the features at the answers; typical, typical_sd : (7,); city_mean : (7,) over the
+    low, high : (10,) 1 and 99 % of the features at the answers; typical, typical_sd : (10,); city_mean : (10,) over the
     streets of a night; even : typical evenness; noise_on_people : intercept and slope in dB
     """
 
@@ -96,6 +103,8 @@ class Perception:
     n_shares: int = 0  # areas whose published share says something of the map's level
     shares_of: str = ""  # the question of those shares
     shares_told: int = 0  # respondents behind them, as far as the tables say
+    views: Mapping[str, Classes] = field(default_factory=dict)  # mixes of single groups, and gaps (analytics/groups.py)
+    applicability: Applicability = EVERYWHERE
 
     @property
     def cuts(self) -> Floats:
@@ -151,8 +160,9 @@ class Perception:
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         content["own"] = self.own.to_dict()
         for name in ("scales", "classes", "places"):
-            part = getattr(self, name)
-            content[name] = {key: getattr(part, key) for key in part.__dataclass_fields__}
+            content[name] = _plain(getattr(self, name))
+        content["views"] = {name: _plain(classes) for name, classes in self.views.items()}
+        content["applicability"] = self.applicability.to_dict()
         return content
 
     @classmethod
@@ -166,11 +176,17 @@ class Perception:
             "classes": Classes(**values["classes"]),
             "places": Places(**values["places"]),
             "own": PlaceEffect.from_dict(values["own"]),
+            "views": {name: Classes(**classes) for name, classes in values["views"].items()},
+            "applicability": Applicability.from_dict(values["applicability"]),
         }
         for name in ("names", "origins", "campaigns"):
             values[name] = tuple(values[name])
         values["nodes"] = tuple(tuple(node) for node in values["nodes"])
         return cls(**values)
+
+
+def _plain(part: Any) -> dict[str, Any]:
+    return {key: getattr(part, key) for key in part.__dataclass_fields__}
 
 
 def _normal_overlap(mean_a: float, sd_a: float, mean_b: float, sd_b: float) -> float:

@@ -51,6 +51,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(journal_app, name="journal")
     app.add_typer(light_survey_app, name="light-survey")
     app.add_typer(layer_app, name="layer")
+    app.command("presence")(presence)
     app.command("night")(night)
     app.command("photometry")(photometry)
 
@@ -263,6 +264,23 @@ def site_retire(
     opened = City.open(city)
     retire_site(opened, site, until=_moment(until) if until else city_clock(city).now())
     print(f"site {site} is retired")
+
+
+def presence(
+    city: CityFolder, file: Annotated[Path, typer.Argument(help="CSV, GeoJSON or another spatial file.")]
+) -> None:
+    """Take in where cameras, staff or patrols can be seen, and when; what stood there before is replaced.
+
+    Example: noctule presence helsinki presence.csv
+    """
+    from sensors.city import City
+    from sensors.presence import keep_presence, read_presence
+
+    opened = City.open(city)
+    frame = read_presence(file, opened)
+    keep_presence(opened, frame)
+    counts = ", ".join(f"{number} x {kind}" for kind, number in frame["kind"].value_counts().items())
+    print(f"{opened.name}: {counts}; the next 'noctule fit' asks what goes with it")
 
 
 @journal_app.command("list")

@@ -16,6 +16,8 @@ from sensors.city import DIMMING_CURVES, City, GridSettings
 from sensors.errors import CityError, gather
 from sensors.quantities import QUANTITIES
 
+# What people can see of being looked after: what it does to how they feel is asked, never assumed.
+PRESENCE = ("camera", "staff", "patrol")
 ORIGINS = ("device", "recorded", "simulated")
 
 
@@ -94,6 +96,12 @@ PLACES: dict[str, PlaceTable] = {
     "stops": PlaceTable({"stop": "int", "name": "str", "kind": "str"}, ("Point",), "stop", optional=True),
     "areas": PlaceTable({"area": "int", "kind": "str", "name": "str"}, _AREA, "area", optional=True),
     "districts": PlaceTable({"district": "int", "name": "str", "source": "str"}, _AREA, "district", optional=True),
+    "presence": PlaceTable(
+        {"presence": "int", "kind": "str", "from_min": "int", "to_min": "int", "source": "str"},
+        ("Point",),
+        "presence",
+        optional=True,
+    ),
     "traffic": PlaceTable({"road": "str", "aadt": "float", "kind": "str"}, _LINE, None, optional=True),
 }
 

@@ -159,3 +159,26 @@ def test_each_term_has_a_name_of_its_own_a_prior_and_a_reason():
     standard, sceptical = covariates.priors(), covariates.priors("sceptical")
     assert sceptical[0][COLUMN["light"]] == 0.3 < standard[0][COLUMN["light"]] == 0.8
     assert np.delete(standard[0], COLUMN["light"]).tolist() == np.delete(sceptical[0], COLUMN["light"]).tolist()
+
+
+def test_what_is_in_view_counts_at_its_hours_and_the_nearest_of_its_kind():
+    times = np.array(["2026-11-20T20:00", "2026-11-21T01:00"], "datetime64[ms]")  # 22:00 and 3:00 in Helsinki
+    kind = np.array([0, 0, 2])
+    from_min, to_min = np.array([0, 0, 600]), np.array([1440, 1440, 780])  # the patrol from 22:00 to 1:00
+    near = np.array([[0.2, 0.7, 0.9], [0.2, 0.7, 0.9]], np.float32)
+    found = covariates.presence_near(times, kind, from_min, to_min, near, HELSINKI)
+    assert found == pytest.approx(np.array([[0.7, 0.0, 0.9], [0.7, 0.0, 0.0]]))
+
+
+def test_no_sign_is_assumed_of_cameras_staff_and_patrols():
+    mean, sd = covariates.priors()
+    for name in ("camera", "staff", "patrol", "woman_camera", "woman_staff", "woman_patrol"):
+        assert mean[COLUMN[name]] == 0 and 0.2 <= sd[COLUMN[name]] <= 0.4
+
+
+def test_a_camera_counts_for_women_with_a_number_of_its_own():
+    features = np.zeros((1, len(FEATURES)))
+    features[0, COLUMN["camera"]] = 0.5
+    man, woman = (covariates.design(one_answer(gender=g), features, HELSINKI)[0] for g in ("man", "woman"))
+    assert man[COLUMN["camera"]] == woman[COLUMN["camera"]] == 0.5
+    assert man[COLUMN["woman_camera"]] == 0 and woman[COLUMN["woman_camera"]] == 0.5

@@ -29,6 +29,7 @@ from sensors.quantities import QUANTITIES
 from sensors.reading import empty_records
 from tests.synthetic_city import SIDE, SOUTH, WEST, make_city
 
+N = len(FEATURES)
 HELSINKI = ZoneInfo("Europe/Helsinki")
 TRUTH = {"light": 1.1, "people": 0.6, "woman": -0.9, "alone": -0.4, "noise_rest": -0.2, "hour_03": -0.3}
 CUTS = np.array([-1.2, -0.3, 0.9])
@@ -219,21 +220,32 @@ def test_a_cell_is_what_the_formula_says(town, perception):
         felt, around = np.log(1 + min(lux, 50) / 2) / np.log(16), np.log(1 + footfall / 120) / np.log(16)
         crowd = max(0.0, np.log(footfall / 1800))
         x = np.array(
-            [felt, felt * even, around, crowd, (level - 60) / 10, (level - on[0] - on[1] * around) / 10, closing]
+            [
+                felt,
+                felt * even,
+                around,
+                crowd,
+                (level - 60) / 10,
+                (level - on[0] - on[1] * around) / 10,
+                closing,
+                0,
+                0,
+                0,
+            ]
         )
         x = np.append(np.clip(x, scales.low, scales.high), 1.0)
-        d_light = np.zeros(8)
+        d_light = np.zeros(N + 1)
         d_light[0] = 0.5 * min(lux, 50) / (2 + min(lux, 50)) / np.log(16)
         d_light[1] = d_light[0] * even
-        d_people = np.zeros(8)
+        d_people = np.zeros(N + 1)
         d_people[2] = 0.6 * footfall / (120 + footfall) / np.log(16)
         d_people[3] = 0.6 * (crowd > 0)
         d_people[5] = -on[1] * d_people[2] / 10
-        d_noise = np.zeros(8)
+        d_noise = np.zeros(N + 1)
         d_noise[4] = d_noise[5] = 0.3
         steps = [d_light, d_people, d_noise]
-        place = perception.covariance[:7, :7]
-        left_open = sum(d[:7] @ place @ d[:7] for d in steps)
+        place = perception.covariance[:N, :N]
+        left_open = sum(d[:N] @ place @ d[:N] for d in steps)
         index = (
             int((SOUTH + 10 * row + 5 - perception.own.south) // 50),
             int((WEST + 10 * column + 5 - perception.own.west) // 50),
@@ -251,18 +263,18 @@ def test_a_cell_is_what_the_formula_says(town, perception):
 
 
 def _forms(perception, city):
-    """Each class's (8, P) form at STEP, from the words of the model and not from the code that makes it."""
+    """Each class's (N + 1, P) form at STEP, from the words of the model and not from the code that makes it."""
     moment = covariates.time_design(np.array([STEP]), city.zone)[0]
     late = (4 - 3) / 6  # ten at night is an hour after nine
     forms = []
     for g in range(perception.classes.share.size):
-        form = np.zeros((8, len(perception.names)))
-        form[range(7), range(7)] = 1
+        form = np.zeros((N + 1, len(perception.names)))
+        form[range(N), range(N)] = 1
         form[0, COLUMN["woman_light"]] = form[2, COLUMN["woman_people"]] = perception.classes.woman[g]
         form[0, COLUMN["older_light"]] = perception.classes.older[g]
-        form[7, : len(NAMES)] = moment + perception.classes.group[g]
-        form[7, COLUMN["woman_late"]] = perception.classes.woman[g] * late
-        form[7, len(NAMES) + 1] = -1
+        form[N, : len(NAMES)] = moment + perception.classes.group[g]
+        form[N, COLUMN["woman_late"]] = perception.classes.woman[g] * late
+        form[N, len(NAMES) + 1] = -1
         forms.append(form)
     return forms
 

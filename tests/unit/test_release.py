@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -8,9 +9,22 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from analytics.grid import Grid
-from analytics.release import Support, coarsen, direct_statistics, public, release, round_mantissa, settled
+from analytics.release import (
+    HATCHED,
+    SHOWN,
+    Support,
+    coarsen,
+    direct_statistics,
+    effective_people,
+    exceedance,
+    public,
+    release,
+    round_mantissa,
+    settled,
+)
 from sensors.errors import ModelError
 from tests.synthetic_city import SIDE, SOUTH, WEST, make_city
 
@@ -299,10 +313,11 @@ def test_one_more_persons_answer_moves_no_support():
 def test_a_layer_that_no_rule_is_written_for_stays_behind(tmp_path):
     city = make_city(tmp_path / "town")
     page = fused(city)
-    page["safety_of_women"] = page["safety"].copy()
+    page["safety_of_neighbours"] = page["safety_of_women"] = page["safety"].copy()
     page["goes_venues"] = page["goes_light"].copy()
     out = release(page, everywhere(), city)
-    assert "safety_of_women" not in out and "goes_venues" not in out
+    assert "safety_of_neighbours" not in out and "goes_venues" not in out
+    assert np.isnan(out["safety_of_women"].to_numpy()).all()  # nobody counted how many women answered
     assert {"safety", "goes_light", "illuminance", "noise_origin"} <= set(out.data_vars)
 
 
@@ -339,3 +354,53 @@ def everywhere() -> Support:
     support = Support.of(answered([]), GRID, OUTDOORS)
     support.size_m[:] = 50
     return support
+
+
+def test_a_cell_says_by_which_rule_it_is_hatched(tmp_path):
+    city = make_city(tmp_path / "town")
+    support = dataclasses.replace(everywhere(), effective_n=np.full_like(everywhere().size_m, 40, np.float32))
+
+    def reasons(page, support=support):
+        out = release(page, support, city)
+        assert (np.isfinite(out["safety"].to_numpy()) == (out["safety_hatched"].to_numpy() == SHOWN)).all()
+        return set(np.unique(out["safety_hatched"].to_numpy()).tolist())
+
+    assert reasons(fused(city)) == {SHOWN}
+    assert reasons(fused(city, evidence=0.1)) == {HATCHED["too_little_evidence"]}
+    old = dataclasses.replace(support, effective_n=np.full_like(support.size_m, 9.9, np.float32))
+    assert reasons(fused(city), old) == {HATCHED["answers_too_old"]}
+    nobody = dataclasses.replace(support, size_m=np.zeros_like(support.size_m))
+    assert reasons(fused(city), nobody) == {HATCHED["too_few_people"]}
+    beyond = fused(city).assign(safety_beyond=lambda page: page["safety"] * 0 + 1)
+    assert reasons(beyond) == {HATCHED["unlike_any_answer"]}
+    assert "safety_beyond" not in release(beyond, support, city)
+
+
+def test_the_probability_that_more_than_half_feel_safe_is_that_of_the_latent_scale():
+    """For one class of people exactly what perception.md says of m and v."""
+    m, v, person = 0.4, 0.09, 0.3
+    scale = np.sqrt(1 + v + person)
+    share, sd = norm.cdf(m / scale), norm.pdf(m / scale) * np.sqrt(v) / scale
+    assert exceedance(np.array([share]), np.array([sd])) == pytest.approx(norm.cdf(m / np.sqrt(v)), rel=1e-6)
+    assert exceedance(np.array([0.5]), np.array([0.1]))[0] == pytest.approx(0.5)
+    assert np.isnan(exceedance(np.array([np.nan]), np.array([0.1]))[0])
+    assert exceedance(np.array([0.9]), np.array([0.0]))[0] == 1.0
+
+
+def test_people_around_count_once_each_and_less_with_age():
+    here = [[125.0, 125.0]] * 3 + [[145.0, 125.0]]
+    table = answered(here, ["a", "a", "b", "c"])
+    support = Support.of(table, GRID, OUTDOORS)
+    found = effective_people(table, np.array([1.0, 1.0, 0.5, 1.0]), support, 100.0)
+    row, column = (int((at + 125 - edge) // 50) for at, edge in ((SOUTH, support.south), (WEST, support.west)))
+    assert found[row, column] == pytest.approx(2.5, abs=1e-3)  # a once, b half, c
+    assert found[row, column + 2] == pytest.approx(2.5, abs=1e-3) and found[row, column + 3] == 0
+    assert effective_people(table[:0], np.zeros(0), support, 100.0).max() == 0
+
+
+def test_how_many_answered_around_is_told_in_steps_that_no_single_answer_moves_by_one(tmp_path):
+    city = make_city(tmp_path / "town")
+    few = dataclasses.replace(everywhere(), effective_n=np.full_like(everywhere().size_m, 37.4, np.float32))
+    told = release(fused(city), few, city)["safety_n"].to_numpy()
+    assert set(np.unique(told)) == {20.0}
+    assert "safety_n" not in release(fused(city), everywhere(), city)
