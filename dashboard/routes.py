@@ -1,4 +1,4 @@
-"""What is answered beside Dash: tiles, pictures, colours, overlays, scenes, events, roles, exports, the lighting table.
+"""What is answered beside Dash: tiles, pictures, overlays, scenes, events, roles, exports, tables, the answer form.
 
 These are plain ASGI, in front of Dash's middleware, which costs more than a tile does. Every part of an address is
 checked; what does not exist is 404, what a role may not see is 403, and nothing that is asked makes a 500.
@@ -22,6 +22,7 @@ from urllib.parse import parse_qs
 import numpy as np
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dashboard.asking import Asking
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.palette import RAMPS, lookup
@@ -73,6 +74,7 @@ class Routes:
         self._house, self._push, self._dash = house, push, dash
         self._overlays: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._tables: dict[tuple[str, str], tuple[float, bytes | str]] = {}
+        self._asking = Asking(house)
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +101,7 @@ class Routes:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     def _route(self, first: str) -> Callable[[Scope, Receive], Awaitable[Answer]] | None:
-        return {
+        routes: dict[str, Callable[[Scope, Receive], Awaitable[Answer]]] = {
             "tiles": self._tiles,
             "base": self._base,
             "palette": self._palette,
@@ -108,7 +110,9 @@ class Routes:
             "role": self._role,
             "export": self._export,
             "lighting": self._lighting,
-        }.get(first)
+            "ask": self._asking,
+        }
+        return routes.get(first)
 
     async def _tiles(self, scope: Scope, _receive: Receive) -> Answer:
         match = _TILES.fullmatch(scope["path"])

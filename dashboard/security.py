@@ -23,7 +23,7 @@ def content_policy(script_hashes: Iterable[str]) -> str:
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "connect-src 'self'",
-            "worker-src 'none'",
+            "worker-src 'self'",  # the form's own, for a phone without a network
             "object-src 'none'",
             "base-uri 'none'",
             "frame-ancestors 'self'",
@@ -76,7 +76,9 @@ class Door:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *self._always]
+                given = list(message.get("headers", []))
+                own = {name for name, _ in given}  # the answer form has a stricter policy than the pages
+                message["headers"] = [*given, *(pair for pair in self._always if pair[0] not in own)]
             await send(message)
 
         if foreign(scope):
