@@ -24,6 +24,7 @@ FOLD_M = 400.0
 MOST_ANSWERS = 2_000  # of many, evenly: conditions repeat
 MOST_POINTS = 160  # that stand for them
 _NEIGHBOURS = 64
+_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,14 @@ class Applicability:
         """Dissimilarity index (n,) of conditions (n, q) that are not held within the answers' range; NaN stays."""
         if not len(self.points):
             return np.full(len(features), np.inf)
-        at = features.astype(np.float64) * self.importance
-        # |a - b|^2 = |a|^2 - 2 a.b + |b|^2: one product of matrices instead of n k distances.
-        squared = (self.points**2).sum(axis=1) - 2 * (at @ self.points.T)
-        nearest = np.maximum(squared.min(axis=1) + (at**2).sum(axis=1), 0)
-        return np.asarray(np.sqrt(nearest) / self.mean_distance)
+        found = np.empty(len(features))
+        for start in range(0, len(features), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            at = features[rows].astype(np.float64) * self.importance
+            # |a - b|^2 = |a|^2 - 2 a.b + |b|^2: one product of matrices instead of n k distances.
+            squared = (self.points**2).sum(axis=1) - 2 * (at @ self.points.T)
+            found[rows] = np.maximum(squared.min(axis=1) + (at**2).sum(axis=1), 0)
+        return np.asarray(np.sqrt(found) / self.mean_distance)
 
     def beyond(self, features: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Which conditions (n, q) are unlike any that was answered in; unknown ones are not."""

@@ -27,6 +27,7 @@ from analytics.fitting import fit_perception
 from analytics.groups import GAP
 from analytics.kernels.jit import over_rows
 from analytics.kernels.probit import population_view
+from analytics.kernels.squares import square_means
 from analytics.release import OF
 from analytics.response import Classes, Perception
 from analytics.sky import darkness
@@ -158,11 +159,16 @@ def total_sd(slope: Floats, own: Floats, perception: Perception, grid_northing: 
 
 
 def compile_view() -> None:
-    """Compile the loop behind `fuse` into the cache, for `warmup`."""
+    """Compile the loops behind `fuse` into the cache, for `warmup`."""
     half = np.zeros((1, _N), np.float32)
     whole, one, cuts = np.zeros((1, _N + 1), np.float32), np.ones(1, np.float32), np.zeros(2, np.float32)
     steps, out, square = np.zeros((1, _E), np.float32), np.empty((1, 4), np.float32), np.zeros(1, np.int32)
     forms, joint, place = (np.zeros(n, np.float32) for n in ((1, _N + 1, _N + 1), (1, 1), (_N, _N)))
+    edges = np.array([0, 1])
+    over_rows(
+        square_means, 1, edges, edges, np.ones((1, 1), bool), half, steps, half, whole[0, :_N],
+        np.empty((1, 1, 2 * _N + _E + 2), np.float32),
+    )  # fmt: skip
     over_rows(
         population_view, 1, half, steps, _STEP_FEATURE, _STEP_FIELD, square, np.zeros((1, 2), np.float32), joint,
         half, one, whole, forms, one, cuts, np.zeros((1, _N + 1), np.int64), joint, place, half[0],
@@ -229,16 +235,17 @@ class _Step:
         differ is one more variance, since the mean of Phi over a normal distribution is Phi of the mean over
         sqrt(1 + variance). A twenty-fifth of the cells, so that a dozen views cost less than the map of everyone.
         """
-        columns = self.perception.own.mean_u.shape[1]
-        rows = self.square.reshape(self.grid) // columns, self.square.reshape(self.grid) % columns
-        squares = Squares(rows[0][:, 0] - rows[0][0, 0], rows[1][0] - rows[1][0, 0])
-        square = squares.corners(self.square.reshape(self.grid))
-        where = outdoors.ravel() & np.isfinite(self.features[:, _LIGHT])
+        square = self.square.reshape(self.grid)
+        row, column = square[:, 0] // self.perception.own.mean_u.shape[1], square[0]
+        squares = Squares(row - row[0], column - column[0])
+        square = squares.corners(square)
+        where = outdoors & np.isfinite(self.features[:, _LIGHT]).reshape(self.grid)
         load = (self.perception.classes.share @ self.response.load[:, :_N]).astype(np.float32)
-        latent = np.where(where, self.features @ load, np.float32(0))
-        planes = np.column_stack([self.features, self.steps, self.raw, latent[:, None], latent[:, None] ** 2])
-        mean = squares.mean_of(planes.reshape(*self.grid, -1), where.reshape(self.grid))
-        features, steps, raw, centre, power = np.split(mean, [_N, _N + _E, 2 * _N + _E, 2 * _N + _E + 1], axis=1)
+        rows, columns = squares.edges
+        mean = np.empty((rows.size - 1, columns.size - 1, 2 * _N + _E + 2), np.float32)
+        over_rows(square_means, len(mean), rows, columns, where, self.features, self.steps, self.raw, load, mean)
+        parts = np.split(mean.reshape(-1, mean.shape[-1]), [_N, _N + _E, 2 * _N + _E, 2 * _N + _E + 1], axis=1)
+        features, steps, raw, centre, power = (np.ascontiguousarray(part) for part in parts)
         apart = np.maximum(power - centre**2, 0)[:, 0].astype(np.float32)
         found: dict[str, npt.NDArray[np.float32]] = {}
         for name, classes in self.perception.views.items():

@@ -43,14 +43,10 @@ class Squares:
             mean[:, self.row[self._starts_n][:, None], self.column[self._starts_e][None, :]] = known
         return mean
 
-    def mean_of(self, planes: npt.NDArray[np.float32], where: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-        """Means (squares, k) f4 of planes (northing, easting, k) f4, row by row; NaN without any cell."""
-        counts = np.add.reduceat(np.add.reduceat(where.astype(np.float32), self._starts_n), self._starts_e, axis=1)
-        held = np.where(where[..., None], planes, np.float32(0))
-        sums = np.add.reduceat(np.add.reduceat(held, self._starts_n), self._starts_e, axis=1)
-        with np.errstate(invalid="ignore"):
-            mean = sums / np.where(counts > 0, counts, np.float32(np.nan))[..., None]
-        return np.ascontiguousarray(mean.reshape(-1, planes.shape[-1]), np.float32)
+    @property
+    def edges(self) -> tuple[Places, Places]:
+        """Where squares begin on the grid, northwards and eastwards, and its end."""
+        return np.append(self._starts_n, self.row.size), np.append(self._starts_e, self.column.size)
 
     def corners(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """What stands at each square's first cell, (squares,), row by row."""

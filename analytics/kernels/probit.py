@@ -173,6 +173,8 @@ def population_view(
     one = np.empty((3, LANES), np.float32)
     sensed = np.empty((3, LANES), np.float32)
     known = np.empty(LANES, np.bool_)
+    # Features that no cell of the lanes has (cameras, staff, patrols) cost nothing, nor do the numbers that only they use.
+    busy, reached = np.ones(width, np.bool_), np.empty(coordinates, np.bool_)
     of_place, left_open, after, before = (
         np.empty(LANES, np.float32),
         np.empty(LANES, np.float32),
@@ -186,10 +188,12 @@ def population_view(
         for i in range(n):
             known[i] = True
         for a in range(q):
+            busy[a] = False
             for i in range(n):
                 feature = features[start + i, a]
                 known[i] = known[i] and not math.isnan(feature)
                 x[a, i] = ZERO if math.isnan(feature) else feature
+                busy[a] = busy[a] or x[a, i] != ZERO
         for e in range(n_steps):
             for i in range(n):
                 d[e, i] = steps[start + i, e] if known[i] else ZERO
@@ -205,11 +209,14 @@ def population_view(
             for a in range(coordinates):
                 crossing[a, i] = across[c, a]
         for a in range(q):
+            if not busy[a]:
+                continue
             for i in range(n):
                 t[i] = across_place[square[start + i], a]
             for b in range(a):
-                for i in range(n):
-                    t[i] += place_after[a, b] * x[b, i]
+                if busy[b]:
+                    for i in range(n):
+                        t[i] += place_after[a, b] * x[b, i]
             for i in range(n):
                 after[i] += x[a, i] * (TWO * t[i] + place_after[a, a] * x[a, i])
                 before[i] += place_before[a] * x[a, i] * x[a, i]
@@ -220,18 +227,23 @@ def population_view(
                     for i in range(n):
                         left_open[i] += weight * d[e, i] * d[f, i]
         gradient[:] = ZERO
+        reached[:] = False
         sensed[:] = ZERO
         for g in range(n_groups):
             for i in range(n):
                 m[i] = own[square[start + i], 0]
                 v[i] = of_place[i] + spread[g] + left_open[i] + person_variance + apart[start + i]
             for a in range(width):
+                if not busy[a]:
+                    continue
+                reached[route[g, a]] = True
                 for i in range(n):
                     m[i] += load[g, a] * x[a, i]
                     t[i] = crossing[route[g, a], i]
                 for b in range(a):
-                    for i in range(n):
-                        t[i] += variance[g, a, b] * x[b, i]
+                    if busy[b]:
+                        for i in range(n):
+                            t[i] += variance[g, a, b] * x[b, i]
                 for i in range(n):
                     v[i] += x[a, i] * (TWO * t[i] + variance[g, a, a] * x[a, i])
             one[:] = ZERO
@@ -249,6 +261,8 @@ def population_view(
                 t[i] = share[g] * density * scale
                 total[i] += t[i]
             for a in range(width):
+                if not busy[a]:
+                    continue
                 for i in range(n):
                     gradient[route[g, a], i] += t[i] * x[a, i]
             for a in range(3):
@@ -258,11 +272,14 @@ def population_view(
             v[i] = total[i] * total[i] * (of_place[i] + left_open[i])
             v[i] += sensed[0, i] * sensed[0, i] + sensed[1, i] * sensed[1, i] + sensed[2, i] * sensed[2, i]
         for a in range(coordinates):
+            if not reached[a]:
+                continue
             for i in range(n):
                 t[i] = total[i] * crossing[a, i]
             for b in range(a):
-                for i in range(n):
-                    t[i] += joint[a, b] * gradient[b, i]
+                if reached[b]:
+                    for i in range(n):
+                        t[i] += joint[a, b] * gradient[b, i]
             for i in range(n):
                 v[i] += gradient[a, i] * (TWO * t[i] + joint[a, a] * gradient[a, i])
         for i in range(n):
