@@ -52,6 +52,7 @@ def register(app: typer.Typer) -> None:
     app.command("noise")(noise)
     app.command("fit")(fit)
     app.command("small-areas")(small_areas)
+    app.command("statistics")(statistics)
     app.command("validate")(validate)
     app.command("audit")(audit)
     app.command("papers")(papers)
@@ -114,6 +115,44 @@ def small_areas(
 
     report = (left_out_report if leave_out else small_area_report)(City.open(city), question)
     print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.text())
+
+
+def statistics(
+    city: CityFolder,
+    instrument: Annotated[str, typer.Option(help="Whose answers.")] = "core-4",
+    by: Annotated[str, typer.Option(help="Groups to tell apart: gender, age_band, role, with commas between.")] = "",
+    window: Annotated[str, typer.Option(help="all, block (weeks that were told together), week or night.")] = "all",
+    zoom: Annotated[str, typer.Option(help="Smallest cells: 50, 100, 200 or 400 (m), or city.")] = "50",
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rows as CSV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What was answered: counts and shares by place, time and group, as finely as they may leave and no finer.
+
+    Example: noctule statistics helsinki --by gender --window week --zoom 200
+    """
+    import math
+
+    from analytics.told_answers import statistics as tell
+    from sensors.city import City
+    from sensors.errors import ModelError
+
+    try:
+        zoom_m = math.inf if zoom == "city" else float(zoom)
+    except ValueError as error:
+        raise ModelError(f"--zoom is '{zoom}'; expected 50, 100, 200, 400 or city") from error
+    columns = tuple(column.strip() for column in by.split(",") if column.strip())
+    found = tell(City.open(city), instrument, by=columns, window=window, zoom_m=zoom_m)
+    if csv is not None:
+        found.rows.to_csv(csv, index=False)
+    if as_json:
+        print(json.dumps(found.to_dict(), ensure_ascii=False))
+        return
+    if "simulated" in found.origins:
+        print("SIMULATED: not what people here said.")
+    print(found.rows.to_string(index=False) if len(found.rows) else "No part of the answers may be told yet.")
+    print(f"{found.told} answers to {found.instrument} are told, {found.waiting} wait for others of their cell.")
+    if csv is not None:
+        print(f"The rows are in {csv}.")
 
 
 def validate(
@@ -660,6 +699,34 @@ def walk_plan(
     typer.echo(json.dumps(planned.to_dict(), ensure_ascii=False) if as_json else planned.text())
     if check and planned.notes:
         raise WalkError(f"walk '{walk_id}' can be walked, but {len(planned.notes)} of its stops should be looked at")
+
+
+@walk_app.command("pack")
+def walk_pack(
+    city: CityFolder,
+    walk_id: Annotated[str, typer.Argument(metavar="ID", help="The walk.")],
+    url: Annotated[
+        str, typer.Option(help="Of the city's answer form, for the codes; the walk's own if empty, none without.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write; `pack` in the walk's folder without it.")
+    ] = None,
+    participants: Annotated[int, typer.Option(min=1, max=60, help="How many the keying sheet is for.")] = 12,
+    as_json: AsJson = False,
+) -> None:
+    """What a group takes along, in English and French: booklet, poster, keying sheet. Works without a network.
+
+    Example: noctule walk pack helsinki autumn-2026 --url https://night.example.org
+    """
+    from analytics.walk_pack import write_pack
+    from sensors.city import City
+    from sensors.walk import read_walk, walk_folder
+
+    opened = City.open(city)
+    opened.require_places()
+    walk = read_walk(opened, walk_id)
+    files = write_pack(opened, walk, out or walk_folder(opened, walk_id) / "pack", url=url, participants=participants)
+    typer.echo(json.dumps([str(file) for file in files]) if as_json else "\n".join(str(file) for file in files))
 
 
 def _lat_lon(text: str, option: str) -> tuple[float, float]:

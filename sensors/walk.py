@@ -1,6 +1,6 @@
 """What a night walk is: a folder of the city with its title and the stops at which a group says how safe it feels.
 
-    <city>/walks/<walk-id>/walk.toml    format, id, title, date, light_states, loop, url, repeats
+    <city>/walks/<walk-id>/walk.toml    format, id, title, date, light_states, loop, day_from, dark_from, url, repeats
     <city>/walks/<walk-id>/stops.csv    stop, label, lon, lat, easting, northing, section
 
 Both are made to be changed by hand. A stop may be given by lon and lat or by easting and northing; where both stand
@@ -33,6 +33,7 @@ MOST_STOPS = 40  # five hours of walking; more is a mistake
 LONGEST_ID = 40
 LONGEST_TITLE, LONGEST_LABEL, LONGEST_URL = 120, 80, 200
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # the walk's answers are the campaign 'walk-<id>'
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _URL = re.compile(r"https?://[^\s\"'<>\\]+")
 _LARGEST_FILE = 64_000  # bytes; forty stops take four thousand
 _SAME_PLACE_M = 5.0  # five decimals of a degree are a metre
@@ -48,6 +49,8 @@ class WalkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     date: datetime.date
     light_states: tuple[str, ...] = ("day", "dark")  # a pair at the same stops says what the dark changes
     loop: bool = True  # back to the first stop after the last
+    day_from: str = ""  # local times like 14:00 at which it begins; by the sun of its day where empty
+    dark_from: str = ""
     url: str = ""  # of the city's answer form, for the codes on paper
     repeats: str = ""  # the earlier walk whose stops these are
 
@@ -178,6 +181,11 @@ def settings_problems(settings: WalkSettings, walk_id: str) -> list[str]:
     states = settings.light_states
     if not states or len(set(states)) != len(states) or set(states) - set(CODES["light_state"]):
         problems.append(f"light_states {list(states)[:4]} must be day, dark or both, each once")
+    problems += [
+        f"{name} '{said[:20]}' must be a local time like 21:00"
+        for name, said in (("day_from", settings.day_from), ("dark_from", settings.dark_from))
+        if said and not _CLOCK.fullmatch(said)
+    ]
     if settings.url and (len(settings.url) > LONGEST_URL or not _URL.fullmatch(settings.url)):
         problems.append(f"url must be an address like https://night.example.org of at most {LONGEST_URL} characters")
     if settings.repeats and (not _is_id(settings.repeats) or settings.repeats == settings.id):
