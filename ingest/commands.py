@@ -543,17 +543,23 @@ def survey_check(
     city: Annotated[Path | None, typer.Option(help="A city folder: places and times are checked as well.")] = None,
     instrument: InstrumentName = "core-4",
     mapping: MappingFile = None,
+    draft: Annotated[
+        Path | None, typer.Option("--draft", metavar="OUT.toml", help="Write the mapping that was guessed.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What would become of a file of answers, column by column and row by row; nothing is kept.
 
-    A table of published shares (group, share, year, n) is recognised. Exit code 1 if a row would be left out.
+    A table of published shares (group, share, year, n) is recognised. So are exports of KoboToolbox and LimeSurvey:
+    without a mapping each column is guessed, and --draft writes the mapping to correct. Exit code 1 if a row would be
+    left out or something is to be said first.
 
-    Example: noctule survey check answers.csv --city helsinki
+    Example: noctule survey check answers.csv --city helsinki --draft answers.toml
     """
     import json
 
     from ingest.area_shares import ShareReport, check_shares, holds_shares
+    from ingest.survey_guess import has_our_columns
     from ingest.surveys import SurveyReport, check_answers
     from sensors.city import City
 
@@ -561,10 +567,43 @@ def survey_check(
     report: SurveyReport | ShareReport
     if holds_shares(file, mapping):
         report = check_shares(file, mapping=mapping, city=opened)
+    elif draft is not None or (mapping is None and not has_our_columns(file)):
+        _check_guess(file, instrument, opened, draft, as_json)
+        return
     else:
         report = check_answers(file, instrument=instrument, mapping=mapping, city=opened)
     print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.text())
     if report.wrong_rows:
+        raise typer.Exit(1)
+
+
+def _check_guess(file: Path, instrument: str, city: City | None, draft: Path | None, as_json: bool) -> None:
+    """Say what each column probably is, write the draft if asked, and try the file with it."""
+    import json
+
+    from ingest.survey_guess import guess_columns
+    from ingest.surveys import SurveyReport, read_answers
+    from sensors.errors import AnswerError
+
+    guess = guess_columns(file)
+    if draft is not None:
+        if draft.exists():
+            raise typer.BadParameter(f"'{draft}' is there already", param_hint="--draft")
+        draft.write_text(guess.toml(), "utf-8")
+        typer.echo(f"a draft of the mapping is in {draft}; read every line of it before the import", err=True)
+    report: SurveyReport | None = None
+    try:
+        simulated = city is None or city.simulated
+        report = read_answers(file, instrument, guess.mapping, city, simulated=simulated)[0]
+        tried = report.text()
+    except AnswerError as error:
+        tried = str(error)
+    if as_json:
+        found = report.to_dict() if report else {"file": file.name, "refused": tried}
+        print(json.dumps(found | guess.to_dict(), ensure_ascii=False))
+    else:
+        print(f"{guess.text()}\nRead with this draft:\n{tried}")
+    if report is None or report.wrong_rows or guess.questions:
         raise typer.Exit(1)
 
 

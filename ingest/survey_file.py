@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ingest.day_dark_pairs import pairs_told
 from ingest.survey_items import MappedItem, spread_out
 from sensors.answer import CODES
 from sensors.city import City
@@ -75,6 +76,7 @@ class SurveyReport:
     held: int = 0  # answers that look like brigading and wait for somebody's decision
     columns: dict[str, str] = field(default_factory=dict)  # what was understood of each column
     ignored: list[str] = field(default_factory=list)
+    pairs: str = ""  # how many are pairs by day and after dark
     campaign: str = ""
     origin: str = ""
 
@@ -90,6 +92,7 @@ class SurveyReport:
             "problems": self.problems,
             "columns": self.columns,
             "ignored_columns": self.ignored,
+            "pairs": self.pairs,
             "campaign": self.campaign,
             "origin": self.origin,
         }
@@ -102,6 +105,8 @@ class SurveyReport:
         lines += [f"  {ours}: {what}" for ours, what in self.columns.items() if what != "read"]
         if self.ignored:
             lines.append(f"  not read: {', '.join(self.ignored)}")
+        if self.pairs:
+            lines.append(f"  {self.pairs}")
         if self.held:
             lines.append(f"  {self.held} answers look as if few people gave them and stay out of every fit until")
             lines.append("  somebody decides: 'noctule survey queue' says why")
@@ -141,6 +146,7 @@ def read_answers(
     raw, mapping = spread_out(load_table(file) if rows is None else rows, mapping)
     numbers = raw.index.to_numpy()
     table, report = _renamed(raw, file, mapping)
+    report.rows = len(set(numbers))  # of the file: a row with several questions is one
     wrong: dict[int, list[str]] = {}
 
     def refuse(rows: npt.NDArray[np.bool_] | int, why: Any) -> None:
@@ -170,6 +176,7 @@ def read_answers(
     # Row numbers as a spreadsheet shows them: the header is row 1.
     report.problems = [f"row {numbers[index] + 2}: {reason}" for index in sorted(wrong) for reason in wrong[index]]
     report.wrong_rows, report.accepted = len(wrong), int(good.sum())
+    report.pairs = pairs_told(table[good])
     return report, table[good].reset_index(drop=True)
 
 

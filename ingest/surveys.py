@@ -55,6 +55,7 @@ __all__ = [
     "load_table",
     "looks_like_identity",
     "problem_counts",
+    "read_answers",
     "read_mapping",
     "remove_answers",
     "text_of",
