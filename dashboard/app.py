@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from dashboard.basemap import Basemap
 from dashboard.bundles import Bundles
-from dashboard.pages import about, live, plan, research
+from dashboard.pages import about, answers, live, plan, research
 from dashboard.pages.context import House, asked
 from dashboard.push import Push
 from dashboard.routes import Routes, palettes
@@ -30,7 +30,7 @@ from sensors.city import City
 from sensors.clock import city_clock
 from sensors.errors import CityError
 
-VIEWS: dict[str, Any] = {"/": live, "/plan": plan, "/research": research, "/about": about}
+VIEWS: dict[str, Any] = {"/": live, "/plan": plan, "/research": research, "/answers": answers, "/about": about}
 _OWN = re.compile(r"/_dash-(layout|dependencies|update-component)|/assets/.*|/_favicon\.ico")
 _SUITES = "/_dash-component-suites/"
 

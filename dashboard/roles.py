@@ -16,12 +16,13 @@ _MAY: dict[str, frozenset[str]] = {
     "plan": frozenset({"planner"}),
     "export": frozenset({"researcher"}),
     "lighting": frozenset({"planner"}),
+    "answers": frozenset({"planner", "researcher"}),
     "sensors": frozenset({"viewer", "planner", "researcher"}),
 }
 
 
 def may(role: str, thing: str) -> bool:
-    """Whether a role may see a thing: 'live', 'nights', 'plan', 'export', 'lighting' or 'sensors'."""
+    """Whether a role may see a thing: 'live', 'nights', 'plan', 'export', 'lighting', 'answers' or 'sensors'."""
     return role in _MAY[thing]
 
 

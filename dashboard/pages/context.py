@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from dashboard.basemap import Basemap
+from dashboard.next_places import NextPlaces
 from dashboard.roles import COOKIE, role_of
 from dashboard.runs import Runs
 from dashboard.scene import Viewer
@@ -26,6 +27,7 @@ class House:
     switch: bool  # whether visitors may choose their role: the demo on this machine
     role: str  # everyone's role where they may not
     palette: str  # address of the colour tables
+    next_places: NextPlaces = field(default_factory=NextPlaces)
 
     def role_of(self, cookies: Mapping[str, str]) -> str:
         """The role of a request by its cookies."""

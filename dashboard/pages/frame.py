@@ -13,7 +13,8 @@ from dashboard.pages.context import Asked, House
 from dashboard.roles import ROLES, may
 from dashboard.words import LANGUAGES
 
-PATHS = {"live": "/", "plan": "/plan", "research": "/research", "about": "/about"}
+PATHS = {"live": "/", "plan": "/plan", "research": "/research", "answers": "/answers", "about": "/about"}
+_OF_ROLES = ("plan", "answers")  # pages that are of some roles only
 
 # A noctule before the moon, drawn for this project.
 _MARK = (
@@ -33,7 +34,7 @@ def header(house: House, asked: Asked, page: str) -> html.Header:
         ],
         className="brand",
     )
-    tabs = [_tab(asked, name, name == page) for name in PATHS if name != "plan" or may(asked.role, "plan")]
+    tabs = [_tab(asked, name, name == page) for name in PATHS if name not in _OF_ROLES or may(asked.role, name)]
     languages = [
         html.A(name, href=address(asked, asked.path, lang=code), lang=code, className="btn lang", **data(lang=code))
         for code, name in LANGUAGES.items()
