@@ -389,6 +389,7 @@ def _live(
     tonight = folder / "tonight" / prepared.name
     _removed(tonight)
     _copied(prepared, tonight)
+    _open_form(tonight)
     city = _opened(tonight)
     recorded = (tonight / "history" / "history.toml").is_file()
     wanted = nights or (2 if recorded else 1)
@@ -438,6 +439,16 @@ def _live(
         finally:
             parts.stop()  # before the clock goes back to the system's: a part must not see another year
             clear_clock(tonight)
+
+
+def _open_form(city: Path) -> None:
+    """Let the demo's copy of a city ask at /ask, so that answering can be tried; it asks nobody but who opens it."""
+    from msgspec.structs import replace
+
+    from sensors.city import write_settings
+
+    settings = _opened(city).settings
+    write_settings(city, replace(settings, asking=replace(settings.asking, form=True)))
 
 
 def _embedded_broker(parts: _Parts) -> str:

@@ -34,14 +34,14 @@ class CampaignRow:
 class CaseRow:
     """One case in quarantine: which rule, how many answers against how many usually, decided or not.
 
-    The answers of a case are counted whatever their number: they are told apart by no group, place or answer.
+    answers is None where there are fewer than the release rule asks; neither place nor hour nor pseudonym is told.
     """
 
     case: str
     campaign: str
     night: str
     rule: str
-    answers: int
+    answers: int | None
     usual: float
     probability: float
     state: str
@@ -76,7 +76,7 @@ class Desk:
             lines.append(f"  {row.campaign}: {count}{off}{wait} ({row.origin})")
         waiting = [case for case in self.cases if case.state == "waiting"]
         lines.append(f"{len(waiting)} cases wait, {len(self.cases) - len(waiting)} are decided")
-        lines += [f"  {case.case}  {case.state:<8}{case.campaign}, night of {case.night}: {_why(case)}"
+        lines += [f"  {case.case}  {case.state:<8}{case.campaign}, night of {case.night}: {_why(case, self.fewest)}"
                   for case in self.cases]  # fmt: skip
         return "\n".join(lines)
 
@@ -115,6 +115,7 @@ def _cases(city: City, campaign: str) -> list[CaseRow]:
     from sensors.night import nights_of
 
     night = nights_of(held["time"].to_numpy().astype("datetime64[ms]"), city.zone).astype(str)
+    fewest = city.settings.release.minimum_people
     rows = []
     for case, members in held.assign(night=night).groupby("case", sort=True):
         first = members.iloc[0]
@@ -124,7 +125,7 @@ def _cases(city: City, campaign: str) -> list[CaseRow]:
                 campaign=campaign,
                 night=str(members["night"].min()),
                 rule=str(first["rule"]),
-                answers=int(members["response_id"].nunique()),
+                answers=n if (n := int(members["response_id"].nunique())) >= fewest else None,
                 usual=float(first["usual"]),
                 probability=float(members["probability"].min()),
                 state=str(first["state"]),
@@ -134,9 +135,9 @@ def _cases(city: City, campaign: str) -> list[CaseRow]:
     return rows
 
 
-def _why(case: CaseRow) -> str:
+def _why(case: CaseRow, fewest: int) -> str:
     chance = "" if np.isnan(case.probability) else f", by chance with a probability of {case.probability:.1g}"
-    n = case.answers
+    n = f"fewer than {fewest}" if case.answers is None else str(case.answers)
     return {
         "many": f"{n} answers of one pseudonym in a night; more than {case.usual:.0f} are looked at",
         "burst": f"{n} answers in one place and hour, usually {case.usual:.1f}{chance}",

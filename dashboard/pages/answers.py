@@ -101,7 +101,7 @@ def _body(house: House, asked: Asked) -> tuple[list[Any], str]:
     return [
         html.H2(say("answers.queue")),
         html.P(say("answers.queue.note"), className="note"),
-        *[_case(case, say, case.case in pending) for case in desk.cases],
+        *[_case(case, desk.fewest, say, case.case in pending) for case in desk.cases],
         *([] if desk.cases else [html.P(say("answers.queue.none"))]),
         html.H2(say("answers.campaigns")),
         *_campaigns(desk, say, pending),
@@ -121,10 +121,11 @@ def _pending(house: House) -> set[str]:
     return cases | {note.campaign for note in notes if isinstance(note, Switch)}
 
 
-def _case(case: CaseRow, say: Words, pending: bool) -> html.Div:
+def _case(case: CaseRow, fewest: int, say: Words, pending: bool) -> html.Div:
     """One case: what, why, how improbable, decided or not, and what may be done."""
     usual = say.number(case.usual, 0 if case.rule == "many" else 1)
-    lines = [html.P(say(f"answers.rule.{case.rule}", count=say.number(case.answers), usual=usual))]
+    count = say("answers.few", count=say.number(fewest)) if case.answers is None else say.number(case.answers)
+    lines = [html.P(say(f"answers.rule.{case.rule}", count=count, usual=usual))]
     if not np.isnan(case.probability):
         lines.append(html.P(say("answers.chance", number=_odds(case.probability, say)), className="note"))
     state = say("answers.pending") if pending else say(f"answers.state.{case.state}")
@@ -183,7 +184,8 @@ def _campaign(row: CampaignRow, fewest: int, say: Words, pending: bool) -> html.
     )
     origin = say(f"answers.origin.{row.origin}") if row.origin in ("recorded", "simulated") else row.origin
     cells = [html.Th(row.campaign, scope="row"), *(html.Td(text) for text in (*counts, when, origin, state))]
-    return html.Tr([*cells, html.Td(button)])
+    # A campaign whose answers are all in quarantine has nothing to be switched.
+    return html.Tr([*cells, html.Td(button if row.origin else "")])
 
 
 def _next(places: list[dict[str, Any]], say: Words) -> html.Ol:
