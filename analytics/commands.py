@@ -59,6 +59,9 @@ def register(app: typer.Typer) -> None:
     app.command("ask-next")(ask_next)
     app.command("warmup")(warmup)
     app.add_typer(counter_app, name="counter")
+    for group in app.registered_groups:  # the answers' group is of the room before this one
+        if group.name == "survey" and group.typer_instance is not None:
+            group.typer_instance.command("shares")(survey_shares)
     app.add_typer(walk_app, name="walk")
 
 
@@ -740,3 +743,35 @@ def _lat_lon(text: str, option: str) -> tuple[float, float]:
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):
         raise typer.BadParameter(f"'{text}' must be LAT,LON in degrees, like 60.17,24.94", param_hint=option)
     return latitude, longitude
+
+
+def survey_shares(
+    city: CityFolder,
+    construct: Annotated[str, typer.Argument(help="telling (told anyone, whom, heard back) or presence.")] = "telling",
+    by: Annotated[str, typer.Option(metavar="COLUMNS", help="Among district, year, group, gender, age_band.")] = "",
+    language: Annotated[str, typer.Option(help="en or fr.")] = "en",
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="OUT.csv", help="Write the shares as a table.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shares of whom people told, or of what puts them at ease, of parts with enough people; never on a map.
+
+    What is told is kept in mind, so that the tables of two days differ by enough people: run it when a campaign is over.
+
+    Example: noctule survey shares helsinki telling --by district,year,group
+    """
+    from analytics.answer_shares import as_csv, as_text, shares
+    from sensors.city import City
+
+    if language not in ("en", "fr"):
+        raise typer.BadParameter(f"'{language}' is none of en, fr", param_hint="--language")
+    opened = City.open(city)
+    found = shares(opened, construct, [name.strip() for name in by.split(",") if name.strip()])
+    if csv is not None:
+        csv.write_text(as_csv(found), "utf-8")
+        typer.echo(f"{len(found.rows)} rows in {csv}", err=True)
+    elif as_json:
+        print(json.dumps(found.to_dict(), ensure_ascii=False))
+    else:
+        simulated = " (SIMULATED)" if "simulated" in found.origins else ""
+        print(f"{opened.name}{simulated}: {found.told} answers are told, {found.waiting} wait for more people")
+        print(as_text(found, language) or "nothing can be told: no part has enough people")
