@@ -27,7 +27,8 @@ def answered(n: int, first: int = 0, **columns: object) -> pd.DataFrame:
             "k": 4, "easting": WEST + 25, "northing": SOUTH + 25, "time": EVENING, "light_state": "dark",
             "gender": "woman", "age_band": "25-44",
             "disability": "no", "alone": "alone", "role": "resident",
-            "familiarity": "daily", "trigger": "prompted", "weight": 1.0, "campaign": "c", "origin": "real", "pseudonym": number,
+            "familiarity": "daily", "trigger": "prompted", "weight": 1.0, "campaign": "c", "origin": "real",
+            "pseudonym": number,
             "consent_version": "1",
         }
         | columns
