@@ -755,7 +755,7 @@ def survey_shares(
 ) -> None:
     """Shares of whom people told, or of what puts them at ease, of parts with enough people; never on a map.
 
-    What is told is kept in mind, so that the tables of two days differ by enough people: run it when a campaign is over.
+    What is told is kept in mind, so that tables of two days differ by enough people: run it when a campaign is over.
 
     Example: noctule survey shares helsinki telling --by district,year,group
     """
