@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
     app.command("validate")(validate)
     app.command("audit")(audit)
     app.command("papers")(papers)
+    app.command("surprise")(surprise)
     app.command("ask-next")(ask_next)
     app.command("warmup")(warmup)
     app.add_typer(counter_app, name="counter")
@@ -603,6 +604,41 @@ def _night_named(city: City, name: str) -> Night:
         return Night.named(name, city.zone)
     except ValueError:
         raise typer.BadParameter(f"'{name}' is not a night; write its evening like 2026-11-20") from None
+
+
+def surprise(
+    city: CityFolder,
+    night: Annotated[
+        list[str] | None, typer.Option(help="A night, 2026-11-20, may be given again; the last seven if empty.")
+    ] = None,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Set aside what is less probable than 1 in 10,000 until somebody decides.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """How surprising the answers of each campaign, night and place of 200 m are to the current model.
+
+    A small probability says that something differs from what was answered before: the place, who answers, or the
+    model. With --hold such answers go into quarantine ('noctule survey queue').
+
+    Example: noctule surprise helsinki --night 2026-11-20 --hold
+    """
+    from analytics.surprise import hold_surprising, surprises, text, to_dict
+    from sensors.city import City
+    from sensors.night import Night
+
+    opened = City.open(city)
+    for name in night or ():
+        try:
+            Night.named(name, opened.zone)
+        except ValueError:
+            raise typer.BadParameter(f"'{name[:40]}' must be a day like 2026-11-20", param_hint="--night") from None
+    fewest = opened.settings.release.minimum_people
+    found = surprises(opened, night or None)
+    print(json.dumps(to_dict(found, fewest), ensure_ascii=False) if as_json else text(found, fewest))
+    if hold:
+        cases = hold_surprising(opened, found)
+        typer.echo(f"{cases} cases are set aside once ingest or 'noctule survey collect {city}' looks", err=True)
 
 
 @counter_app.command("forecast")

@@ -1,9 +1,9 @@
 """How surprising the answers of one campaign, night and place are to the model: its posterior-predictive p-value.
 
-For the n answers to the reference instrument in a cell of 200 m, in one night of one campaign, the model says with which
-probability each falls into each category. Their errors are not independent: coefficients, the place's own effect and the
-level of a person who answers several times are shared. With s2, the mean covariance of two of them, and d_i, what is
-left of each variance,
+For the n answers to the reference instrument in a cell of 200 m, in one night of one campaign, the model says with
+which probability each falls into each category. Their errors are not independent: coefficients, the place's own effect
+and the level of a person who answers several times are shared. With s2, the mean covariance of two of them, and d_i,
+what is left of each variance,
 
     P(y_i <= k | z) = Phi((tau_k - m_i - z) / sqrt(1 + d_i)),  z ~ N(0, s2)
 
@@ -103,7 +103,7 @@ def surprises(city: City, nights: Sequence[str] | None = None) -> list[Surprise]
 
 
 def hold_surprising(city: City, found: Sequence[Surprise], rare: float = RARE) -> int:
-    """Leave word that answers which are less probable than `rare` stand aside until somebody decides; how many cases."""
+    """Leave word that answers less probable than `rare` stand aside until somebody decides; how many cases."""
     cases = [one for one in found if one.probability < rare]
     for one in cases:
         leave(city, Hold(one.campaign, one.key, one.response_ids, one.expected, one.probability))
@@ -126,15 +126,13 @@ def text(found: Sequence[Surprise], fewest: int, rare: float = RARE) -> str:
 
 def to_dict(found: Sequence[Surprise], fewest: int) -> list[dict[str, Any]]:
     """The same for a machine, small groups without their means."""
-    return [
-        {"campaign": one.campaign, "night": one.night, "probability": one.probability}
-        | (
-            {"answers": one.answers, "answered": one.answered, "expected": one.expected}
-            if one.answers >= fewest
-            else {}
-        )
-        for one in found
-    ]
+    rows: list[dict[str, Any]] = []
+    for one in found:
+        row: dict[str, Any] = {"campaign": one.campaign, "night": one.night, "probability": one.probability}
+        if one.answers >= fewest:
+            row |= {"answers": one.answers, "answered": one.answered, "expected": one.expected}
+        rows.append(row)
+    return rows
 
 
 def features_of(raw: pd.DataFrame, scales: Scales) -> Floats:
