@@ -59,27 +59,20 @@ def statistics(city: City, instrument: str, *, by: tuple[str, ...], window: str,
     by, window, zoom_m : as `release_plan.told_statistics`
     """
     tool = _told_by(instrument)
-    answers = _answers(city, tool)
+    answers = answers_to_tell(city, tool)
     rule, tonight = city.settings.release, night_of(city_clock(city.path).now(), city.zone)
     plan = plan_of(
         answers, city.zone, tonight=np.datetime64(str(tonight.date), "D"), people=rule.minimum_people,
-        share=rule.maximum_share, earlier=_told_before(city, tool),
+        share=rule.maximum_share, earlier=told_before(city, tool),
     )  # fmt: skip
     rows = Told(answers, plan, city.zone).statistics(by=by, window=window, zoom_m=zoom_m, safe_from=tool.safe_from)
-    _keep(city, tool, plan)
+    keep_told(city, tool, plan)
     ids = frozenset().union(*(atom.answers for atom in plan.atoms))
     of_told = answers["origin"][answers["response_id"].isin(ids)]
     return Statistics(tool.id, rows, len(ids), plan.waiting, tuple(sorted(of_told.unique())))
 
 
-def _told_by(instrument: str) -> Instrument:
-    tool = load_instrument(instrument)
-    if tool.construct in NOMINAL:
-        raise ModelError(f"'{instrument}' asks for no feeling that has a safe end, so no share of it can feel safe")
-    return tool
-
-
-def _answers(city: City, tool: Instrument) -> pd.DataFrame:
+def answers_to_tell(city: City, tool: Instrument) -> pd.DataFrame:
     """A city's answers to an instrument, an id each; who never goes out alone has said nothing of how it feels."""
     from ingest.archive import answers
 
@@ -89,7 +82,8 @@ def _answers(city: City, tool: Instrument) -> pd.DataFrame:
     return here.assign(response_id=ids).drop_duplicates("response_id").sort_values("response_id", ignore_index=True)
 
 
-def _told_before(city: City, tool: Instrument) -> Plan | None:
+def told_before(city: City, tool: Instrument) -> Plan | None:
+    """What was told of an instrument's answers so far; None where nothing was."""
     path = _path(city, tool)
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -110,7 +104,8 @@ def _told_before(city: City, tool: Instrument) -> Plan | None:
         ) from problem
 
 
-def _keep(city: City, tool: Instrument, plan: Plan) -> None:
+def keep_told(city: City, tool: Instrument, plan: Plan) -> None:
+    """Keep in mind what was told, beside and then renamed."""
     path = _path(city, tool)
     path.parent.mkdir(parents=True, exist_ok=True)
     atoms = [{"box": asdict(atom.box), "answers": sorted(atom.answers)} for atom in plan.atoms]
@@ -118,6 +113,13 @@ def _keep(city: City, tool: Instrument, plan: Plan) -> None:
     content = {"format": FORMAT, "people": plan.people, "share": plan.share, "atoms": atoms}
     beside.write_text(json.dumps(content, indent=1), "utf-8")
     beside.replace(path)
+
+
+def _told_by(instrument: str) -> Instrument:
+    tool = load_instrument(instrument)
+    if tool.construct in NOMINAL:
+        raise ModelError(f"'{instrument}' asks for no feeling that has a safe end, so no share of it can feel safe")
+    return tool
 
 
 def _path(city: City, tool: Instrument) -> Path:
