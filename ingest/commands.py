@@ -766,6 +766,41 @@ def survey_switch(
     print(f"campaign '{campaign}' is switched {'on' if on else 'off'}; 'noctule fit {city}' is next")
 
 
+@survey_app.command("audits")
+def survey_audits(
+    city: CityFolder,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="CSV, XLSX or GeoJSON to take in.")] = None,
+    campaign: Annotated[str, typer.Option(help="Id of the campaign; the file's name if left out.")] = "",
+    mapping: MappingFile = None,
+    simulated: Annotated[bool, typer.Option("--simulated", help="The audits are simulated.")] = False,
+    out: Annotated[Path | None, typer.Option("--csv", metavar="OUT.csv", help="Write all ratings as a table.")] = None,
+    remove: Annotated[str, typer.Option(metavar="CAMPAIGN", help="Erase the ratings of a campaign.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Safety audits: eight parameters of a place by street section, and its feeling as an answer.
+
+    The model does not use the parameters; they are kept to be laid beside the map. Without FILE they are handed out.
+
+    Example: noctule survey audits helsinki audit.csv --campaign audit-2026
+    """
+    import json
+
+    from ingest.audits import as_csv, import_audits, remove_audits
+    from sensors.city import City
+
+    opened = City.open(city)
+    if remove:
+        print(f"{remove_audits(opened, campaign=remove)} ratings of '{remove}' are erased")
+    elif file is not None:
+        taken = import_audits(opened, file, campaign=campaign, mapping=mapping, simulated=simulated)
+        print(json.dumps(taken.to_dict(), ensure_ascii=False) if as_json else taken.text())
+    elif out is not None:
+        out.write_text(as_csv(opened), "utf-8")
+        typer.echo(f"the ratings of audits are in {out}", err=True)
+    else:
+        print(as_csv(opened), end="")
+
+
 ReportsFile = Annotated[Path, typer.Argument(metavar="FILE", help="Open311 requests as JSON or XML, FixMyStreet CSV.")]
 
 

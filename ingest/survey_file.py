@@ -329,7 +329,7 @@ def _read_times(
 ) -> None:
     times = np.full(len(table), np.datetime64("NaT", "ms"), "datetime64[ms]")
     for index, said in enumerate(table["time"]):
-        moment = _moment(said, mapping.zone)
+        moment = moment_of(said, mapping.zone)
         if isinstance(moment, str):
             refuse(index, moment)
         else:
@@ -353,7 +353,8 @@ def _read_times(
         refuse(high, lambda i: f"time {table['time'].iloc[i]} is in full daylight, the answer says after dark")
 
 
-def _moment(said: str, zone: str) -> np.datetime64 | str:
+def moment_of(said: str, zone: str) -> np.datetime64 | str:
+    """A time in UTC, or what is wrong with it; one without a zone is local time of `zone`."""
     try:
         return parse_rfc3339(said)
     except ValueError:
