@@ -25,6 +25,8 @@ import xarray as xr
 
 from analytics.atlas import Meta, open_night
 from analytics.closing import code_version, step_length
+from analytics.groups import GAP, GAPS, GROUP, RESIDENTS
+from analytics.release import OF
 from sensors.city import City
 from sensors.errors import ExportError
 from sensors.night import Night, parse_rfc3339, rfc3339
@@ -38,7 +40,13 @@ MOST_FEATURES = 200_000  # of a GeoJSON or CSV; a browser or a spreadsheet opens
 
 # What leaves, by layer: the value, its standard deviation, and what else belongs to it.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "safety": ("safety", "safety_sd", "safety_evidence", "safety_score", "safety_support"),
+    "safety": (
+        "safety", "safety_sd", "safety_evidence", "safety_score", "safety_support", "safety_exceeds", "safety_n",
+        "safety_hatched",
+    ),
+    "groups": tuple(
+        f"{OF}{view}{end}" for view in (RESIDENTS, *GROUP, *(GAP + group for group in GAPS)) for end in ("", "_sd")
+    ),
     "illuminance": (
         "illuminance", "illuminance_sd", "illuminance_min", "illuminance_origin", "illuminance_nearest",
         "illuminance_measured", "illuminance_simulated",
@@ -47,7 +55,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "footfall": (
         "footfall", "footfall_sd", "footfall_origin", "footfall_nearest", "footfall_measured", "footfall_simulated",
     ),
-    "goes": ("goes_light", "goes_people", "goes_noise", "goes_hour"),
+    "goes": ("goes_light", "goes_people", "goes_noise", "goes_hour", "goes_presence"),
 }  # fmt: skip
 
 # UDUNITS does not know persons or probits, and writes hundredths as percent.

@@ -45,6 +45,8 @@ def _component(name: str, properties: list[str]) -> Any:
 NightMap = _component("NightMap", ["id", "config", "view", "reading"])
 # One of several: radio buttons. `options` are {value, label}.
 Choice = _component("Choice", ["id", "legend", "options", "value"])
+# One of many, in one line: `options` may be {..., disabled}; `words` are for scripts.
+Pick = _component("Pick", ["id", "legend", "options", "value", "words"])
 # Some of several: check boxes. `value` is a list.
 Choices = _component("Choices", ["id", "legend", "options", "value"])
 # The night's steps with play, marks of the journal and, on Live, the way back to now.

@@ -11,9 +11,9 @@ import numpy as np
 from dash import html
 
 from dashboard.components import aria, data
-from dashboard.palette import DIFFERENCES, tiers
+from dashboard.palette import tiers
 from dashboard.probe import Probe
-from dashboard.scales import SCALES
+from dashboard.scales import EVERYONE, SCALES, base_layer, people_of
 from dashboard.words import Words
 
 # Below a twentieth of a probit a contribution moves P(feels safe) by less than two points of 100; a quarter moves ten.
@@ -25,7 +25,7 @@ _CONFIDENCE = ("confidence.verylow", "confidence.low", "confidence.medium", "con
 def legend(layer: str, say: Words) -> html.Div:
     """A layer's colours by value and confidence, its ticks, and the hatched entry."""
     rows = tiers(layer)
-    if layer in DIFFERENCES:
+    if _differs(layer):
         shown = [(rows[0], say("legend.sure")), (rows[-1], say("legend.grey"))]
     elif layer == "safety":
         shown = [(row, say(key)) for row, key in zip(rows, reversed(_CONFIDENCE), strict=True)]
@@ -43,7 +43,7 @@ def legend(layer: str, say: Words) -> html.Div:
                     className="tier")  # fmt: skip
     hatch = html.Div([html.I(className="hatch"), html.Span(say("legend.hatched"))], className="none")
     note = [html.P(say("legend.noise"), className="note")] if layer == "noise" else []
-    return html.Div([*bars, ends, hatch, *note], className="legend", **data(layer=layer))
+    return html.Div([*bars, ends, hatch, *note], className="legend", **data(layer=base_layer(layer)))
 
 
 def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool, population: str = "answered") -> list[object]:
@@ -52,17 +52,20 @@ def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool, populatio
     population : of whom perceived safety speaks: 'answered', people mixed as those who answered, 'out', the people
         out at night as the city says, or 'shares', residents asked by a survey that was published
     """
-    head: list[object] = [html.H2(say(f"layer.{found.layer}"))]
+    base, whom = base_layer(found.layer), people_of(found.layer)
+    head: list[object] = [html.H2(layer_name(found.layer, say))]
     where = html.P(f"{found.latitude:.5f}, {found.longitude:.5f}", className="where")
     if found.state != "value":
-        return [*head, where, html.P(say(f"details.{found.state}"), className="none"), *_others(found, say)]
+        why = f"hatched.{found.why}" if found.state == "hatched" and found.why else f"details.{found.state}"
+        return [*head, where, html.P(say(why), className="none"), *_others(found, say)]
     body = [
         html.P(
             [html.Strong(_amount(found.layer, found.value, say)), html.Span(_unit(found.layer, found.value, say))],
             className="big",
         ),
-        *([html.P(say(f"details.people.{population}"), className="source")] if found.layer == "safety" else []),
+        *([html.P(_whose(whom, population, say), className="source")] if base == "safety" else []),
         html.P(_likely(found, say)),
+        *_how_sure(found, say),
         _confidence(found, say),
         html.P(_source(found, say), className="source"),
     ]
@@ -70,7 +73,51 @@ def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool, populatio
         body.append(html.P(say("simulated.mark"), className="simulated"))
     if found.layer == "noise":
         body.append(html.P(say("legend.noise"), className="note"))
-    return [*head, where, *body, *_reasons(found, say), *_curve(found, say, zone), *_others(found, say)]
+    parts = (_groups(found, say), _reasons(found, say), _curve(found, say, zone), _others(found, say))
+    return [*head, where, *body, *(element for part in parts for element in part)]
+
+
+def layer_name(layer: str, say: Words) -> str:
+    """A layer's name, and of whom it speaks where that is not everyone."""
+    base, whom = base_layer(layer), people_of(layer)
+    if base == "gap":
+        return say(f"gap.{whom}")
+    name = say(f"layer.{base}")
+    return name if whom == EVERYONE else f"{name} · {say(f'of.{whom}')}"
+
+
+def _differs(layer: str) -> bool:
+    """Whether a layer is a difference: it has a sign, and is grey unless distinguishable from 0."""
+    return SCALES[layer].kind == "change"
+
+
+def _whose(whom: str, population: str, say: Words) -> str:
+    if whom == EVERYONE:
+        return say(f"details.people.{population}")
+    return say("details.people.of", group=say(f"of.{whom}"))
+
+
+def _how_sure(found: Probe, say: Words) -> list[object]:
+    """How sure it is that more than half feel safe, and how many answered around."""
+    said = []
+    if found.exceeds is not None:
+        said.append(say("details.exceeds", share=say.number(found.exceeds)))
+    if found.people:
+        said.append(say("details.answered", count=say.number(found.people)))
+    return [html.P(" ".join(said), className="source")] if said else []
+
+
+def _groups(found: Probe, say: Words) -> list[object]:
+    """What single groups are expected to feel here, beside everyone, and the gaps that can be told from nothing."""
+    if not found.groups:
+        return []
+    rows = []
+    for layer, (value, low, high) in found.groups.items():
+        amount = _amount(layer, value, say)
+        if _differs(layer):
+            amount = say("details.between", low=_amount(layer, low, say), high=_amount(layer, high, say))
+        rows.append(html.Tr([html.Th(layer_name(layer, say).split(" · ")[-1], scope="row"), html.Td(amount)]))
+    return [html.H3(say("details.groups")), html.Table(html.Tbody(rows))]
 
 
 def reasons(goes_with: dict[str, float], say: Words) -> tuple[list[str], list[str]]:
@@ -173,7 +220,7 @@ def _ticks(layer: str, say: Words) -> list[tuple[float, str]]:
     scale = SCALES[layer]
     if not scale.ticks:
         return [(0.0, say(f"legend.{layer}.low")), (100.0, say(f"legend.{layer}.high"))]
-    signs = ["+" if layer in DIFFERENCES and tick > 0 else "" for tick in scale.ticks]
+    signs = ["+" if _differs(layer) and tick > 0 else "" for tick in scale.ticks]
     places = scale.to_value(scale.ticks).tolist()
     return [(place, sign + say.significant(tick)) for place, sign, tick in zip(places, signs, scale.ticks, strict=True)]
 
@@ -188,18 +235,19 @@ def _amount(layer: str, value: float, say: Words) -> str:
         return say.number(value * 100)
     if layer in ("light", "footfall"):
         return say.significant(value)
-    if layer in DIFFERENCES:
+    if _differs(layer):
         # What is shown as 0 has no sign.
-        return say.number(0) if round(value, 1) == 0 else ("+" if value > 0 else "") + say.number(value, 1)
+        digits = 0 if base_layer(layer) == "gap" else 1
+        return say.number(0) if round(value, digits) == 0 else ("+" if value > 0 else "") + say.number(value, digits)
     return say.number(value)
 
 
 def _unit(layer: str, value: float, say: Words) -> str:
-    if layer in ("safety", "evidence"):
+    if base_layer(layer) in ("safety", "evidence"):
         return " " + say("unit.of100")
     if layer == "footfall":
         return " " + say("unit.people")
-    if layer == "safety_change":
+    if layer == "safety_change" or base_layer(layer) == "gap":
         return " " + say("unit.points")
     return " " + SCALES[layer].unit
 
@@ -212,7 +260,7 @@ def _likely(found: Probe, say: Words) -> str:
 
 
 def _confidence(found: Probe, say: Words) -> object:
-    if found.layer in ("evidence", *DIFFERENCES):
+    if found.layer == "evidence" or _differs(found.layer):
         return html.P(hidden=True)
     tier = found.confidence // 4
     dots = [html.I(className="dot on" if place <= tier else "dot") for place in range(4)]

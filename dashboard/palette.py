@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dashboard.scales import base_layer
+
 Colours = npt.NDArray[np.float64]
 
 LEVELS = 101  # values 0..100 as whole numbers
@@ -46,6 +48,11 @@ class Tier:
     colours: tuple[str, ...]
 
 
+def ramp_of(layer: str) -> str:
+    """Whose colours a layer has: those of perceived safety for any group, those of a change for a gap."""
+    return {"safety": "safety", "gap": "safety_change"}.get(base_layer(layer), layer)
+
+
 def interpolate(colours: tuple[str, ...], count: int) -> Colours:
     """`count` colours evenly along a ramp, shape (count, 3), 0..255."""
     stops = np.array([rgb(colour) for colour in colours])
@@ -61,6 +68,7 @@ def tiers(layer: str) -> list[Tier]:
     >>> [len(tier.colours) for tier in tiers("safety")]
     [8, 4, 2, 1]
     """
+    layer = ramp_of(layer)
     table = lookup(layer)
     rows = []
     for tier in (3, 2, 1, 0):

@@ -6,10 +6,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analytics.release import HATCHED
 from dashboard.runs import NOW, Run, Runs
-from dashboard.scales import CHANGES, LAYERS, MEASURED, MODELLED, SCALES, SIMULATED
+from dashboard.scales import (
+    CHANGES,
+    GAP_LAYERS,
+    LAYERS,
+    MEASURED,
+    MODELLED,
+    OF_GROUPS,
+    SCALES,
+    SIMULATED,
+    base_layer,
+)
 
-REASONS = ("light", "people", "noise", "hour")
+REASONS = ("light", "people", "noise", "hour", "presence")
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,10 @@ class Probe:
     times: tuple[np.datetime64, ...] = ()  # starts of the curve's steps, UTC
     place: int = 0  # of this step on the curve
     others: dict[str, float] = field(default_factory=dict)  # the other layers here and now
+    why: str = ""  # of a hatched place, by which rule
+    exceeds: float | None = None  # per cent, how sure it is that more than half of everyone feels safe
+    people: int = 0  # how many answered around, at least
+    groups: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # views and gaps here, with intervals
 
 
 def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitude: float) -> Probe:
@@ -40,18 +55,22 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
     cell = run.frame.cell(longitude, latitude)
     if cell is None:
         return Probe(layer, longitude, latitude, "outside")
-    names = [SCALES[layer].variable for layer in run.layers]
-    names += [SCALES[layer].sd for layer in run.layers] + [SCALES[layer].nearest for layer in run.layers]
+    shown = [name for name in run.layers if name in LAYERS or name in CHANGES or name == layer]
+    beside = [
+        name for name in (*OF_GROUPS, *GAP_LAYERS) if name in run.layers and base_layer(layer) in ("safety", "gap")
+    ]
+    names = [SCALES[name].variable for name in (*shown, *beside)] + [SCALES[name].sd for name in (*shown, *beside)]
+    names += [SCALES[name].nearest for name in shown] + [SCALES[name].origin for name in shown]
     names += [f"{SCALES[layer].variable}_{part}" for part in ("measured", "simulated")]
-    names += [*(SCALES[layer].origin for layer in run.layers), *(f"goes_{reason}" for reason in REASONS)]
-    names += [f"{SCALES[layer].variable}_{end}" for layer in CHANGES for end in ("low", "high")]
+    names += [*(f"goes_{reason}" for reason in REASONS), "safety_hatched", "safety_exceeds", "safety_n"]
+    names += [f"{SCALES[name].variable}_{end}" for name in CHANGES for end in ("low", "high")]
     fields = runs.fields(run, frame, tuple(dict.fromkeys(names)))
     here = {name: float(values[cell]) for name, values in fields.items()}
     scale = SCALES[layer]
     value = here.get(scale.variable, float("nan"))
     if not np.isfinite(value):
         state = "hatched" if runs.ground(run.frame)[cell] else "nothing"
-        return Probe(layer, longitude, latitude, state, others=_others(run, layer, here))
+        return Probe(layer, longitude, latitude, state, others=_others(run, layer, here), why=_why(layer, here))
     sd = here.get(scale.sd, 0.0)
     low, high = scale.interval(value, sd)
     if layer in CHANGES:
@@ -79,7 +98,29 @@ def probe(runs: Runs, run: Run, frame: int, layer: str, longitude: float, latitu
         times,
         place,
         _others(run, layer, here),
+        exceeds=here.get("safety_exceeds") if layer == "safety" else None,
+        people=int(np.nan_to_num(here.get("safety_n", 0.0))) if base_layer(layer) == "safety" else 0,
+        groups=_groups(beside, here),
     )
+
+
+def _why(layer: str, here: dict[str, float]) -> str:
+    """By which rule a place says nothing: of everyone, or only of the group that is asked for."""
+    if base_layer(layer) not in ("safety", "gap") or "safety_hatched" not in here:
+        return ""
+    rule = int(here["safety_hatched"])
+    named = {number: name for name, number in HATCHED.items()}
+    return named.get(rule, "group_too_few" if layer != "safety" else "")
+
+
+def _groups(layers: list[str], here: dict[str, float]) -> dict[str, tuple[float, float, float]]:
+    found = {}
+    for name in layers:
+        scale = SCALES[name]
+        value = here.get(scale.variable, float("nan"))
+        if np.isfinite(value):
+            found[name] = (value, *scale.interval(value, here.get(scale.sd, 0.0)))
+    return found
 
 
 def _curve(

@@ -23,12 +23,13 @@ import numpy as np
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.asking import Asking
+from dashboard.inset import NO_PICTURE, inset
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.palette import RAMPS, lookup
 from dashboard.push import FullError, Push
 from dashboard.roles import COOKIE, ROLES, may, may_run
-from dashboard.scales import SCALES
+from dashboard.scales import GAP_LAYERS, SCALES
 from dashboard.scene import Viewer, live_scene, night_scene
 from dashboard.security import Headers, refuse
 from dashboard.tiles import Block, compress, render
@@ -54,6 +55,10 @@ _TILES = re.compile(
 )
 _BASE = re.compile(
     r"/base/(?P<digest>[0-9a-f]{12})/(?P<zoom>\d{1,2})/(?P<x>\d{1,7})/(?P<y>\d{1,7})(?P<retina>@2x)?\.png", re.ASCII
+)
+_INSET = re.compile(
+    r"/inset/(?P<layer>[a-z_]{1,20})/(?P<run>[A-Za-z0-9_.-]{1,80})/(?P<frame>\d{1,4})/(?P<version>[0-9a-z]{1,16})\.png",
+    re.ASCII,
 )
 _OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
@@ -106,6 +111,7 @@ class Routes:
             "base": self._base,
             "palette": self._palette,
             "overlay": self._overlay,
+            "inset": self._inset,
             "live": self._scene,
             "role": self._role,
             "export": self._export,
@@ -164,6 +170,30 @@ class Routes:
             [(b"content-type", b"application/octet-stream"), (b"content-encoding", b"gzip"), FOR_EVER],
             palettes(),
         )
+
+    async def _inset(self, scope: Scope, _receive: Receive) -> Answer:
+        """A layer of the whole city as a small picture: the gap between groups beside the map of everyone."""
+        match = _INSET.fullmatch(scope["path"])
+        if match is None or match["layer"] not in GAP_LAYERS:
+            return _GONE
+        if not may_run(self._role_of(scope), match["run"]):
+            return _FORBIDDEN
+        key = (match["run"], match["layer"], int(match["frame"]), match["version"], "inset", "png")
+        body = self._house.runs.bodies.get(key)
+        if body is None:
+            body = await asyncio.to_thread(self._inset_body, key)
+        if body is None:
+            return _GONE
+        return 200, [(b"content-type", b"image/png"), FOR_EVER], body
+
+    def _inset_body(self, key: tuple[str, str, int, str, str, str]) -> bytes | None:
+        levels = self._house.runs.levels(*key[:4])
+        if levels is None:
+            # Replaced meanwhile, which is no error: an empty picture until the page asks for the next one.
+            return NO_PICTURE if self._house.runs.has(*key[:3]) else None
+        body = inset(levels, key[1])
+        self._house.runs.bodies.put(key, body)
+        return body
 
     async def _overlay(self, scope: Scope, _receive: Receive) -> Answer:
         match = _OVERLAY.fullmatch(scope["path"])

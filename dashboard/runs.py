@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from analytics import atlas
 from dashboard.ground import kept_ground
-from dashboard.scales import CHANGES, LAYERS, SCALES, SIMULATED, Scale
+from dashboard.scales import CHANGES, GAP_LAYERS, INTERVAL_SD, LAYERS, OF_GROUPS, SCALES, SIMULATED, Scale
 from dashboard.tiles import NOTHING, ByteCache, GridFrame, Packed, pyramid
 from sensors.city import City
 from sensors.errors import NoctuleError
@@ -66,7 +66,8 @@ class Run:
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers that this page can show."""
-        return tuple(name for name in (*LAYERS, *CHANGES) if SCALES[name].variable in self.variables)
+        known = (*LAYERS, *OF_GROUPS, *GAP_LAYERS, *CHANGES)
+        return tuple(name for name in known if SCALES[name].variable in self.variables)
 
     @property
     def last(self) -> int | None:
@@ -254,7 +255,7 @@ class Runs:
         bounds = (f"{scale.variable}_low", f"{scale.variable}_high")
         fields = self.fields(run, frame, (scale.variable, scale.sd, scale.nearest, *bounds))
         quantity, sd = fields[scale.variable], fields.get(scale.sd)
-        if layer in CHANGES:
+        if scale.kind == "change":
             sd = _unsure(scale, quantity, fields)
         nearest = fields.get(scale.nearest) if layer == "noise" else None
         return pyramid(scale, quantity, sd, nearest, self.ground(run.frame))
@@ -295,6 +296,8 @@ def _unsure(scale: Scale, change: Floats, fields: dict[str, Floats]) -> Floats:
     """An sd of 0 where a difference differs from 0, else beyond all: what cannot be told apart is drawn grey."""
     low, high = fields.get(f"{scale.variable}_low"), fields.get(f"{scale.variable}_high")
     if low is None or high is None:
+        if scale.sd in fields:  # the interval of 90 %
+            return np.where(np.abs(change) > INTERVAL_SD * fields[scale.sd], 0.0, 9.0)
         return np.where(np.abs(change) >= 0.05, 0.0, 9.0)  # a twentieth of a lux is below what meters resolve
     return np.where((low > 0) | (high < 0), 0.0, 9.0)
 

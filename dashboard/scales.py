@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analytics.groups import GAP, GAPS, GROUP, RESIDENTS
+
 Floats = npt.NDArray[np.float32]
 
 CONFIDENCE_TOP = 15
+INTERVAL_SD = 1.645  # half of the central 90 % of a normal distribution
 MEASURED, MODELLED, SIMULATED = 1, 2, 4  # bits of what a cell rests on
 FADE_FROM_M, FADE_TO_M = 100.0, 400.0  # noise: full confidence within 100 m of a meter, none beyond 400 m
 
@@ -74,7 +77,7 @@ class Scale:
 
     def interval(self, quantity: float, sd: float) -> tuple[float, float]:
         """Where the quantity likely lies: the central 90 % in the layer's own terms."""
-        half = 1.645 * sd
+        half = INTERVAL_SD * sd
         if self.kind == "log":
             return quantity * float(np.exp(-half)), quantity * float(np.exp(half))
         if self.kind == "share":
@@ -100,6 +103,10 @@ SCALES: dict[str, Scale] = {
             ticks=(30, 45, 60, 75, 90), nearest="noise_nearest", origin="noise_origin",
         ),
         Scale("evidence", "safety_evidence", "", "share", 0, 1),
+        *(Scale(f"safety_{view}", f"safety_of_{view}", f"safety_of_{view}_sd", "share", 0, 100, sd_none=24.0)
+          for view in (RESIDENTS, *GROUP)),
+        *(Scale(f"{GAP}{group}", f"safety_of_{GAP}{group}", f"safety_of_{GAP}{group}_sd", "change", 2, 40,
+                ticks=(-40, -10, 0, 10, 40)) for group in GAPS),
         Scale("safety_change", "safety_change", "", "change", 2, 25, ticks=(-25, -5, 0, 5, 25)),
         Scale("light_change", "illuminance_change", "", "change", 1, 30, unit="lx", ticks=(-30, -5, 0, 5, 30)),
     )
@@ -107,3 +114,26 @@ SCALES: dict[str, Scale] = {
 
 LAYERS = ("safety", "light", "footfall", "noise", "evidence")
 CHANGES = ("safety_change", "light_change")
+# Perceived safety of whom: everyone out at night is the layer itself.
+EVERYONE = "everyone"
+PEOPLE = (EVERYONE, RESIDENTS, *GROUP)
+OF_GROUPS = tuple(f"safety_{view}" for view in PEOPLE[1:])
+GAP_LAYERS = tuple(f"{GAP}{group}" for group in GAPS)
+
+
+def base_layer(layer: str) -> str:
+    """What a layer is a variant of: the layer itself but for single groups and gaps.
+
+    >>> [base_layer(name) for name in ("safety_women", "gap_women", "noise")]
+    ['safety', 'gap', 'noise']
+    """
+    return "safety" if layer in OF_GROUPS else "gap" if layer in GAP_LAYERS else layer
+
+
+def people_of(layer: str) -> str:
+    """Of whom a layer speaks: a group or residents, everyone where it does not say.
+
+    >>> [people_of(name) for name in ("safety_women", "gap_older", "safety", "noise")]
+    ['women', 'older', 'everyone', 'everyone']
+    """
+    return layer.split("_", 1)[1] if base_layer(layer) != layer else EVERYONE

@@ -66,7 +66,7 @@
 
   /* Paint a tile of the shown zoom from a tile of at most the native zoom; hatching is drawn in pixels of the screen. */
   function paint(canvas, bytes, layer) {
-    const c = canvas.coords, d = canvas.deeper, n = SIZE * SIZE, table = tables[layer], out = new Uint32Array(n);
+    const c = canvas.coords, d = canvas.deeper, n = SIZE * SIZE, table = tables[N.colours[layer]], out = new Uint32Array(n);
     if (bytes) {
       const left = (c.x - ((c.x >> d) << d)) * SIZE >> d, top = (c.y - ((c.y >> d) << d)) * SIZE >> d;
       for (let y = 0, o = 0; y < SIZE; y++) {
@@ -214,6 +214,7 @@
   N.NightMap = function (props) {
     const box = R.useRef(null), own = R.useRef({}), latest = R.useRef(props);
     latest.current = props;
+    N.colours = Object.fromEntries(Object.entries(props.config.scales).map(([name, s]) => [name, s.colours]));
     R.useEffect(() => {
       const L = window.L, config = props.config, q = config.labels, [west, south, east, north] = config.bounds;
       const mercator = (lon, lat) => { const s = Math.sin(lat * Math.PI / 180); return [(lon + 180) / 360, .5 - Math.log((1 + s) / (1 - s)) / (4 * Math.PI)]; };

@@ -18,6 +18,10 @@
       h('input', { type: 'radio', name: p.id, value: o.value, checked: o.value === p.value, onChange: () => { N.address({ [p.id]: o.value }); p.setProps({ value: o.value }); } }),
       h('span', null, o.label)))));
 
+  N.Pick = p => h('label', { className: 'pick' }, h('span', null, p.legend),
+    h('select', { id: p.id, value: p.value, onChange: e => { N.address({ [p.id]: e.target.value }); p.setProps({ value: e.target.value }); } },
+      p.options.map(o => h('option', { key: o.value, value: o.value, disabled: !!o.disabled }, o.label))));
+
   N.Choices = p => h('fieldset', { id: p.id, className: 'choices' }, h('legend', null, p.legend), p.options.map(o =>
     h('label', { key: o.value, className: 'check' },
       h('input', { type: 'checkbox', checked: p.value.includes(o.value), onChange: e => {

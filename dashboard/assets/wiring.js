@@ -6,9 +6,13 @@
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
   window.dash_clientside.noctule = {
-    /* scene + step + layer -> what the map shows */
-    show(scene, place, layer, overlays, view) {
+    /* scene + step + layer + of whom -> what the map shows, and the gap between groups beside it */
+    show(scene, place, base, overlays, of, view, words) {
+      const keep = window.dash_clientside.no_update;
       const frame = scene && place !== null && place !== undefined ? scene.frames[place] : null;
+      const there = name => !!scene && scene.layers.includes(name);
+      const gaps = Object.keys(words.gap), gap = gaps.includes(of) ? of : gaps[0];
+      const layer = base === 'gap' ? 'gap_' + gap : base === 'safety' && of !== 'everyone' ? 'safety_' + of : base;
       const next = { layer, overlays: overlays || [], place: place === undefined ? null : place, simulated: !!scene && scene.simulated.includes(layer) };
       const has = scene && (!scene.layers.length || scene.layers.includes(layer));
       if (frame) Object.assign(next, { run: frame.run, frame: frame.frame === null ? place : frame.frame, version: has ? frame.version : null });
@@ -24,8 +28,12 @@
         const after = scene.frames[place + 1];
         if (after && after.version) setTimeout(() => N.ahead({ ...next, run: after.run, frame: after.frame === null ? place + 1 : after.frame, version: after.version }), 50);
       }
-      return [same(next, view) ? window.dash_clientside.no_update : next, layer];
+      const offered = scene && scene.layers.length ? words.options.filter(o => o.value !== 'residents' || there('safety_residents')).map(o => o.value === 'everyone' || there('safety_' + o.value) ? o : { ...o, disabled: true, label: o.label + ' · ' + words.missing }) : keep;
+      const shown = frame && frame.version && there('gap_' + gap);
+      const picture = shown ? `/inset/gap_${gap}/${frame.run}/${next.frame}/${frame.version}.png` : '';
+      return [same(next, view) ? keep : next, base, base, offered, picture, words.gap[gap], shown ? words.gap[gap] + '. ' + words.beside : words.none];
     },
+    gap() { N.address({ layer: 'gap' }); return 'gap'; },
     /* scene -> title, banner, the two clocks and the status line */
     tell(scene, trouble, follow, labels) {
       const keep = window.dash_clientside.no_update;

@@ -7,14 +7,15 @@ from urllib.parse import urlencode
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html
 
+from analytics.groups import GAPS
 from dashboard import figures
 from dashboard.basemap import LAND
-from dashboard.components import Choice, Choices, Follow, NightMap, TimeBar, aria, data
+from dashboard.components import Choice, Choices, Follow, NightMap, Pick, TimeBar, aria, data
 from dashboard.pages.context import Asked, House, asked
-from dashboard.palette import LEVELS, STEPS
+from dashboard.palette import LEVELS, STEPS, ramp_of
 from dashboard.probe import probe
 from dashboard.roles import may, may_run
-from dashboard.scales import SCALES
+from dashboard.scales import EVERYONE, GAP_LAYERS, OF_GROUPS, PEOPLE, SCALES, base_layer
 from dashboard.words import Words
 from sensors.errors import NoctuleError
 
@@ -29,7 +30,7 @@ def stage(
     """The page's main part; `extra` stands in the panel below the title."""
     say = asked.say
     layer = asked.query.get("layer", "")
-    layer = layer if layer in layers else layers[0]
+    layer = layer if layer in (*layers, "gap") and ("safety" in layers or layer in layers) else layers[0]
     asked_place = asked.query.get("t", "")
     close = html.Button("×", id="close", className="close", n_clicks=0, **aria(label=say("details.close")))
     bar = TimeBar(
@@ -83,11 +84,24 @@ def register(app: Dash, house: House) -> None:
         ClientsideFunction("noctule", "show"),
         Output("map", "view"),
         Output("legends", "data-layer"),
+        Output("whom", "data-layer"),
+        Output("of", "options"),
+        Output("gap-picture", "src"),
+        Output("gap-picture", "alt"),
+        Output("gap-words", "children"),
         Input("follow", "scene"),
         Input("time", "value"),
         Input("layer", "value"),
         Input("overlays", "value"),
+        Input("of", "value"),
         State("map", "view"),
+        State("of", "words"),
+    )
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("noctule", "gap"),
+        Output("layer", "value"),
+        Input("to-gap", "n_clicks"),
+        prevent_initial_call=True,
     )
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("noctule", "tell"),
@@ -137,8 +151,10 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
     say = asked.say
     overlays = [name for name in OVERLAYS if name != "sensors" or may(asked.role, "sensors")]
     chosen = [name for name in asked.query.get("over", "").split(".") if name in overlays]
-    legends = html.Div([figures.legend(name, say) for name in layers], id="legends", **data(layer=layer))
-    options = [{"value": name, "label": say(f"layer.{name}")} for name in layers]
+    chosen_layers = (layers[0], "gap", *layers[1:]) if "safety" in layers else layers
+    drawn = [*layers, GAP_LAYERS[0]] if "safety" in layers else layers
+    legends = html.Div([figures.legend(name, say) for name in drawn], id="legends", **data(layer=layer))
+    options = [{"value": name, "label": say(f"layer.{name}")} for name in chosen_layers]
     more = [
         Choices(
             id="overlays",
@@ -160,6 +176,7 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
             html.P(say("note.line"), className="noteline"),
             *extra,
             Choice(id="layer", legend=say("panel.layer"), options=options, value=layer),
+            _whom(asked, layer),
             html.Details([html.Summary(say("panel.legend")), legends], open=True, className="fold"),
             clocks,
             html.Details([html.Summary(say("panel.more")), *more], open=bool(chosen), className="fold"),
@@ -168,6 +185,29 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
         id="panel",
         **aria(label=say("panel.name")),
     )
+
+
+def _whom(asked: Asked, layer: str) -> html.Div:
+    """Of whom perceived safety speaks, and the gap between groups as a small map beside, always."""
+    say = asked.say
+    of = asked.query.get("of", "")
+    options = [{"value": name, "label": say(f"of.{name}")} for name in PEOPLE]
+    words = {
+        "gap": {name: say(f"gap.{name}") for name in GAPS},
+        "beside": say("gap.beside"),
+        "missing": say("of.missing"),
+        "options": options,
+        "none": say("gap.none"),
+    }
+    choice = Pick(id="of", legend=say("panel.of"), options=options, value=of if of in PEOPLE else EVERYONE, words=words)
+    beside = html.Button(
+        [html.Img(id="gap-picture", src="", alt=""), html.Span(id="gap-words")],
+        id="to-gap",
+        className="beside",
+        n_clicks=0,
+        type="button",
+    )
+    return html.Div([choice, beside], id="whom", className="whom", **data(layer=layer))
 
 
 def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str, Any]:
@@ -183,10 +223,14 @@ def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str
         "bounds": list(frame.bounds_lonlat),
         "nativeZoom": frame.native_zoom,
         "confidence": [say(f"confidence.{word}") for word in ("verylow", "low", "medium", "high")],
-        "scales": {layer: _scale(layer, say) for layer in layers},
+        "scales": {layer: _scale(layer, say) for layer in _drawable(layers)},
         "labels": {name: say(f"map.{name}") for name in ("hatched", "confidence", "zoomin", "zoomout", "simulated")}
         | {"name": say("map.name", city=house.city.name), "language": say.language},
     }
+
+
+def _drawable(layers: tuple[str, ...]) -> tuple[str, ...]:
+    return (*layers, *OF_GROUPS, *GAP_LAYERS) if "safety" in layers else layers
 
 
 def _scale(layer: str, say: Words) -> dict[str, Any]:
@@ -197,6 +241,8 @@ def _scale(layer: str, say: Words) -> dict[str, Any]:
         "evidence": say("unit.of100"),
         "footfall": say("unit.people"),
         "safety_change": say("unit.points"),
-    }.get(layer, scale.unit)
+        "gap": say("unit.points"),
+    }.get(base_layer(layer), scale.unit)
     high = 100.0 if layer == "evidence" else scale.high
-    return {"kind": scale.kind, "low": scale.low, "high": high, "unit": unit, "sure": layer == "evidence"}
+    told = {"kind": scale.kind, "low": scale.low, "high": high, "unit": unit, "sure": layer == "evidence"}
+    return told | {"colours": ramp_of(layer)}

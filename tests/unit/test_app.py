@@ -140,6 +140,56 @@ def test_other_addresses_that_name_nothing_are_404(app, path):
     assert ask(app, path, role="researcher")[0] == 404
 
 
+def inset_address(app, **changes):
+    scene = json.loads(ask(app, "/live/scene")[2])
+    frame = next(frame for frame in scene["frames"] if frame["version"])
+    parts = {"layer": "gap_women", "run": frame["run"], "frame": "0", "version": frame["version"]} | changes
+    return "/inset/{layer}/{run}/{frame}/{version}.png".format(**parts)
+
+
+def test_the_gap_between_groups_is_a_picture_beside_the_map_that_is_kept_for_ever(app):
+    status, headers, body = ask(app, inset_address(app))
+    assert status == 200 and body.startswith(b"\x89PNG") and "immutable" in headers["cache-control"]
+    assert ask(app, inset_address(app))[2] == body
+    assert ask(app, inset_address(app, run="now", version="1"), role="public")[0] == 403
+    assert ask(app, inset_address(app, version="0123456789ab"))[0] == 200  # replaced meanwhile: an empty picture
+
+
+@pytest.mark.parametrize(
+    "change", [{"layer": "safety"}, {"layer": "gap_martians"}, {"layer": "gap_young"}, {"frame": "99"}, {"run": "../x"}]
+)
+def test_an_inset_of_what_is_not_there_is_404(app, change):
+    assert ask(app, inset_address(app, **change))[0] == 404
+
+
+def test_the_scene_names_the_groups_that_can_be_chosen(app):
+    layers = json.loads(ask(app, "/live/scene")[2])["layers"]
+    assert {"safety", "safety_women", "safety_men", "gap_women"} <= set(layers)
+    assert not {"safety_disabled", "gap_older"} & set(layers)
+
+
+def test_a_place_says_what_single_groups_feel_and_why_a_group_is_not_shown(city):
+    from dashboard.probe import probe
+    from dashboard.runs import Runs
+
+    runs = Runs(city)
+    run = runs.get("2026-11-20")
+    rows, columns = runs.frame.shape
+    ground = runs.ground(runs.frame)
+
+    def at(layer, left, right, above=0.3):
+        places = np.argwhere(ground & np.isfinite(runs.fields(run, 0, ("safety",))["safety"]))
+        row, column = next(p for p in places if left * columns <= p[1] < right * columns and p[0] > above * rows)
+        return probe(runs, run, 0, layer, *runs.frame.lonlat(int(row), int(column)))
+
+    here = at("safety", 0.3, 0.7)
+    assert here.groups["gap_women"][0] == pytest.approx(-9) and here.exceeds == 88 and here.people == 20
+    assert here.groups["safety_women"][0] == here.value - 5
+    few = at("safety_men", 0.85, 1.0)
+    assert (few.state, few.why) == ("hatched", "group_too_few")
+    assert at("safety", 0.85, 1.0).state == "value"
+
+
 ALLOWED = {
     "live": {"viewer", "planner", "researcher"},
     "night": {"viewer", "planner", "researcher"},

@@ -1,5 +1,6 @@
 """Legends, curves and the words of a place."""
 
+import dataclasses
 import json
 import xml.etree.ElementTree as ElementTree
 from zoneinfo import ZoneInfo
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from dash._utils import to_json
 
+from analytics.release import HATCHED
 from dashboard.figures import curve_svg, details, legend, reasons
 from dashboard.probe import Probe
 from dashboard.scales import LAYERS
@@ -50,6 +52,25 @@ def test_a_city_of_published_shares_alone_says_that_its_streets_are_a_model():
     said = text(details(place(), SAY, ZONE, False, "shares"))
     assert "streets within it differ by is a model" in said
     assert "those who answered" not in said
+
+
+def test_a_group_is_named_wherever_its_number_stands():
+    women = dataclasses.replace(place(), layer="safety_women", groups={"safety_women": (72.0, 64.0, 80.0)}, people=20)
+    said = text(details(women, SAY, ZONE, False))
+    assert "Perceived safety · women" in said and "women: share that would likely say" in said
+    assert "At least 20 people" in said and "those who answered" not in said
+    gap = dataclasses.replace(women, layer="gap_women", value=-9.0, low=-15.2, high=-2.4, curve=(), goes_with={})
+    said = text(details(gap, SAY, ZONE, False))
+    assert "Women less men" in said and "−9" in said and "−15 to −2" in said and "−9.0" not in said
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_hatched_place_says_by_which_rule(language):
+    say = words(language)
+    for rule in (*HATCHED, "group_too_few"):
+        said = text(details(Probe("safety", 24.9, 60.1, "hatched", why=rule), say, ZONE, False))
+        assert json.dumps(say(f"hatched.{rule}"), ensure_ascii=False)[1:-1] in said
+    assert text(details(Probe("light", 24.9, 60.1, "hatched"), say, ZONE, False))
 
 
 def test_reasons_are_associations_strongest_first():

@@ -57,8 +57,11 @@ def test_what_was_recorded_is_not_marked_as_simulated_and_what_rests_on_simulate
     atlas.write_night(city, night, [(page, synthetic_atlas.meta(city)) for page in pages], "atlas")
     runs = Runs(city)
     told = night_scene(runs, city_clock(city.path), VIEWER, "2026-11-20")
-    assert told["simulated"] == ["evidence", "light", "noise", "safety"]  # noise by two of its three steps
-    assert runs.simulated(runs.get("2026-11-20")) == {"evidence", "light", "noise", "safety"}
+    of_groups = ["gap_women", "safety_men", "safety_women"]
+    assert told["simulated"] == sorted(
+        ["evidence", "light", "noise", "safety", *of_groups]
+    )  # noise by two of three steps
+    assert runs.simulated(runs.get("2026-11-20")) == {"evidence", "light", "noise", "safety", *of_groups}
 
 
 def test_a_page_of_published_shares_alone_is_known_as_such(city):
