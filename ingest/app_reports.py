@@ -21,23 +21,25 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ingest.lamp_reports import keep_lamp_reports, lamp_campaigns, remove_lamp_reports
 from ingest.report_files import AppReport, read_reports
 from ingest.report_words import folded, speaks_of_somebody
 from sensors.errors import AnswerError, gather
-from sensors.night import parse_rfc3339, sun_elevation
+from sensors.night import local_offset, parse_rfc3339, sun_elevation
 
 if TYPE_CHECKING:
     from sensors.city import City
+
+Times = npt.NDArray[np.datetime64]
 
 FORMAT = 1
 INSTRUMENT = "report-2"
 KINDS = ("lamp", "feeling", "person", "pass")
 ANY = "*"  # in a mapping: every category that it does not name
 CELL_M, MOST_OF_A_MONTH = 400.0, 3.0  # what all reports of a cell and a month count together
-FELT_AT = ("21:00", "00:00")  # where a report was written by day: the evening before it, once the sun is down
 _DARK_DEG = 3.0  # as answers from files: nobody means full sun by "after dark"
 TOLD_ROWS = 20
 
@@ -252,6 +254,27 @@ def draft_text(reports: Sequence[AppReport], zone: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
+def felt_at(requested: Times, city: City) -> Times:
+    """When reports were felt: as written after dark, else the evening before the day on which they were written.
+
+    A report says when it was sent. One that was sent at noon is about the dark hours before it.
+    """
+    longitude, latitude = city.centre_lonlat()
+    felt = requested.copy()
+    by_day = sun_elevation(felt, latitude, longitude) > _DARK_DEG
+    local = requested + local_offset(requested, city.zone)
+    days = local.astype("datetime64[D]")
+    # 21:00 of the evening before and then midnight, as wall time; a clock that changes that night moves it by an hour.
+    for wall in (days - np.timedelta64(3, "h"), days.astype("datetime64[h]")):
+        if not by_day.any():
+            break
+        walls = wall.astype("datetime64[ms]")
+        about: Times = (walls - (local - requested)).astype("datetime64[ms]")
+        felt[by_day] = (walls - local_offset(about, city.zone))[by_day]
+        by_day &= sun_elevation(felt, latitude, longitude) > _DARK_DEG
+    return felt
+
+
 def level_weights(city: City, campaign: str) -> None:
     """Let all reports of a cell and a month count MOST_OF_A_MONTH together, however many imports they came by.
 
@@ -363,7 +386,7 @@ def _answers(city: City, feelings: Sequence[_Sorted]) -> pd.DataFrame:
     """The reports as rows of answers: the lower category, spontaneous, one person a cell."""
     east, north = _projected(city, feelings)
     cells = [f"{int(e // CELL_M)} {int(n // CELL_M)}" for e, n in zip(east, north, strict=True)]
-    felt = [_felt_at(one.requested, city) for one in feelings]
+    felt = felt_at(np.array([one.requested for one in feelings], "datetime64[ms]"), city)
     month = [np.datetime_as_string(moment, unit="M") for moment in felt]
     together = Counter(zip(cells, month, strict=True))
     weights = [min(1.0, MOST_OF_A_MONTH / together[key]) for key in zip(cells, month, strict=True)]
@@ -380,31 +403,6 @@ def _answers(city: City, feelings: Sequence[_Sorted]) -> pd.DataFrame:
         "pseudonym": cells,
     }
     return pd.DataFrame(table, index=[one.report.row - 1 for one in feelings], dtype=object)
-
-
-def _felt_at(requested: np.datetime64, city: City) -> np.datetime64:
-    """When it was felt: as written after dark, else the evening before the day on which it was written.
-
-    A report says when it was sent. One that was sent at noon is about the dark hours before it.
-    """
-    longitude, latitude = city.centre_lonlat()
-    if _sun(requested, latitude, longitude) <= _DARK_DEG:
-        return requested
-    local = pd.Timestamp(requested, tz="UTC").tz_convert(city.settings.zone)
-    for clock in FELT_AT:
-        hour = int(clock[:2])
-        day = local.normalize() if hour == 0 else local.normalize() - pd.Timedelta(days=1)
-        # Wall time: a night that the clocks change has its 21:00 as well.
-        wall = pd.Timestamp(day.date()) + pd.Timedelta(hours=hour)
-        moment = wall.tz_localize(city.settings.zone, ambiguous=True, nonexistent="shift_forward").tz_convert("UTC")
-        found = np.datetime64(int(moment.timestamp() * 1000), "ms")
-        if _sun(found, latitude, longitude) <= _DARK_DEG:
-            return found
-    return requested
-
-
-def _sun(moment: np.datetime64, latitude: float, longitude: float) -> float:
-    return float(sun_elevation(np.array([moment], "datetime64[ms]"), latitude, longitude)[0])
 
 
 def _lamp_rows(lamps: Sequence[_Sorted], agency: str) -> pd.DataFrame:
