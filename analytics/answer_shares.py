@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analytics.phrases import Phrases, phrases
 from analytics.release import enough
 from sensors.answer import CODES
 from sensors.city import City
@@ -185,19 +186,26 @@ def rows_of(table: pd.DataFrame, atoms: Sequence[Atom], columns: Sequence[str]) 
 
 def as_text(found: Shares, language: str = "en") -> str:
     """The rows for people, in the words of the questions."""
+    say = phrases(language)
+    if not found.rows:
+        return say("answer_shares.none")
     lines = []
     for name in dict.fromkeys(row["question"] for row in found.rows):
         item = load_instrument(name).items[0]
-        answers = item.answers.get(language, item.answers["en"])
-        lines.append(item.words.get(language, item.words["en"]))
+        lines.append(item.words[language])
         for row in (row for row in found.rows if row["question"] == name):
-            part = ", ".join(" + ".join(row[column]) for column in found.by) or {"fr": "toute la ville"}.get(
-                language, "the whole city"
-            )
-            told = ", ".join(f"{words} {share} %" for words, share in zip(answers, row["shares"], strict=True))
-            people = {"fr": "personnes"}.get(language, "people")
-            lines.append(f"  {part}: {told} ({row['people']} {people})")
+            part = ", ".join(_part(row[column], column, say) for column in found.by) or say("answer_shares.whole")
+            shares_told = zip(item.answers[language], row["shares"], strict=True)
+            told = ", ".join(f"{words} {say.percent(share / 100)}" for words, share in shares_told)
+            people = say("answer_shares.people", n=row["people"])
+            lines.append(f"  {say.told(part, told)} ({people})")
     return "\n".join(lines)
+
+
+def _part(codes: Sequence[str], column: str, say: Phrases) -> str:
+    """The codes of a row in words."""
+    ours = {APART: say("answer_shares.apart"), NOWHERE: say("answer_shares.nowhere")}
+    return " + ".join(ours.get(code) or say.texts.get(f"{column}.{code}", code) for code in codes)
 
 
 def as_csv(found: Shares) -> str:
@@ -265,6 +273,8 @@ class _Parts:
     def divided(self, column: str, labels: dict[str, Class], rows: Rows) -> list[tuple[dict[str, Class], Rows]]:
         """A part by classes of a column, each of which can be told; the part itself where there are no two."""
         code = self.table[column].to_numpy(object)[rows]
+        if len(set(code)) == 1:
+            return [({**labels, column: (str(code[0]),)}, rows)]
         wanted = self.told_in(rows)
 
         def fits(klass: Class) -> bool:

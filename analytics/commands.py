@@ -810,4 +810,4 @@ def survey_shares(
     else:
         simulated = " (SIMULATED)" if "simulated" in found.origins else ""
         print(f"{opened.name}{simulated}: {found.told} answers are told, {found.waiting} wait for more people")
-        print(as_text(found, language) or "nothing can be told: no part has enough people")
+        print(as_text(found, language))

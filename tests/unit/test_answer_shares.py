@@ -160,7 +160,7 @@ def test_a_city_tells_by_district_in_both_languages_and_without_a_formula(city):
     found = shares(city, "telling", ["district"])
     assert (found.told, found.waiting) == (80, 0)
     assert {(*row["district"], row["people"]) for row in found.rows} == {("West", 40), ("=East", 40)}
-    assert "non, à personne 75 %" in as_text(found, "fr") and "no, nobody 75 %" in as_text(found)
+    assert "non, à personne 75\u202f%" in as_text(found, "fr") and "no, nobody 75 %" in as_text(found)
     assert "'=East" in as_csv(found) and found.to_dict()["by"] == ["district"]
     assert "toute la ville" in as_text(shares(city, "telling"), "fr")
 
