@@ -82,7 +82,7 @@
         keep(WAITING, list(WAITING).filter((other) => other.id !== one.id));
         sent += 1;
       } else if (reply.status === 400) {
-        keep(WAITING, list(WAITING).map((other) => (other.id === one.id ? { ...other, wrong: said.error } : other)));
+        keep(WAITING, list(WAITING).map((other) => (other.id === one.id ? { ...other, wrong: said.error, field: said.field } : other)));
       } else { break; } // too many just now, or the city's computer is busy: later
     }
     show();
@@ -133,15 +133,21 @@
       const stored = list(WAITING).length < MOST && keep(WAITING, [...list(WAITING), one]);
       if (!stored) { tell(text("notstored")); return; }
       show();
-      find("problem").hidden = true;
+      const press = form.querySelector("button.send");
+      press.disabled = true;
+      const sent = await send().finally(() => { press.disabled = false; });
+      const left = list(WAITING).find((other) => other.id === one.id);
+      if (left && left.wrong) { // what was just filled in is mended in the form, not in the list
+        keep(WAITING, list(WAITING).filter((other) => other.id !== one.id));
+        show();
+        tell(left.wrong, left.field);
+        return;
+      }
       const consent = form.elements.consent.checked, stop = form.elements.stop?.value;
       form.reset();
       form.elements.consent.checked = consent;
       if (stop) form.elements.stop.value = stop;
       find("located").textContent = "";
-      const sent = await send();
-      const left = list(WAITING).find((other) => other.id === one.id);
-      if (left && left.wrong) { tell(left.wrong); return; }
       const said = find("sent") || form.insertAdjacentElement("afterend", Object.assign(document.createElement("section"), { id: "sent", className: "card" }));
       said.setAttribute("role", "status"); said.tabIndex = -1;
       const last = list(RECEIPTS).at(-1);
@@ -177,6 +183,11 @@
   window.addEventListener("online", () => send());
   document.addEventListener("visibilitychange", () => { if (!document.hidden && list(WAITING).length) send(); });
   setInterval(() => { if (navigator.onLine && list(WAITING).some((one) => !one.wrong)) send(); }, 60000);
-  if ("serviceWorker" in navigator) navigator.serviceWorker.register("/ask/worker.js", { scope: "/ask" }).catch(() => {});
+  if ("serviceWorker" in navigator) {
+    // This very address, with its walk and stop, is kept as well, once there is somebody to keep it.
+    const keepPage = () => { fetch(location.href).catch(() => {}); };
+    if (!navigator.serviceWorker.controller) navigator.serviceWorker.addEventListener("controllerchange", keepPage, { once: true });
+    navigator.serviceWorker.register("/ask/worker.js", { scope: "/ask" }).catch(() => {});
+  }
   if (find("waiting")) { show(); if (list(WAITING).length) send(); }
 })();

@@ -21,9 +21,10 @@ const inTime = (request) => {
 
 const kept = async (request, address) => {
   const cache = await caches.open(KEPT);
-  const exact = await cache.match(request);
+  const exact = await cache.match(request, { ignoreVary: true });
   if (exact || address.pathname !== "/ask") return exact;
-  return cache.match(`/ask?lang=${address.searchParams.get("lang") === "fr" ? "fr" : "en"}`);
+  const language = address.searchParams.get("lang") || self.navigator.language.slice(0, 2).toLowerCase();
+  return cache.match(`/ask?lang=${language === "fr" ? "fr" : "en"}`, { ignoreVary: true });
 };
 
 self.addEventListener("fetch", (event) => {

@@ -203,3 +203,24 @@ def test_fewer_than_ten_people_are_not_counted(tmp_path, city):
     assert told["enough"][:2] == (20, 10)
     assert "fewer than 10" in answers_desk(city).text()
     json.dumps(answers_desk(city).to_dict(), allow_nan=False)
+
+
+def test_what_is_erased_held_or_off_is_in_no_fit(tmp_path, city):
+    from analytics.model import fit
+    from sensors.night import Night
+
+    night = Night.named("2026-11-01", city.zone)
+    bring(city, tmp_path, usual().iloc[:120], "autumn")
+    bring(city, tmp_path, rows(40, 7), "panel")
+    whole = fit(city, night)
+    assert whole.perception.n_answers == 160
+    bring(city, tmp_path, burst(30), "flood")
+    assert fit(city, night).digest == whole.digest  # what is held has no part in the map
+    receipt = receipt_of(answers(city)["response_id"].iloc[0])
+    remove_answers(city, receipt=receipt)
+    without = fit(city, night)
+    assert without.perception.n_answers == 159 and without.digest != whole.digest
+    switch_campaign(city, "panel", on=False)
+    assert fit(city, night).perception.campaigns == ("autumn",)
+    switch_campaign(city, "panel", on=True)
+    assert fit(city, night).digest == without.digest
