@@ -528,6 +528,16 @@ def _day(text: str, option: str) -> date | None:
         raise typer.BadParameter(f"'{text}' must be a day like 2014-09-16", param_hint=option) from None
 
 
+def _write(path: Path, text: str) -> None:
+    """Write a file that was asked for, or say why it cannot be."""
+    from sensors.errors import ExportError
+
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
 AnswersFile = Annotated[Path, typer.Argument(metavar="FILE", help="CSV, XLSX, GeoJSON or GeoPackage.")]
 InstrumentName = Annotated[
     str, typer.Option(help="What was asked, where the file does not say; see docs/perception.md.")
@@ -589,7 +599,7 @@ def _check_guess(file: Path, instrument: str, city: City | None, draft: Path | N
     if draft is not None:
         if draft.exists():
             raise typer.BadParameter(f"'{draft}' is there already", param_hint="--draft")
-        draft.write_text(guess.toml(), "utf-8")
+        _write(draft, guess.toml())
         typer.echo(f"a draft of the mapping is in {draft}; read every line of it before the import", err=True)
     report: SurveyReport | None = None
     try:
@@ -795,7 +805,7 @@ def survey_audits(
         taken = import_audits(opened, file, campaign=campaign, mapping=mapping, simulated=simulated)
         print(json.dumps(taken.to_dict(), ensure_ascii=False) if as_json else taken.text())
     elif out is not None:
-        out.write_text(as_csv(opened), "utf-8")
+        _write(out, as_csv(opened))
         typer.echo(f"the ratings of audits are in {out}", err=True)
     else:
         print(as_csv(opened), end="")
@@ -832,7 +842,7 @@ def reports_check(
     if draft is not None:
         if draft.exists():
             raise typer.BadParameter(f"'{draft}' is there already", param_hint="--draft")
-        draft.write_text(draft_text(read_reports(file)[1], opened.settings.zone if opened else ""), "utf-8")
+        _write(draft, draft_text(read_reports(file)[1], opened.settings.zone if opened else ""))
         mapping = mapping or draft
         typer.echo(f"a draft of the mapping is in {draft}; read every line of it before the import", err=True)
     taken = check_reports(file, mapping=mapping, city=opened)

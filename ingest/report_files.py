@@ -85,24 +85,28 @@ def read_reports(file: Path) -> tuple[str, list[AppReport]]:
         size = file.stat().st_size
         if size > LARGEST_BYTES:
             raise AnswerError(f"{file.name} has {size:,} bytes; at most {LARGEST_BYTES:,} are read, so split it")
-        content = file.read_bytes()
+        return reports_of(file.read_bytes(), file.name)
     except OSError as error:
         raise AnswerError(f"{file}: {error.strerror}") from error
+
+
+def reports_of(content: bytes, name: str) -> tuple[str, list[AppReport]]:
+    """The same of the bytes of a file, whatever they are."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise AnswerError(f"{file.name} is not UTF-8 text ({error}); GeoReport and FixMyStreet both are") from error
+        raise AnswerError(f"{name} is not UTF-8 text ({error}); GeoReport and FixMyStreet both are") from error
     beginning = text.lstrip()[:1]
     if beginning == "<":
-        system, rows = "open311", _xml(text, file.name)
+        system, rows = "open311", _xml(text, name)
     elif beginning in ("[", "{"):
-        system, rows = "open311", _json(text, file.name)
+        system, rows = "open311", _json(text, name)
     else:
-        system, rows = "fixmystreet", _csv(text, file.name)
+        system, rows = "fixmystreet", _csv(text, name)
     fields = _OPEN311 if system == "open311" else _FIXMYSTREET
     reports = [_report(number, row, fields) for number, row in enumerate(rows, start=1)]
     if not reports:
-        raise AnswerError(f"{file.name} holds no report")
+        raise AnswerError(f"{name} holds no report")
     return system, reports
 
 

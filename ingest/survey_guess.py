@@ -162,7 +162,17 @@ def guess_columns(file: Path) -> Guess:
     _place(found)
     _response_and_time(found)
     _items_told(found)
+    guess.questions += _other_sheets(file)
     return guess
+
+
+def _other_sheets(file: Path) -> list[str]:
+    """What a workbook holds beside its first sheet: Kobo keeps repeated questions there."""
+    if not file.name.lower().endswith((".xlsx", ".xlsm")):
+        return []
+    with pd.ExcelFile(file) as workbook:
+        more = [str(name) for name in workbook.sheet_names[1:]]
+    return [f"only the first sheet is read; {_named(more)} would need a file of their own"] if more else []
 
 
 @dataclass

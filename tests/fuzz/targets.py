@@ -8,12 +8,14 @@ from pathlib import Path
 import cbor2
 import msgspec
 
+from ingest.report_files import LONGEST_TEXT, reports_of
+from ingest.report_words import speaks_of_somebody
 from sensors.columns import encode_columns, read_columns
 from sensors.dialects import DECODERS, DIALECTS, decode
 from sensors.dialects.frames import read_frame
 from sensors.dialects.routing import FAULT
 from sensors.dialects.table import Source
-from sensors.errors import DecodeError, LuminaireError
+from sensors.errors import AnswerError, DecodeError, LuminaireError
 from sensors.exposure import cleaned, exposed
 from sensors.luminaire_files import luminaire_from
 from sensors.wire import Measurement, Rejection, Sample, encode_pack
@@ -39,6 +41,7 @@ def targets() -> dict[str, Target]:
     found: dict[str, Target] = {f"dialect {dialect.name}": _dialect(dialect.name) for dialect in DIALECTS}
     found |= {f"frame {name}": _frame(name) for name in DECODERS}
     found |= {f"photometry{suffix}": _photometry(suffix) for suffix in ("", ".ies", ".ldt")}
+    found |= {"app reports": _app_reports}
     return found | {"frame unnamed": _frame(""), "our topics": _our_topic, "any topic": _any_topic, "the door": _door}
 
 
@@ -56,6 +59,9 @@ def seeds() -> list[bytes]:
         msgspec.json.encode({"esp8266id": "7", "sensordatavalues": levels}),
         cbor2.dumps({"mac": "00:11:22:33:44:55", "t": [b"\xff\xd8\xff"]}),
         *(bytes.fromhex(frame) for frame in FRAMES),
+        b'[{"service_request_id":"1","service_name":"Light","description":"dark","lat":60.1,"long":24.9}]',
+        b"<service_requests><request><service_request_id>1</service_request_id><lat>60.1</lat></request></service_requests>",
+        b"Report ID,Title,Category,Confirmed,Latitude,Longitude\n1,dark,Light,2026-11-01T20:00:00,60.1,24.9\n",
         lm63([0.0, 45, 90], [0.0, 45, 90], [[9, 8, 1]] * 3, tilt="TILT=INCLUDE\n1\n2\n0 90\n1 0.9").encode(),
         eulumdat([0.0, 90, 180, 270], [0.0, 45, 90], [[200, 150, 100]] * 3, isym=3, lorl=87.7).encode(),
     ]
@@ -103,6 +109,18 @@ def _photometry(suffix: str) -> Target:
             assert found.candela.min() >= 0
 
     return read
+
+
+def _app_reports(content: bytes) -> None:
+    """A file of reports, which may be refused as a whole; what is read is bounded and judged without a fault."""
+    try:
+        _, reports = reports_of(content, "any")
+    except AnswerError as error:
+        assert str(error)
+    else:
+        for report in reports:
+            assert len(report.text) <= 2 * LONGEST_TEXT + 1
+            speaks_of_somebody(report.text)
 
 
 def _our_topic(payload: bytes) -> None:

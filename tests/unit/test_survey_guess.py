@@ -265,3 +265,11 @@ def test_whatever_the_headers_and_cells_a_draft_can_be_read(tmp_path, names, cel
     except AnswerError:
         return
     assert tomllib.loads(guess.toml())["zone"] == ""
+
+
+def test_sheets_beside_the_first_are_named_since_nobody_reads_them(tmp_path):
+    file = tmp_path / "export.xlsx"
+    with pd.ExcelWriter(file) as book:
+        kobo().to_excel(book, sheet_name="walk", index=False)
+        kobo().to_excel(book, sheet_name="stops", index=False)
+    assert any("only the first sheet is read; 'stops'" in question for question in guess_columns(file).questions)
