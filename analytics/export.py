@@ -187,6 +187,8 @@ def cf_dataset(job: _Job) -> xr.Dataset:
         if str(name).endswith("_origin"):
             attributes.pop("units")
             attributes["flag_masks"] = np.array(attributes.get("flag_masks", [1, 2, 4]), np.uint8)
+        if "flag_values" in attributes:
+            attributes["flag_values"] = np.array(attributes["flag_values"], np.uint8)
         companions = _companions(str(name), job.pages)
         if companions:
             attributes["ancillary_variables"] = " ".join(companions)

@@ -157,6 +157,7 @@ def fit_response(
         log_likelihood=fit.log_likelihood,
         views=views_of(table, weight, out, mean, city.settings.resident_shares, rule.minimum_people),
         applicability=applicability(held, mean[: len(FEATURES)], own_sd, table),
+        fit=fit,
     )
 
 
@@ -201,35 +202,55 @@ def fit_together(
     surroundings: Surroundings,
 ) -> PlaceFit:
     """Coefficients, every instrument's cuts, places and people's own levels in one fit."""
-    easting, northing = table["easting"].to_numpy(np.float64), table["northing"].to_numpy(np.float64)
-    times = table["time"].to_numpy().astype("datetime64[ms]")
     asked, category = table["instrument"].to_numpy(dtype=object), table["category"].to_numpy(np.int64)
-    lower, upper = np.full(len(table), -1, np.int64), np.full(len(table), -1, np.int64)
     cuts: list[Floats] = []
     chains, held_apart = [], []
     for ladder in ladders:
         here = asked == ladder.instrument
-        lower[here], upper[here] = between(category[here], ladder.first, ladder.categories)
         counts = np.bincount(category[here], weight[here], ladder.categories + 1)[1:].astype(np.float64)
         cuts.append(ndtri(np.cumsum((counts + 0.5) / (counts + 0.5).sum())[:-1]))
         chains.append(slice(ladder.first, ladder.first + ladder.categories - 1))
         held_apart += [ladder.first + gap for gap in unheard_gaps(counts)]
-    answers = Answers(
-        columns=design,
-        lower=lower,
-        upper=upper,
-        weight=weight,
-        easting=easting,
-        northing=northing,
-        late=covariates.late(times, city.zone),
-        local=local,
-        person=_persons(table),
-    )
-    region = region_of(surroundings.grid, easting[local], northing[local])
+    answers = rows_of(table, design, ladders, weight, local, city)
+    region = region_of(surroundings.grid, answers.easting[local], answers.northing[local])
     return fit_with_places(
         answers, region, prior_mean, 1 / prior_sd**2, np.concatenate(cuts), held_apart=tuple(held_apart),
         chains=tuple(chains),
     )  # fmt: skip
+
+
+def rows_of(
+    table: pd.DataFrame,
+    design: Floats,
+    ladders: list[Ladder],
+    weight: Floats,
+    local: npt.NDArray[np.bool_],
+    city: City,
+) -> Answers:
+    """Answers as the joint fit takes them, each between the cuts of its own instrument."""
+    asked, category = table["instrument"].to_numpy(dtype=object), table["category"].to_numpy(np.int64)
+    lower, upper = np.full(len(table), -1, np.int64), np.full(len(table), -1, np.int64)
+    for ladder in ladders:
+        here = asked == ladder.instrument
+        lower[here], upper[here] = between(category[here], ladder.first, ladder.categories)
+    times = table["time"].to_numpy().astype("datetime64[ms]")
+    return Answers(
+        columns=design,
+        lower=lower,
+        upper=upper,
+        weight=weight,
+        easting=table["easting"].to_numpy(np.float64),
+        northing=table["northing"].to_numpy(np.float64),
+        late=covariates.late(times, city.zone),
+        local=local,
+        person=_persons(table),
+    )
+
+
+def ladders_in(perception: Perception) -> list[Ladder]:
+    """The instruments whose cuts a fitted response has, as `ladders_of` had them."""
+    cuts = [name.rpartition(" ")[0] for name in perception.names[len(NAMES) :]]
+    return [Ladder(name, cuts.count(name) + 1, cuts.index(name)) for name in dict.fromkeys(cuts)]
 
 
 def _persons(table: pd.DataFrame) -> npt.NDArray[np.int64] | None:
@@ -246,12 +267,16 @@ def pooled_instruments() -> list[str]:
     return [tool.id for tool in known if tool.construct == CONSTRUCT and tool.scope == SCOPE]
 
 
-def answers_to_fit(city: City, before: Night | None) -> tuple[pd.DataFrame, int]:
-    """The answers to fit, in one order everywhere, with what each counts; and how many are left out."""
+def answers_to_fit(city: City, before: Night | None, since: np.datetime64 | None = None) -> tuple[pd.DataFrame, int]:
+    """The answers to fit, in one order everywhere, with what each counts; and how many are left out.
+
+    before, since : only those given before a night begins, and from a moment on
+    """
     from ingest.archive import answers
 
     every = pd.DataFrame(answers(city).drop(columns="geometry"))
     every = every[every["time"].to_numpy() < before.start] if before is not None else every
+    every = every[every["time"].to_numpy() >= since] if since is not None else every
     table = every[every["instrument"].isin(pooled_instruments())]
     order = ["time", "northing", "easting", *(c for c in table.columns if c not in ("response_id", "pseudonym"))]
     table = table.sort_values(list(dict.fromkeys(order)), kind="stable", ignore_index=True)

@@ -28,6 +28,7 @@ from sensors.night import Night, night_of, rfc3339
 from sensors.reading import Records, empty_records, unique_by_key
 
 if TYPE_CHECKING:
+    from analytics.live_answers import LiveAnswers
     from ingest.archive import Follower
 
 RENDER_EVERY_S = 0.2  # wall; a burst of messages costs one page instead of many, and all of them a quarter of a core
@@ -87,6 +88,8 @@ class Mapper:
     sentence: str = field(default=SENTENCES["starting"], init=False)
     _night: Night | None = field(default=None, init=False)
     _desk: Desk | None = field(default=None, init=False)
+    _live: LiveAnswers | None = field(default=None, init=False)
+    _now_desk: Desk | None = field(default=None, init=False)  # the desk, moved by tonight's answers
     _follower: Follower | None = field(default=None, init=False)
     _recent: Records = field(default_factory=empty_records, init=False)
     _heard: int = field(default=0, init=False)
@@ -135,6 +138,8 @@ class Mapper:
             self._load_model(night)
         overdue = self._close_due(now)
         self._set(*self._state_of(now, night, overdue))
+        if self._is_due("live answers", ANSWERS_EVERY_S):
+            self._follow_answers(now)
         if self._render_due(now):
             self._render(now, night)
         if self._is_due("public", PUBLIC_EVERY_S):
@@ -147,6 +152,7 @@ class Mapper:
         if self._follower is not None:
             self._follower.close()
         self._night, self._desk, self._recent, self._heard = night, None, empty_records(), 0
+        self._now_desk = self._live = None
         self._follower = follow(self.city, since=night)
         self._recheck = True
         self._fresh = True
@@ -235,6 +241,18 @@ class Mapper:
 
     # --- now
 
+    def _follow_answers(self, now: np.datetime64) -> None:
+        """Let answers given tonight move `now`; closed pages keep the model that the night began with."""
+        if self._desk is None:
+            return
+        if self._live is None or self._live.desk is not self._desk:
+            from analytics.live_answers import LiveAnswers
+
+            self._live = LiveAnswers(self._desk)
+        moved = self._live.look(now)
+        self._fresh = self._fresh or moved is not self._now_desk
+        self._now_desk = moved
+
     def _state_of(self, now: np.datetime64, night: Night, overdue: int) -> tuple[str, dict[str, Any]]:
         steps = night_steps(self.city, night)
         if self._desk is None:
@@ -274,7 +292,7 @@ class Mapper:
         page = None
         if self._desk is not None and phase == "live":
             known = self._recent[self._recent["received"] <= now]
-            page = self._desk.page(known, now - step_length(self.city))
+            page = (self._now_desk or self._desk).page(known, now - step_length(self.city))
         write_now(self.city, page, self._now_meta(now, night, phase))
         self._fresh = False
         self._shown = now
@@ -321,6 +339,7 @@ class Mapper:
                 "count": told["answers"],
                 "newest": None if told["newest"] is None else rfc3339(np.datetime64(told["newest"], "ms")),
                 "oldest": None if told["oldest"] is None else rfc3339(np.datetime64(told["oldest"], "ms")),
+                "tonight": 0 if self._live is None else self._live.counted,
             }
         return self._answers
 

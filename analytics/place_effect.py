@@ -8,7 +8,7 @@ nobody was asked the mean is 0 and the variance is what places of this city are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from analytics.grid import Grid
 from analytics.place_fit import PlaceFit, Region, place_moments, prior_variances
+from analytics.place_update import Moved
 from sensors.errors import ModelError
 
 Floats = npt.NDArray[np.float64]
@@ -127,6 +128,36 @@ def place_effect(grid: Grid, fit: PlaceFit) -> PlaceEffect:
         prior_variance_v=before_v,
         person_variance=fit.person_sd**2,
     )
+
+
+def moved_effect(effect: PlaceEffect, grid: Grid, before: PlaceFit, moved: Moved) -> PlaceEffect:
+    """The effect after more answers, from what they moved of the fit it was laid out from: (cells, 2 n) products."""
+    fit, factor = moved.fit, moved.factor
+    columns = effect.mean_u.shape[1]
+    number = np.arange(effect.mean_u.size)
+    easting = effect.west + (number % columns + 0.5) * CELL_M
+    northing = effect.south + (number // columns + 0.5) * CELL_M
+    known = np.flatnonzero(fit.region.holds(easting, northing, CELL_M / 2))
+    terms, u = fit.n_terms, fit.basis_u.wave_e.size
+    change = fit.mean - before.mean
+    waves = fit.basis_u.at(easting[known], northing[known])
+    late = waves[:, : fit.basis_v.wave_e.size]
+    of_u, of_v = waves @ factor[terms : terms + u], late @ factor[terms + u :]
+    parts = {
+        "mean_u": waves @ change[terms : terms + u],
+        "mean_v": late @ change[terms + u :],
+        "variance_u": -(of_u**2).sum(axis=1),
+        "variance_v": -(of_v**2).sum(axis=1),
+        "covariance_uv": -(of_u * of_v).sum(axis=1),
+        "across_u": -of_u @ factor[:terms].T,
+        "across_v": -of_v @ factor[:terms].T,
+    }
+    out = {}
+    for name, added in parts.items():
+        values = getattr(effect, name).reshape(number.size, -1).copy()
+        values[known] += added.reshape(known.size, -1).astype(np.float32)
+        out[name] = values.reshape(getattr(effect, name).shape)
+    return replace(effect, **out)
 
 
 def nowhere(grid: Grid, terms: int) -> PlaceEffect:

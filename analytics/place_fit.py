@@ -14,8 +14,9 @@ kept as one normal distribution with its first two moments (law of total varianc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +106,24 @@ class PlaceFit:
     unasked_v: float
     person_sd: float
     log_likelihood: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and arrays, nested by part."""
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name in ("region", "basis_u", "basis_v"):
+            content[name] = asdict(getattr(self, name))
+        return content | {"nodes": [asdict(node) for node in self.nodes]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> PlaceFit:
+        """What `to_dict` gave."""
+        parts = {
+            "region": Region(**content["region"]),
+            "basis_u": HilbertBasis(**content["basis_u"]),
+            "basis_v": HilbertBasis(**content["basis_v"]),
+            "nodes": tuple(Node(**node) for node in content["nodes"]),
+        }
+        return cls(**dict(content) | parts)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ leave out.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,24 @@ from analytics.place_fit import Answers, PlaceFit
 Floats = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Moved:
+    """A fit with more answers, and by what: covariance before less covariance after = factor factor'.
+
+    factor : (parameters, 2 n) of n answers
+    """
+
+    fit: PlaceFit
+    factor: Floats
+
+
 def with_answers(fit: PlaceFit, answers: Answers) -> PlaceFit:
     """The fit with more answers, one after the other; the given fit is left as it is. `person` is not read."""
+    return moved_by(fit, answers).fit
+
+
+def moved_by(fit: PlaceFit, answers: Answers) -> Moved:
+    """The same, with what it took from the covariance, so that a map need not be made anew."""
     mean, covariance = fit.mean.copy(), np.array(fit.covariance, order="F")
     updated = replace(fit, mean=mean, covariance=covariance)
     number, p = answers.columns.shape
@@ -33,15 +49,23 @@ def with_answers(fit: PlaceFit, answers: Answers) -> PlaceFit:
     late = waves[:, : fit.basis_v.wave_e.size] * answers.late[:, None]
     rows = np.hstack([answers.columns, np.zeros((number, fit.n_terms - p)), waves, late])
     scale = 1.0 / np.sqrt(1.0 + fit.person_sd**2)
-    for row, lower, upper, weight in zip(rows, answers.lower, answers.upper, answers.weight, strict=True):
-        _step(mean, covariance, scale * row, scale, slice(p, fit.n_terms), int(lower), int(upper), float(weight))
-    return updated
+    factor = np.zeros((mean.size, 2 * number))
+    for n, (row, lower, upper, weight) in enumerate(
+        zip(rows, answers.lower, answers.upper, answers.weight, strict=True)
+    ):
+        factor[:, 2 * n : 2 * n + 2] = _step(
+            mean, covariance, scale * row, scale, slice(p, fit.n_terms), int(lower), int(upper), float(weight)
+        )
+    return Moved(updated, factor)
 
 
 def _step(
     mean: Floats, covariance: Floats, row: Floats, scale: float, cuts: slice, lower: int, upper: int, weight: float
-) -> None:
-    """Change mean and covariance in place by one answer; the row of its latent mean is scaled already."""
+) -> Floats:
+    """Change mean and covariance in place by one answer; the row of its latent mean is scaled already.
+
+    Gives what was taken from the covariance as a factor, (parameters, 2).
+    """
     margins = np.asfortranarray(np.column_stack([-row, -row]))
     for side, cut in enumerate((lower, upper)):
         if cut >= 0:
@@ -55,3 +79,6 @@ def _step(
     inner = 0.5 * (inner + inner.T)
     mean += (moved - moved @ (inner @ (margins.T @ moved))) @ slope
     dgemm(-1.0, moved @ inner, moved, 1.0, covariance, trans_b=1, overwrite_c=1)
+    values, vectors = np.linalg.eigh(inner)  # an end category has one cut, and a curvature of rank 1
+    factor: Floats = moved @ (vectors * np.sqrt(np.maximum(values, 0)))
+    return factor

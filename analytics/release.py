@@ -356,6 +356,20 @@ def settled(answers: pd.DataFrame, zone: ZoneInfo, *, people: int = 10, share: f
     return joined
 
 
+def joining(answers: pd.DataFrame, joined: frozenset[str], *, people: int = 10, share: float = 0.30) -> frozenset[str]:
+    """Response ids of tonight's answers that speak of their own place on `now`: enough people's at a time.
+
+    Those that do already, and in each 400 m cell all that wait once they are enough. By when they came, not by when
+    they were given, since phones send later what was answered earlier.
+    """
+    found = set(joined)
+    waiting = answers[~answers["response_id"].isin(joined)]
+    for _, group in _by_cell(waiting, SUPPORT_SIZES_M[-1]):
+        if enough(group, people, share):
+            found |= set(group["response_id"])
+    return frozenset(found)
+
+
 def public(dataset: xr.Dataset, now: np.datetime64, city: City) -> xr.Dataset:
     """What anyone may see of a released night at `now` (UTC, city time): steps older than the delay, coarsened."""
     rule = city.settings.release

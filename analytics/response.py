@@ -14,6 +14,8 @@ from analytics import covariates
 from analytics.applicability import EVERYWHERE, Applicability
 from analytics.covariates import NAMES, Floats
 from analytics.place_effect import PlaceEffect
+from analytics.place_fit import PlaceFit
+from sensors.places import PRESENCE
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,18 @@ class Scales:
     city_mean: Floats
     even: float
     noise_on_people: tuple[float, float]
+
+    def features(self, raw: pd.DataFrame) -> Floats:
+        """The features of some places and times as a fitted response sees them, (n, 10).
+
+        raw : illuminance, even, noise, footfall, closing and, where the city tells of them, what is in view
+        """
+        said = {name: raw[name].to_numpy(np.float64) for name in raw}
+        even = np.where(np.isnan(said["even"]), self.even, said["even"])
+        columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
+        seen = np.column_stack([said.get(kind, np.zeros(len(raw))) for kind in PRESENCE])
+        found = covariates.raw_features(*columns, self.noise_on_people, seen).astype(np.float64)
+        return np.clip(np.where(np.isnan(found), self.typical, found), self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,7 @@ class Perception:
     shares_told: int = 0  # respondents behind them, as far as the tables say
     views: Mapping[str, Classes] = field(default_factory=dict)  # mixes of single groups, and gaps (analytics/groups.py)
     applicability: Applicability = EVERYWHERE
+    fit: PlaceFit | None = None  # what tonight's answers may move; None where published shares had a part
 
     @property
     def cuts(self) -> Floats:
@@ -163,6 +178,7 @@ class Perception:
             content[name] = _plain(getattr(self, name))
         content["views"] = {name: _plain(classes) for name, classes in self.views.items()}
         content["applicability"] = self.applicability.to_dict()
+        content["fit"] = None if self.fit is None else self.fit.to_dict()
         return content
 
     @classmethod
@@ -178,6 +194,7 @@ class Perception:
             "own": PlaceEffect.from_dict(values["own"]),
             "views": {name: Classes(**classes) for name, classes in values["views"].items()},
             "applicability": Applicability.from_dict(values["applicability"]),
+            "fit": None if values["fit"] is None else PlaceFit.from_dict(values["fit"]),
         }
         for name in ("names", "origins", "campaigns"):
             values[name] = tuple(values[name])

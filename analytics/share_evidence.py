@@ -33,7 +33,7 @@ from scipy.special import ndtr, ndtri
 from analytics import covariates
 from analytics.covariates import COLUMN, NAMES, Floats
 from analytics.place_effect import CELL_M, PlaceEffect
-from analytics.response import Classes, Perception, Scales
+from analytics.response import Classes, Perception
 from analytics.small_area import SmallAreas, small_areas
 from sensors.city import City
 from sensors.districts import districts_of
@@ -175,7 +175,7 @@ def conditioned(
     if not perception.n_answers:  # nothing has said yet what is usual here but the streets
         scales, _ = scales_of(conditions.raw, conditions.raw, np.ones(len(conditions.raw)))
         perception = replace(perception, scales=scales, classes=classes_of(fitted))
-    features = features_of(conditions.raw, perception.scales)
+    features = perception.scales.features(conditions.raw)
     wanted, noise = fitted.levels()
     chosen = [fitted.areas.index(area) for area in conditions.areas]
     wanted, noise = wanted[chosen], noise[np.ix_(chosen, chosen)]
@@ -190,6 +190,7 @@ def conditioned(
     own = _moved(perception.own, conditions.square, theta, moved, sight)
     return replace(
         perception,
+        fit=None,  # its covariance knows nothing of the shares
         mean=moved.theta,
         covariance=moved.covariance,
         own=own,
@@ -197,15 +198,6 @@ def conditioned(
         shares_of=question,
         shares_told=told,
     )
-
-
-def features_of(raw: pd.DataFrame, scales: Scales) -> Floats:
-    """The features of some places and times as a fitted response sees them, (n, 7)."""
-    said = {name: raw[name].to_numpy(np.float64) for name in raw}
-    even = np.where(np.isnan(said["even"]), scales.even, said["even"])
-    columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
-    features = covariates.raw_features(*columns, scales.noise_on_people).astype(np.float64)
-    return np.clip(np.where(np.isnan(features), scales.typical, features), scales.low, scales.high)
 
 
 def classes_of(fitted: SmallAreas) -> Classes:

@@ -28,12 +28,11 @@ from analytics import covariates
 from analytics.fitting import INSTRUMENT, answers_to_fit, fields_at_answers
 from analytics.model import load_model
 from analytics.place_effect import CELL_M as OWN_CELL_M
-from analytics.response import Perception, Scales
+from analytics.response import Perception
 from analytics.surroundings import surroundings
 from sensors.city import City
 from sensors.errors import ModelError
 from sensors.inbox import Hold, leave
-from sensors.places import PRESENCE
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,7 +81,7 @@ def surprises(city: City, nights: Sequence[str] | None = None) -> list[Surprise]
         return []
     around = surroundings(city)
     raw = fields_at_answers(city, around, model.knowledge, table)
-    design = covariates.design(table, features_of(raw, perception.scales), city.zone)
+    design = covariates.design(table, perception.scales.features(raw), city.zone)
     found = []
     for (campaign, night, north, east), members in table.groupby(_groups(table), sort=True):
         if len(members) >= FEWEST:
@@ -133,16 +132,6 @@ def to_dict(found: Sequence[Surprise], fewest: int) -> list[dict[str, Any]]:
             row |= {"answers": one.answers, "answered": one.answered, "expected": one.expected}
         rows.append(row)
     return rows
-
-
-def features_of(raw: pd.DataFrame, scales: Scales) -> Floats:
-    """Features as the fit had them, (n, 10): what is not known is typical, what is beyond the answers' range held."""
-    said = {name: raw[name].to_numpy(np.float64) for name in raw}
-    even = np.where(np.isnan(said["even"]), scales.even, said["even"])
-    seen = np.column_stack([said.get(kind, np.zeros(len(raw))) for kind in PRESENCE])
-    columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
-    features = covariates.raw_features(*columns, scales.noise_on_people, seen).astype(np.float64)
-    return np.clip(np.where(np.isnan(features), scales.typical, features), scales.low, scales.high)
 
 
 def sum_of_categories(mean: Floats, spare: Floats, shared: float, cuts: Floats) -> Floats:

@@ -64,7 +64,7 @@ class CountingDesk(Desk):
 
 def open_desk(city: City, digest: str | None = None) -> Desk:
     knowledge = SimpleNamespace(covariances=lambda: {"noise": {"range_m": 150.0}})
-    said = SimpleNamespace(shares_alone=digest == "shares")
+    said = SimpleNamespace(shares_alone=digest == "shares", fit=None)
     model = SimpleNamespace(
         digest=digest or "m1", simulated=True, night="2026-11-19", knowledge=knowledge, perception=said
     )

@@ -127,7 +127,7 @@ def test_the_level_of_one_area_agrees_with_a_sum_over_all_levels(tmp_path):
     found = said.own.mean_u[west].mean() - said.mean[cut]
 
     seen_by = replace(silent, scales=said.scales, classes=said.classes)
-    features = share_evidence.features_of(conditions.raw, said.scales)
+    features = said.scales.features(conditions.raw)
     sight = share_evidence._Sight(seen_by, conditions, features, city, shares.sds[0])
     wanted, noise = ndtri(shares.draws("west")).mean(), shares.levels()[1][0, 0]
     none = np.zeros((silent.mean.size + 1, silent.mean.size + 1))
