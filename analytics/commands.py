@@ -803,7 +803,12 @@ def survey_shares(
     opened = City.open(city)
     found = shares(opened, construct, [name.strip() for name in by.split(",") if name.strip()])
     if csv is not None:
-        csv.write_text(as_csv(found), "utf-8")
+        from sensors.errors import ExportError
+
+        try:
+            csv.write_text(as_csv(found), "utf-8")
+        except OSError as error:
+            raise ExportError(f"{csv} cannot be written: {error.strerror or error}") from error
         typer.echo(f"{len(found.rows)} rows in {csv}", err=True)
     elif as_json:
         print(json.dumps(found.to_dict(), ensure_ascii=False))
