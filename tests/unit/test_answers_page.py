@@ -39,9 +39,8 @@ def house(city, monkeypatch):
 
 def said(parts):
     """All text of a page's parts."""
-    return " ".join(
-        re.findall(r'"children": "([^"]+)"', json.dumps([part.to_plotly_json() for part in parts], default=_plain))
-    )
+    plain = json.dumps([part.to_plotly_json() for part in parts], default=_plain, ensure_ascii=False)
+    return " ".join(re.findall(r'"children": "([^"]+)"', plain))
 
 
 def _plain(value):
