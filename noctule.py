@@ -30,6 +30,7 @@ os.environ.setdefault(
 
 import typer
 
+from analytics.commands import walk_app
 from sensors.errors import BrokerError, CityError, NoctuleError, StoreError
 
 if TYPE_CHECKING:
@@ -214,6 +215,47 @@ def run(
         parts.start("dashboard", ["serve", path, "--port", str(port), "--host", host])
         print(f"map         http://{host}:{port}/  (Ctrl-C stops everything)", flush=True)
         parts.watch()
+
+
+@walk_app.command("close")
+def walk_close(
+    city: Annotated[Path, typer.Argument(metavar="CITY", help="The city folder.")],
+    walk_id: Annotated[str, typer.Argument(metavar="ID", help="The walk.")],
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="The keyed sheet, CSV or XLSX.")] = None,
+    actions: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="What was agreed: columns title, owner, due, stop.")
+    ] = None,
+    refit: Annotated[bool, typer.Option("--fit/--no-fit", help="Fit the map anew with the walk's answers.")] = True,
+    receipts: Annotated[
+        Path | None, typer.Option(metavar="OUT.csv", help="Write the receipt of each answer of the sheet.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+) -> None:
+    """A walk's answers into the map, its actions into the journal, and two pages of what it said, in both languages.
+
+    Closing it again changes nothing twice. Example: noctule walk close helsinki autumn-2026 --sheet keyed.xlsx
+    """
+    import json
+
+    from analytics.walk_close import close_walk
+    from analytics.walk_sheet import INSTRUMENT, completed
+    from ingest.inbox import collect
+    from ingest.surveys import import_answers, load_table
+    from sensors.walk import read_walk
+
+    opened = _opened(city)
+    opened.require_places()
+    walk = read_walk(opened, walk_id)
+    collect(opened)  # what phones have sent
+    if sheet is not None:
+        taken = import_answers(
+            opened, sheet, campaign=walk.campaign, instrument=INSTRUMENT, simulated=opened.simulated,
+            receipts=receipts, rows=completed(load_table(sheet)),
+        )  # fmt: skip
+        if not as_json:
+            typer.echo(taken.text())
+    closed = close_walk(opened, walk, actions=actions, refit=refit)
+    typer.echo(json.dumps(closed.to_dict(), ensure_ascii=False) if as_json else closed.text())
 
 
 # ---------------------------------------------------------------------------------------------- setting a demo up

@@ -42,6 +42,7 @@ Floats = npt.NDArray[np.float64]
 
 LENGTH_M = 300.0  # of a city that has no model of places yet
 INFORMATION = 0.86  # of the latent scale in an answer of four categories
+_ALIKE_M = 50.0  # a place within this of one that was asked about is of its kind
 EVERY = 8  # steps of a quarter of an hour: a night in five looks
 
 
@@ -147,7 +148,9 @@ def expected_map(asking: Asking, asked: Sequence[tuple[int, int]]) -> npt.NDArra
     The rule of release itself says it, on a model whose places are as much surer and whose support is as much wider.
     In a city where nobody answered yet it says where enough people would have been asked.
     """
-    support = replace(asking.support, size_m=_wider(asking, asked))
+    support = replace(
+        asking.support, size_m=_wider(asking, asked), effective_n=_more_people(asking, asked, asking.support)
+    )
     if asking.perception.silent:
         size = support.on(asking.fields.northing.to_numpy(), asking.fields.easting.to_numpy())
         return np.asarray((size > 0) & ~asking.surroundings.indoor, bool)
@@ -155,7 +158,7 @@ def expected_map(asking: Asking, asked: Sequence[tuple[int, int]]) -> npt.NDArra
     from analytics.release import release
 
     surer = replace(asking.perception, own=_surer(asking, asked))
-    page = release(fuse(asking.fields, surer, asking.city), support, asking.city)
+    page = release(_known_there(asking, fuse(asking.fields, surer, asking.city), asked), support, asking.city)
     return np.asarray(np.isfinite(page["safety"].to_numpy()[0]), bool)
 
 
@@ -167,11 +170,10 @@ def shown_share(asking: Asking, shown: npt.NDArray[np.bool_]) -> float:
 
 def _known(city: City, around: Surroundings) -> tuple[Perception, Knowledge, Support, str, Night]:
     """The current model; without one what earlier nights taught and nobody's answers."""
-    from analytics.model import load_model
+    from analytics.model import current_model, load_model
 
     try:
-        model = load_model(city)
-        return model.perception, model.knowledge, model.support, model.digest, Night.named(model.night, city.zone)
+        current_model(city)
     except ModelError:
         from analytics.fitting import fit_perception
         from analytics.knowledge import learn
@@ -185,6 +187,8 @@ def _known(city: City, around: Surroundings) -> tuple[Perception, Knowledge, Sup
         first = Night.named("2000-01-02", city.zone)  # before any answer
         perception = fit_perception(city, around, knowledge, before=first)
         return perception, knowledge, Support.of(empty_answers(), around.grid, around.indoor), "", night
+    model = load_model(city)  # one that is there and cannot be read is refused
+    return model.perception, model.knowledge, model.support, model.digest, Night.named(model.night, city.zone)
 
 
 def _footfall(around: Surroundings, knowledge: Knowledge, step: np.datetime64) -> Floats:
@@ -248,6 +252,32 @@ def _surer(asking: Asking, asked: Sequence[tuple[int, int]]) -> PlaceEffect:
         across_u=own.across_u * kept[..., None],
         across_v=own.across_v * kept[..., None],
     )
+
+
+def _more_people(asking: Asking, asked: Sequence[tuple[int, int]], support: Support) -> npt.NDArray[np.float32] | None:
+    """`Support.effective_n` with those asked besides, who count for all cells within a range of twice the length."""
+    if support.effective_n is None:
+        return None
+    rows, columns = support.size_m.shape
+    east = support.west + (np.arange(columns) + 0.5) * support.cell_m
+    north = support.south + (np.arange(rows) + 0.5) * support.cell_m
+    more = support.effective_n.copy()
+    for row, people in asked:
+        e, n = asking.points[row]
+        more[np.hypot(north[:, None] - n, east[None, :] - e) <= 2 * asking.length_m] += np.float32(people)
+    return more
+
+
+def _known_there(asking: Asking, fused: xr.Dataset, asked: Sequence[tuple[int, int]]) -> xr.Dataset:
+    """The map of a step where the places asked are no longer unlike all that was asked about."""
+    if "safety_beyond" not in fused:
+        return fused
+    beyond = fused["safety_beyond"].to_numpy().copy()
+    for row, _ in asked:
+        e, n = asking.points[row]
+        away = np.hypot(fused.northing.to_numpy()[:, None] - n, fused.easting.to_numpy()[None, :] - e)
+        beyond[:, away <= _ALIKE_M] = 0
+    return fused.assign(safety_beyond=(fused["safety_beyond"].dims, beyond))
 
 
 def _wider(asking: Asking, asked: Sequence[tuple[int, int]]) -> npt.NDArray[np.uint16]:

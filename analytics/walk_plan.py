@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import shapely
@@ -18,6 +19,7 @@ from analytics.ask_next import chosen_rows
 from analytics.asking_value import Asking, Unsureness, asking_value
 from analytics.orienteering import Worth, best_walk, walk_length
 from analytics.walk_route import NEAR_M, Route, Ways, route_of
+from analytics.walk_times import beginning, ordered
 from sensors.city import City
 from sensors.errors import WalkError
 from sensors.walk import MOST_STOPS, Walk, WalkSettings, make_stops, read_walk
@@ -52,6 +54,8 @@ class Planned:
             "date": self.walk.date.isoformat(),
             "campaign": self.walk.campaign,
             "stops": stops,
+            "day_from": self.walk.settings.day_from,
+            "dark_from": self.walk.settings.dark_from,
             "legs_m": [round(float(leg)) for leg in self.route.legs_m],
             "length_m": round(self.route.length_m),
             "minutes": round(self.route.minutes),
@@ -66,6 +70,9 @@ class Planned:
             f"{', a loop' if walk.settings.loop else ''}, about {route.minutes:.0f} min with the time at the stops",
             "",
         ]
+        hours = {"day": walk.settings.day_from, "dark": walk.settings.dark_from}
+        said = {"day": "by day from", "dark": "after dark from"}
+        lines[1:1] = [", ".join(f"{said[state]} {hours[state]}" for state in ordered(walk.settings.light_states))]
         legs = [f"{leg:.0f} m on" for leg in route.legs_m]
         for stop, leg in zip(walk.stops.itertuples(), [*legs, ""], strict=False):
             lines.append(f"{stop.Index:>3}  {stop.label:<44} {stop.lat:.5f}, {stop.lon:.5f}   {leg}".rstrip())
@@ -101,15 +108,13 @@ def plan_walk(
             best = found
     assert best is not None
     rows = best[1]
-    walk = Walk(replace_loop(settings, loop), _stops(asking, rows))
-    return Planned(walk, route_of(city, walk), notes_of(city, walk))
+    return _planned(city, Walk(msgspec.structs.replace(settings, loop=loop), _stops(asking, rows)))
 
 
 def repeat_walk(city: City, settings: WalkSettings) -> Planned:
     """The walk at the stops of an earlier one, under the same numbers and names; nothing is written."""
     earlier = read_walk(city, settings.repeats)
-    walk = Walk(replace_loop(settings, earlier.settings.loop), earlier.stops.copy())
-    return Planned(walk, route_of(city, walk), notes_of(city, walk))
+    return _planned(city, Walk(msgspec.structs.replace(settings, loop=earlier.settings.loop), earlier.stops.copy()))
 
 
 def check_walk(city: City, walk_id: str) -> Planned:
@@ -160,11 +165,12 @@ def worth_of(asking: Asking, rows: npt.NDArray[np.intp]) -> Worth:
     return worth
 
 
-def replace_loop(settings: WalkSettings, loop: bool) -> WalkSettings:
-    """The settings with a way that is a loop or not."""
-    import msgspec
-
-    return msgspec.structs.replace(settings, loop=loop)
+def _planned(city: City, walk: Walk) -> Planned:
+    """A walk with its way and with the hours at which it begins, so that they are there to be changed."""
+    route = route_of(city, walk)
+    hours = {f"{state}_from": f"{beginning(city, walk, route, state):%H:%M}" for state in walk.settings.light_states}
+    timed = Walk(msgspec.structs.replace(walk.settings, **hours), walk.stops)
+    return Planned(timed, route, notes_of(city, timed))
 
 
 def _walk_from(
