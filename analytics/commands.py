@@ -63,6 +63,7 @@ def register(app: typer.Typer) -> None:
     for group in app.registered_groups:  # the answers' group is of the room before this one
         if group.name == "survey" and group.typer_instance is not None:
             group.typer_instance.command("shares")(survey_shares)
+            group.typer_instance.command("selection")(survey_selection)
     app.add_typer(walk_app, name="walk")
 
 
@@ -164,17 +165,18 @@ def validate(
     night: Annotated[str, typer.Option(help="Only answers before this night, 2026-11-20; all if empty.")] = "",
     preset: Annotated[str, typer.Option(help="Priors: standard, or sceptical of what light does.")] = "standard",
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one page.")] = None,
+    pdf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report for the printer.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Try the map on answers it has not seen: scores against simpler guesses, calibration, coverage.
 
-    Example: noctule validate helsinki --html validation.html
+    Example: noctule validate helsinki --html validation.html --pdf validation.pdf
     """
     from analytics.judgements import keep_judgement
     from analytics.knowledge import learn
     from analytics.surroundings import surroundings
     from analytics.validation import validate as try_out
-    from analytics.validation_report import validation_html, validation_text
+    from analytics.validation_report import validation_html, validation_pdf, validation_text
     from sensors.city import City
 
     opened = City.open(city)
@@ -185,6 +187,8 @@ def validate(
     kept = keep_judgement(opened, "validation", result.to_dict())
     if html is not None:
         html.write_text(validation_html(result), "utf-8")
+    if pdf is not None:
+        pdf.write_bytes(validation_pdf(result))
     print(json.dumps(result.to_dict(), ensure_ascii=False) if as_json else validation_text(result))
     if html is not None and not as_json:
         print(f"The report is in {html}.")
@@ -201,6 +205,7 @@ def audit(
     ] = LeaveOut.CELLS,
     language: Annotated[str, typer.Option(help="en or fr.")] = "en",
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one page.")] = None,
+    pdf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report for the printer.")] = None,
     fail_on_flag: Annotated[
         bool, typer.Option("--fail-on-flag", help="Exit with 1 where a figure is flagged, for a scheduled job.")
     ] = False,
@@ -210,10 +215,10 @@ def audit(
 
     Flags are findings and no error: without --fail-on-flag the exit code is 0, and --json counts them as `flagged`.
 
-    Example: noctule audit helsinki --html audit.html
+    Example: noctule audit helsinki --html audit.html --pdf audit.pdf
     """
     from analytics.audit import audit as look
-    from analytics.audit_report import audit_html, audit_text
+    from analytics.audit_report import audit_html, audit_pdf, audit_text
     from analytics.judgements import keep_judgement
     from analytics.knowledge import learn
     from analytics.phrases import phrases
@@ -232,6 +237,8 @@ def audit(
     kept = keep_judgement(opened, "audit", result.to_dict())
     if html is not None:
         html.write_text(audit_html(result, say, people=rule.minimum_people, share=rule.maximum_share), "utf-8")
+    if pdf is not None:
+        pdf.write_bytes(audit_pdf(result, say, people=rule.minimum_people, share=rule.maximum_share))
     if as_json:
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     else:
@@ -779,6 +786,31 @@ def _lat_lon(text: str, option: str) -> tuple[float, float]:
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):
         raise typer.BadParameter(f"'{text}' must be LAT,LON in degrees, like 60.17,24.94", param_hint=option)
     return latitude, longitude
+
+
+def survey_selection(
+    city: CityFolder,
+    language: Annotated[str, typer.Option(help="en or fr.")] = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Do answers and reports come from places that feel different? A rank test against what the fit left of places.
+
+    Where they do, the map leans towards the places that people chose: send somebody to the others.
+
+    Example: noctule survey selection helsinki
+    """
+    from analytics.phrases import phrases
+    from analytics.selection import selection
+    from sensors.city import City
+
+    if language not in ("en", "fr"):
+        raise typer.BadParameter(f"'{language}' is none of en, fr", param_hint="--language")
+    found = selection(City.open(city))
+    if as_json:
+        print(json.dumps([one.to_dict() for one in found]))
+        return
+    for one in found:
+        print(one.text(phrases(language)))
 
 
 def survey_shares(
