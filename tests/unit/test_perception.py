@@ -475,3 +475,33 @@ def test_a_sensor_that_falls_silent_widens_what_is_said_of_feeling_safe(town, pe
     live, silent = told(counts), told(empty_records())
     assert (silent > live).all()
     np.testing.assert_array_equal(told(refused), silent)  # what physics refuses is as good as silence
+
+
+def test_a_camera_that_goes_with_feeling_safer_is_found_and_only_said_where_one_is_in_view(town):
+    city, around = town
+    table, raw = world(2500)
+    generator = np.random.default_rng(4)
+    near = np.where(generator.random(len(table)) < 0.4, generator.uniform(0.5, 1, len(table)), 0.0)
+    table["category"] = 1 + np.searchsorted(CUTS, table["latent"] + 0.7 * near)
+    places = closing_places(city, around)
+    seen = fit_response(table, raw.assign(camera=near), city, around, places, raw)
+    found, sd = (seen.table().set_index("term").loc["camera", name] for name in ("mean", "sd"))
+    assert abs(found - 0.7) < 3 * sd and found > 2 * sd and sd < 0.15
+    assert "goes_presence" not in fuse(fields(town), seen, city)  # the city tells of no camera
+    camera = np.zeros((1, *around.grid.shape), np.float32)
+    camera[0, 16, 16] = 0.9
+    there = dataclasses.replace(
+        seen,
+        places=dataclasses.replace(
+            places,
+            presence_kind=np.array([0]),
+            presence_from=np.array([0]),
+            presence_to=np.array([1440]),
+            presence_near=camera,
+        ),
+    )
+    without, out = fuse(fields(town), seen, city), fuse(fields(town), there, city)
+    more = (out["safety"] - without["safety"]).to_numpy()[0]
+    at = np.nanargmax(more)
+    assert np.unravel_index(at, more.shape) == (16, 16) and np.nanmax(more) > 0.1
+    assert np.nanmin(out["goes_presence"].to_numpy()) == 0
