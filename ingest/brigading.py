@@ -5,7 +5,8 @@ Answers that come by themselves, by the form or as spontaneous ones of a file, a
     many    more answers of one pseudonym in a night than a person on foot gives: one every ten minutes of ten hours,
             and twelve where nobody asked for them
     burst   far more answers in one place (200 m) and hour than usual. Where anybody answers, how many do so in that
-            hour? With m on average, n or more have the probability (1 - 1/m)^(n-1) of a geometric distribution
+            hour? With m on average, n or more have the probability (1 - 1/m)^(n-1) of a geometric distribution. m is
+            the city's, or the place's own where that is larger: a square where many answer may have many
     alike   many answers in one place and hour that agree in everything, category and group, at the lowest or highest
             category. Shares of a category differ between places, so that n in a row are not as rare as q^n: they have
             the beta-binomial probability with mean q and the weight of four answers, times the share of people with
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -95,9 +97,11 @@ def _in_one_place(table: pd.DataFrame, night: np.ndarray, history: pd.DataFrame)
     history = history[unasked(history) & ~history["response_id"].isin(table["response_id"])]
     recent = history["time"].to_numpy().astype("datetime64[ms]") >= table["time"].min() - HISTORY
     history = history[recent].drop_duplicates("response_id")
-    mean = _usual(history)
+    city_mean, by_place = _usual(history)
     found = []
-    for (north, east, hour), members in table.groupby(_place_and_hour(table), sort=True):
+    for at, members in table.groupby(_place_and_hour(table), sort=True):
+        north, east, hour = cast("tuple[int, int, str]", at)
+        mean = max(city_mean, by_place.get((north, east), 0.0))
         when = night[table.index.get_indexer(members.index)][0]
         key = f"{when} {north} {east} {hour}"
         ids, n = tuple(members["response_id"]), len(members)
@@ -128,10 +132,16 @@ def _alike(members: pd.DataFrame, history: pd.DataFrame, key: str) -> list[Suspe
     return found
 
 
-def _usual(history: pd.DataFrame) -> float:
-    """How many answer in a place and hour in which anybody does, on average."""
-    places = len(history.groupby(_place_and_hour(history))) if len(history) else 0
-    return max((len(history) + _USUAL * _USUAL_WEIGHT) / (places + _USUAL_WEIGHT), 1.01)
+def _usual(history: pd.DataFrame) -> tuple[float, dict[tuple[int, int], float]]:
+    """How many answer in a place and hour in which anybody does, on average: in the city, and in places of it."""
+    if not len(history):
+        return _USUAL, {}
+    north, east, hour = _place_and_hour(history)
+    counts = pd.DataFrame({"north": north, "east": east, "hour": hour}).value_counts()
+    city = max((counts.sum() + _USUAL * _USUAL_WEIGHT) / (len(counts) + _USUAL_WEIGHT), 1.01)
+    places = counts.groupby(["north", "east"]).agg(["sum", "size"])
+    own = (places["sum"] + city * _USUAL_WEIGHT) / (places["size"] + _USUAL_WEIGHT)
+    return float(city), {(int(at[0]), int(at[1])): float(mean) for at, mean in zip(own.index, own, strict=True)}
 
 
 def _place_and_hour(table: pd.DataFrame) -> list[np.ndarray]:

@@ -69,6 +69,17 @@ def test_a_circle_of_friends_is_no_brigade(tmp_path, city):
     assert bring(city, tmp_path, burst(7), "friends").held == 0
 
 
+def test_a_square_where_many_answer_every_night_may_have_many(tmp_path, city):
+    bring(city, tmp_path, usual(), "autumn")
+    busy = pd.concat([burst(7, seed=2, response_id=[f"n{night}p{i}" for i in range(7)],
+                            pseudonym=[f"n{night}p{i}" for i in range(7)],
+                            time=[f"2026-10-{night:02d}T20:{5 * i:02d}:00Z" for i in range(7)])
+                      for night in range(1, 25)])  # fmt: skip
+    assert bring(city, tmp_path, busy, "square").held == 0
+    assert bring(city, tmp_path, burst(16, seed=2), "friday").held == 0
+    assert bring(city, tmp_path, burst(16, seed=3), "elsewhere").held == 16
+
+
 def test_people_who_were_asked_at_one_place_are_no_brigade(tmp_path, city):
     bring(city, tmp_path, usual(), "autumn")
     assert bring(city, tmp_path, burst(30, trigger="intercept"), "stand").held == 0
