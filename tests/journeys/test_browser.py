@@ -235,6 +235,31 @@ def test_a_click_tells_value_interval_confidence_source_and_associations(town, v
     assert "at=" in page.url
 
 
+def test_a_group_is_chosen_by_keyboard_and_the_gap_stands_beside_the_map(town, visit):
+    page = visit("/?lang=en")
+    until(page, "document.getElementById('gap-picture').naturalWidth > 10")
+    assert "Women less men" in page.inner_text("#to-gap")
+    page.focus("#of")
+    page.select_option("#of", "women")
+    until(page, "window.noctule.stats.painted.startsWith('safety_women/')")
+    assert "of=women" in page.url
+    offered = page.evaluate("[...document.querySelectorAll('#of option')].filter(o => o.disabled).map(o => o.value)")
+    assert {"young", "older", "disabled", "alone"} == set(offered)  # too few of them answered in this town
+    page.focus("#to-gap")
+    page.keyboard.press("Enter")
+    until(page, "window.noctule.stats.painted.startsWith('gap_women/')")
+    assert page.is_hidden("#to-gap") and page.is_visible("#legends .legend[data-layer=gap]")
+    longitude, latitude = Runs(town.city).frame.lonlat(19, 21)
+    page.mouse.click(*screen_of(page, latitude, longitude))
+    until(page, "/points/.test(document.getElementById('details').textContent)")
+    assert "Women less men" in page.inner_text("#details") and "−9" in page.inner_text("#details")
+    page.click("input[name=layer][value=light]", force=True)
+    until(page, "window.noctule.stats.painted.startsWith('light/')")
+    assert page.is_hidden("#whom")
+    page.reload()
+    until(page, "window.noctule.stats.painted.startsWith('light/')")
+
+
 def test_the_first_picture_comes_by_itself(visit):
     # How soon is measured in benchmarks/demo; here only that it comes, on any machine.
     assert visit("/?lang=en").evaluate("window.noctule.stats.first") <= 15_000
