@@ -41,7 +41,8 @@ OPTIONAL = ("instrument", "k", *CODES, "weight", "pseudonym", "consent_version")
 _EARLIEST = np.datetime64("2000-01-01", "ms")
 TOLD_ROWS = 20
 _DEFAULTS = {"light_state": "dark", "trigger": "prompted"}
-_FULL_SUN_DEG = 3.0  # nobody means this by "after dark"; twilight answers stay what the person said
+# Nobody means these by "after dark" and "by day"; twilight answers stay what the person said.
+_FULL_SUN_DEG, _DEEP_DUSK_DEG = 3.0, -6.0
 # What a response system may carry that we must not even read past the door.
 _NEVER = ("name", "email", "e-mail", "phone", "mac", "ip", "address", "device_id", "imei")
 
@@ -242,7 +243,9 @@ def _renamed(raw: pd.DataFrame, file: Path, mapping: Mapping) -> tuple[pd.DataFr
             report.columns[name] = _absent(name)
         table[name] = "" if found is None else raw[found].map(text_of).to_numpy(dtype=object)
     if missing:
-        raise AnswerError(gather(f"{file.name} cannot be imported", [*missing, f"it has {', '.join(theirs.values())}"]))
+        hint = "'noctule survey check FILE --draft OUT.toml' drafts a mapping"
+        there = f"it has {', '.join(theirs.values())}; {hint}"
+        raise AnswerError(gather(f"{file.name} cannot be imported", [*missing, there]))
     used = {mapping.columns.get(name, name).strip().lower() for name in ours}
     report.ignored = [original for lower, original in theirs.items() if lower not in used]
     report.columns |= {
@@ -344,13 +347,15 @@ def _read_times(
         refuse(known & (times > now), lambda i: f"time {table['time'].iloc[i]} has not come yet")
     # Of an area, or of what somebody told, people are asked by day as well.
     of_a_moment = table["instrument"].map(lambda name: name in tools and tools[name].of_a_moment).to_numpy(bool)
-    dark = known & (table["light_state"] == "dark").to_numpy() & of_a_moment
-    if dark.any():
+    asked = known & of_a_moment
+    if asked.any():
         longitude, latitude = city.centre_lonlat()
-        sun = np.full(len(table), -90.0)
-        sun[dark] = sun_elevation(times[dark], latitude, longitude)
-        high = sun > _FULL_SUN_DEG
-        refuse(high, lambda i: f"time {table['time'].iloc[i]} is in full daylight, the answer says after dark")
+        sun = np.zeros(len(table))
+        sun[asked] = sun_elevation(times[asked], latitude, longitude)
+        said = table["light_state"].to_numpy(object)
+        bright, deep = asked & (said == "dark") & (sun > _FULL_SUN_DEG), asked & (said == "day") & (sun < _DEEP_DUSK_DEG)
+        refuse(bright, lambda i: f"time {table['time'].iloc[i]} is in full daylight, the answer says after dark")
+        refuse(deep, lambda i: f"time {table['time'].iloc[i]} is after dark, the answer says by day")
 
 
 def moment_of(said: str, zone: str) -> np.datetime64 | str:

@@ -119,6 +119,7 @@ def test_without_pseudonyms_every_answer_is_a_person(tmp_path, city):
         ("response_id", "", "response_id is empty"),
         ("response_id", "r0", "stands in the file twice"),
         ("light_state", "dusk", "light_state 'dusk'"),
+        ("light_state", "day", "is after dark, the answer says by day"),
     ],
 )
 def test_a_wrong_row_is_left_out_and_told_with_its_number(tmp_path, city, column, value, why):
