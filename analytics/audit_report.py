@@ -1,4 +1,4 @@
-"""An audit as a few lines for a terminal and as one HTML page that needs nothing else, in English and French."""
+"""An audit as lines for a terminal, as one HTML page that needs nothing else and as a PDF, in English and French."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from html import escape
 
 from analytics.audit import Audit, Figure, Flag, Row, Share
 from analytics.phrases import Phrases
+from analytics.printed_report import Report
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem;color:#1b1b1f}"
@@ -17,6 +18,10 @@ _STYLE = (
     ".level3 td:first-child{padding-left:3.6rem}.note{color:#444}.simulated,.clear{font-weight:700}"
     "td small{display:block;color:#444}.interval{white-space:nowrap}.wide{overflow-x:auto}"
 )
+
+
+_HEADS = ("group", "people", "answers", "calibration", "rps_ratio", "coverage", "flags")
+_SHARE_HEADS = ("group", "sample", "population", "flags")
 
 
 def audit_html(audit: Audit, say: Phrases, *, people: int = 10, share: float = 0.30) -> str:
@@ -30,14 +35,13 @@ def audit_html(audit: Audit, say: Phrases, *, people: int = 10, share: float = 0
         parts.append(f"<p class=simulated>{escape(say('word.simulated'))}</p>")
     parts += [f"<p>{escape(text)}</p>" for text in (_lead(audit, say), _found(audit, say))]
     parts += [f"<p class=note>{escape(text)}</p>" for text in _notes(audit, say)]
-    heads = ("group", "people", "answers", "calibration", "rps_ratio", "coverage", "flags")
     parts.append("<div class=wide tabindex=0><table><thead><tr>")
-    parts += [f"<th scope=col>{escape(say(f'audit.{head}'))}" for head in heads]
+    parts += [f"<th scope=col>{escape(say(f'audit.{head}'))}" for head in _HEADS]
     parts.append("</thead><tbody>")
     parts += [_html_row(row, say) for row in audit.rows]
     parts.append("</tbody></table></div>")
     parts.append(f"<h2>{escape(say('audit.shares_title'))}</h2><div class=wide tabindex=0><table><thead><tr>")
-    parts += [f"<th scope=col>{escape(say(f'audit.{head}'))}" for head in ("group", "sample", "population", "flags")]
+    parts += [f"<th scope=col>{escape(say(f'audit.{head}'))}" for head in _SHARE_HEADS]
     parts.append("</thead><tbody>")
     parts += [
         f"<tr><td>{escape(name)}<td>{escape(sample)}<td>{escape(population)}<td>{escape(flags)}</tr>"
@@ -52,6 +56,28 @@ def audit_html(audit: Audit, say: Phrases, *, people: int = 10, share: float = 0
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style><main>" + "".join(parts) + "</main></html>"
     )
+
+
+def audit_pdf(audit: Audit, say: Phrases, *, people: int = 10, share: float = 0.30) -> bytes:
+    """The same for the printer."""
+    notice = say("word.simulated") if audit.simulated else ""
+    report = Report(say("audit.title", city=audit.city), say.language, notice)
+    report.text(_lead(audit, say))
+    report.text(_found(audit, say))
+    for note in _notes(audit, say):
+        report.text(note, note=True)
+    heads = [say(f"audit.{head}") for head in _HEADS]
+    report.table(
+        [heads, *(_printed_row(row, say) for row in audit.rows)], (2.4, 0.8, 0.8, 1.5, 1.4, 1.5, 2.6), left=(0, 6)
+    )
+    report.heading(say("audit.shares_title"))
+    heads = [say(f"audit.{head}") for head in _SHARE_HEADS]
+    report.table([heads, *share_rows(audit.shares, say)], (2, 1, 1, 2), left=(0, 3))
+    for key, texts in _absences(audit, say, people, share):
+        report.heading(say(key))
+        for text in texts:
+            report.text(text)
+    return report.pdf()
 
 
 def audit_text(audit: Audit, say: Phrases, *, people: int = 10, share: float = 0.30) -> str:
@@ -147,6 +173,21 @@ def _html_row(row: Row, say: Phrases) -> str:
         f"<td>{_figure(row.calibration, say, 3, sign=True)}<td>{_figure(row.rps_ratio, say, 2)}"
         f"<td>{escape(_coverage(row, say))}<td{strong}>{escape(flags_of(row.flags, say))}</tr>"
     )
+
+
+def _printed_row(row: Row, say: Phrases) -> list[str]:
+    aside = f"\n{say('audit.aside')}" if row.left_aside else ""
+    indent = "\u2003" * len(row.classes)
+    return [
+        f"{indent}{_name(row, say)}{aside}", say.number(row.people), say.number(row.answers),
+        _printed(row.calibration, say, 3, sign=True), _printed(row.rps_ratio, say, 2), _coverage(row, say),
+        flags_of(row.flags, say),
+    ]  # fmt: skip
+
+
+def _printed(figure: Figure, say: Phrases, digits: int, *, sign: bool = False) -> str:
+    value, low, high = (say.number(one, digits, sign=sign) for one in (figure.value, figure.low, figure.high))
+    return f"{value}\n{low} … {high}"
 
 
 def _name(row: Row, say: Phrases) -> str:

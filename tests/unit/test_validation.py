@@ -12,7 +12,7 @@ from analytics.held_out import GUESSES, SCHEMES
 from analytics.knowledge import learn_from
 from analytics.surroundings import surroundings
 from analytics.validation import Validation, validate
-from analytics.validation_report import validation_html
+from analytics.validation_report import validation_html, validation_pdf
 from sensors.answer import ANSWER_COLUMNS
 from sensors.errors import ModelError
 from tests.synthetic_city import make_city
@@ -66,6 +66,10 @@ def test_a_report_can_be_read_by_people_and_by_machines(tried):
     for words in ("climatology", "area mean", "as the map&#x27;s cells", "random"):
         assert words in page
     assert "<script" not in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_the_printed_report_holds_what_the_page_holds(tried):
+    assert validation_pdf(tried).startswith(b"%PDF")
 
 
 def test_no_bin_of_the_reliability_is_of_fewer_than_ten_people(tried):
