@@ -141,7 +141,9 @@ def _said(told: WalkTold, say: Phrases) -> list[str]:
         change, low, high = (say.number(value, sign=True) for value in told.change)
         interval = say("walk.report.interval", low=low, high=high)
         points = say("walk.report.change_points", change=change)
-        out.append(say.told(say("walk.report.change"), f"{points}, {interval}") + ".")
+        # Beside a share that is told as nearly all, the difference to the point would tell it after all.
+        exactly = all(_is_told(share) for share in (told.total.day, told.total.dark)) if told.total else False
+        out.append(say.told(say("walk.report.change"), f"{points}, {interval}" if exactly else interval) + ".")
     if told.mixed is not None:
         out.append(say("walk.report.both", share=_percent(told.mixed, say)) + ".")
     if told.people is not None and not told.places:
@@ -208,11 +210,16 @@ def _percent(share: int | None, say: Phrases) -> str:
     """A share as it is told: where nearly all agree, not that all do, since those who walked know one another."""
     if share is None:
         return "–"
+    if _is_told(share):
+        return say.percent(share / 100)
     if share > MOST_AGREE:
         return say("walk.report.most", share=say.percent(MOST_AGREE / 100))
-    if share < 100 - MOST_AGREE:
-        return say("walk.report.fewest", share=say.percent(1 - MOST_AGREE / 100))
-    return say.percent(share / 100)
+    return say("walk.report.fewest", share=say.percent(1 - MOST_AGREE / 100))
+
+
+def _is_told(share: int | None) -> bool:
+    """Whether a share is told to the point."""
+    return share is not None and 100 - MOST_AGREE <= share <= MOST_AGREE
 
 
 def _shortened(text: str, column: int) -> str:
@@ -224,10 +231,14 @@ def _table(table: dict[str, Any]) -> str:
     def cells(tag: str, row: list[str]) -> str:
         return "".join(f"<{tag}{' class=n' if _is_number(cell) else ''}>{escape(cell)}</{tag}>" for cell in row)
 
-    heads = "".join(f"<th scope=col>{escape(head)}</th>" for head in table["heads"])
+    of_numbers = [any(_is_number(row[at]) for row in table["rows"]) for at in range(len(table["heads"]))]
+    heads = "".join(
+        f"<th scope=col{' class=n' if numbers else ''}>{escape(head)}</th>"
+        for head, numbers in zip(table["heads"], of_numbers, strict=True)
+    )
     rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in table["rows"])
     return f"<div class=wide tabindex=0><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _is_number(cell: str) -> bool:
-    return cell == "–" or (len(cell) <= 8 and cell[:1].isdigit())
+    return cell == "–" or (len(cell) <= 8 and cell.lstrip("<> ")[:1].isdigit())

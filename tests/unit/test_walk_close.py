@@ -226,8 +226,7 @@ def full_report(city, stops=3):
     return Report(city, walk, route_of(city, walk), told, sure, [entry] * 60)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("stops", [3, 40])
+@pytest.mark.parametrize(("language", "stops"), [("en", 3), ("fr", 40)])
 def test_it_is_two_pages_whatever_was_said(city, language, stops):
     report = full_report(city, stops)
     content = paper_content(report, phrases(language))
@@ -247,5 +246,6 @@ def test_the_page_holds_no_markup_of_others_and_no_word_that_we_do_not_say(city,
 
 def test_that_everybody_agreed_is_not_told_of_people_who_know_one_another(city):
     content = report_content(full_report(city), phrases("en"))
-    assert content["places"]["rows"][0][1:] == ["95 % or more", "5 % or less"]
-    assert content["places"]["rows"][1][1:] == ["95 % or more", "40 %"]
+    assert content["places"]["rows"][0][1:] == ["> 95 %", "< 5 %"]
+    assert content["places"]["rows"][1][1:] == ["> 95 %", "40 %"]
+    assert "-18" not in content["said"][0].replace("−", "-") and "-23" in content["said"][0].replace("−", "-")
