@@ -14,8 +14,8 @@ from ingest.quarantine import decide_case, read_decisions, read_quarantine
 from ingest.surveys import import_answers, remove_answers
 from sensors.errors import AnswerError
 from sensors.receipt import receipt_of
-from tests.synthetic_city import make_city
-from tests.unit.test_surveys import rows, written
+from tests.synthetic_city import SOUTH, WEST, make_city
+from tests.unit.test_surveys import TO_LONLAT, rows, written
 
 USUAL = 300  # answers of a quiet autumn: one or two in a place and hour
 
@@ -69,15 +69,22 @@ def test_a_circle_of_friends_is_no_brigade(tmp_path, city):
     assert bring(city, tmp_path, burst(7), "friends").held == 0
 
 
+def corner(east_m, north_m):
+    lon, lat = TO_LONLAT.transform(WEST + east_m, SOUTH + north_m)
+    return {"lon": lon, "lat": lat}
+
+
 def test_a_square_where_many_answer_every_night_may_have_many(tmp_path, city):
     bring(city, tmp_path, usual(), "autumn")
-    busy = pd.concat([burst(7, seed=2, response_id=[f"n{night}p{i}" for i in range(7)],
-                            pseudonym=[f"n{night}p{i}" for i in range(7)],
-                            time=[f"2026-10-{night:02d}T20:{5 * i:02d}:00Z" for i in range(7)])
-                      for night in range(1, 25)])  # fmt: skip
-    assert bring(city, tmp_path, busy, "square").held == 0
-    assert bring(city, tmp_path, burst(16, seed=2), "friday").held == 0
-    assert bring(city, tmp_path, burst(16, seed=3), "elsewhere").held == 16
+    nights = []
+    for night in range(1, 25):
+        table = burst(7, **corner(60.0, 80.0))
+        words = [f"n{night}p{i}" for i in range(7)]
+        times = [f"2026-10-{night:02d}T20:{5 * i:02d}:00Z" for i in range(7)]
+        nights.append(table.assign(response_id=words, pseudonym=words, time=times))
+    assert bring(city, tmp_path, pd.concat(nights), "square").held == 0
+    assert bring(city, tmp_path, burst(16, **corner(60.0, 80.0)), "friday").held == 0
+    assert bring(city, tmp_path, burst(16, **corner(260.0, 280.0)), "elsewhere").held == 16
 
 
 def test_people_who_were_asked_at_one_place_are_no_brigade(tmp_path, city):
