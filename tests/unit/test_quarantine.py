@@ -83,8 +83,8 @@ def test_a_square_where_many_answer_every_night_may_have_many(tmp_path, city):
         times = [f"2026-10-{night:02d}T20:{5 * i:02d}:00Z" for i in range(7)]
         nights.append(table.assign(response_id=words, pseudonym=words, time=times))
     assert bring(city, tmp_path, pd.concat(nights), "square").held == 0
-    assert bring(city, tmp_path, burst(16, **corner(60.0, 80.0)), "friday").held == 0
-    assert bring(city, tmp_path, burst(16, **corner(260.0, 280.0)), "elsewhere").held == 16
+    assert bring(city, tmp_path, burst(24, **corner(60.0, 80.0)), "friday").held == 0
+    assert bring(city, tmp_path, burst(24, **corner(260.0, 280.0)), "elsewhere").held == 24
 
 
 def test_people_who_were_asked_at_one_place_are_no_brigade(tmp_path, city):
