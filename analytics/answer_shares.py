@@ -6,15 +6,16 @@ each question that the whole tells; codes of too few people are told together. A
 (whom did you tell?) is told of a part only if those who were asked it and those who were not are nobody or enough
 people. So whatever is put together from tables, or taken from one another, is nobody or enough people.
 
-What was told is kept in `store/model/told-<construct>.json`, and its atoms stay as they are: answers that come later
-are told as atoms of their own, so that the tables of two days differ by enough people as well.
+All optional items are divided together, so that tables of two of them do not show somebody either. What was told is
+kept in `store/model/optional-items-told.json`, and its atoms stay as they are: answers that come later are told as
+atoms of their own, so that the tables of two days differ by enough people as well.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,13 @@ def shares(city: City, construct: str, by: Sequence[str] = ()) -> Shares:
     columns = columns_of(by)
     if "district" in columns and not len(city.places("districts")):
         raise ModelError(f"{city.name} has no districts; 'noctule city districts' takes them in")
-    table = with_labels(city, _answers(city, construct))
+    every = with_labels(city, _answers(city))
     rule = city.settings.release
-    atoms = atoms_of(table, _told_before(city, construct), people=rule.minimum_people, share=rule.maximum_share)
-    _keep(city, construct, atoms)
+    atoms = atoms_of(every, _told_before(city), people=rule.minimum_people, share=rule.maximum_share)
+    _keep(city, atoms)
+    here = [tool.id for tool in _items() if tool.construct == construct]
+    table = every[every["instrument"].isin(here)].reset_index(drop=True)
+    atoms = [replace(atom, instruments=atom.instruments & set(here)) for atom in atoms]
     ids = frozenset().union(*(atom.answers for atom in atoms)) if atoms else frozenset()
     told = table["response_id"].isin(ids)
     rows = list(rows_of(table, atoms, columns))
@@ -134,7 +138,7 @@ def with_labels(city: City, table: pd.DataFrame) -> pd.DataFrame:
 def atoms_of(table: pd.DataFrame, earlier: Sequence[Atom] = (), *, people: int = 10, share: float = 0.30) -> list[Atom]:
     """The atoms of some answers; those told before stay, and tell nothing any more where erasure left too few people.
 
-    table : columns of `sensors.answer` and those of `with_labels`, answers of one construct
+    table : columns of `sensors.answer` and those of `with_labels`, answers to optional items
     """
     here = table.reset_index(drop=True)
     here = here.assign(weight=np.minimum(here["weight"].to_numpy(np.float64), 1.0))
@@ -336,18 +340,21 @@ def _joined(atoms: Sequence[Atom], columns: Sequence[str]) -> list[tuple[dict[st
     return groups
 
 
-def _answers(city: City, construct: str) -> pd.DataFrame:
+def _items() -> list[Instrument]:
+    """The instruments whose answers leave as shares alone."""
+    return [tool for name in instrument_names() if (tool := load_instrument(name)).construct in NOMINAL]
+
+
+def _answers(city: City) -> pd.DataFrame:
     from ingest.archive import answers
 
     every = pd.DataFrame(answers(city).drop(columns="geometry"))
-    tools: list[Instrument] = [load_instrument(name) for name in instrument_names()]
-    of_construct = [tool.id for tool in tools if tool.construct == construct]
-    here = every[every["instrument"].isin(of_construct)].drop_duplicates("response_id")
+    here = every[every["instrument"].isin([tool.id for tool in _items()])].drop_duplicates("response_id")
     return here.sort_values("response_id", ignore_index=True)
 
 
-def _told_before(city: City, construct: str) -> list[Atom]:
-    path = _path(city, construct)
+def _told_before(city: City) -> list[Atom]:
+    path = _path(city)
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["format"] != FORMAT:
@@ -369,8 +376,8 @@ def _told_before(city: City, construct: str) -> list[Atom]:
         ) from problem
 
 
-def _keep(city: City, construct: str, atoms: Sequence[Atom]) -> None:
-    path = _path(city, construct)
+def _keep(city: City, atoms: Sequence[Atom]) -> None:
+    path = _path(city)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = [
         {"labels": atom.labels, "instruments": sorted(atom.instruments), "answers": sorted(atom.answers)}
@@ -381,8 +388,8 @@ def _keep(city: City, construct: str, atoms: Sequence[Atom]) -> None:
     beside.replace(path)
 
 
-def _path(city: City, construct: str) -> Path:
-    return city.shelf("model") / f"told-{construct}.json"
+def _path(city: City) -> Path:
+    return city.shelf("model") / "optional-items-told.json"
 
 
 def _cell(text: str) -> str:

@@ -353,7 +353,8 @@ def _read_times(
         sun = np.zeros(len(table))
         sun[asked] = sun_elevation(times[asked], latitude, longitude)
         said = table["light_state"].to_numpy(object)
-        bright, deep = asked & (said == "dark") & (sun > _FULL_SUN_DEG), asked & (said == "day") & (sun < _DEEP_DUSK_DEG)
+        bright = asked & (said == "dark") & (sun > _FULL_SUN_DEG)
+        deep = asked & (said == "day") & (sun < _DEEP_DUSK_DEG)
         refuse(bright, lambda i: f"time {table['time'].iloc[i]} is in full daylight, the answer says after dark")
         refuse(deep, lambda i: f"time {table['time'].iloc[i]} is after dark, the answer says by day")
 

@@ -21,7 +21,7 @@ from sensors.places import save_place
 from tests.synthetic_city import CRS, SIDE, SOUTH, WEST, make_city
 
 
-def forms(n, seed=0, followed=0.6, heard=0.5, pseudonyms=None, districts=("north", "south", "harbour")):
+def forms(n, seed=0, followed=0.6, heard=0.5, at_ease=0.0, pseudonyms=None, districts=("north", "south", "harbour")):
     """Made-up forms: everybody says whether they told, some whom, some of those whether they heard back."""
     generator = np.random.default_rng(seed)
     chance = generator.dirichlet(np.full(len(districts), 0.7))
@@ -38,7 +38,9 @@ def forms(n, seed=0, followed=0.6, heard=0.5, pseudonyms=None, districts=("north
     whom["category"] = generator.integers(1, 8, len(whom))
     back = whom[generator.random(len(whom)) < heard].assign(instrument="told-heard-3")
     back["category"] = generator.integers(1, 4, len(back))
-    table = pd.concat([told, whom, back], ignore_index=True)
+    ease = people[generator.random(n) < at_ease].assign(instrument="presence-staff-3")
+    ease["category"] = generator.integers(1, 4, len(ease))
+    table = pd.concat([told, whom, back, ease], ignore_index=True)
     ids = table["form"].astype(str) + " " + table["instrument"] + f" {seed}"
     return table.assign(response_id=ids, weight=1.0, origin="simulated", campaign="made")
 
@@ -84,7 +86,7 @@ def smallest_secrets(table, sets):
 def test_whatever_is_put_together_or_taken_apart_is_nobody_or_enough_people(seed):
     generator = np.random.default_rng(1000 + seed)
     n = int(generator.integers(5, 400))
-    table = forms(n, seed, *generator.uniform(0.05, 0.95, 2), pseudonyms=int(n * generator.uniform(0.3, 1)) + 1)
+    table = forms(n, seed, *generator.uniform(0.05, 0.95, 3), pseudonyms=int(n * generator.uniform(0.3, 1)) + 1)
     atoms = atoms_of(table)
     sets = sorted(told_sets(table, atoms), key=sorted)
     assert all(enough(piece, 10, 0.30) for piece in smallest_secrets(table, sets))
@@ -165,11 +167,17 @@ def test_a_city_tells_by_district_in_both_languages_and_without_a_formula(city):
     assert "toute la ville" in as_text(shares(city, "telling"), "fr")
 
 
+def test_each_construct_is_told_alone_and_all_are_divided_together(city):
+    assert shares(city, "presence", ["gender"]).rows == []
+    assert shares(city, "telling", ["gender"]).told == 80
+    assert len(list(city.shelf("model").glob("*.json"))) == 1
+
+
 def test_the_same_question_again_tells_the_same(city):
     first = shares(city, "telling", ["district"]).to_dict()
-    kept = json.loads((city.shelf("model") / "told-telling.json").read_text())
+    kept = json.loads((city.shelf("model") / "optional-items-told.json").read_text())
     assert first == shares(city, "telling", ["district"]).to_dict()
-    assert kept == json.loads((city.shelf("model") / "told-telling.json").read_text())
+    assert kept == json.loads((city.shelf("model") / "optional-items-told.json").read_text())
 
 
 def test_optional_items_are_in_no_fit_and_so_on_no_map(city):
@@ -191,7 +199,7 @@ def test_what_cannot_be_told_is_refused_in_a_sentence(city, tmp_path):
 
 def test_a_damaged_memory_of_what_was_told_is_refused_and_not_forgotten(city):
     shares(city, "telling")
-    (city.shelf("model") / "told-telling.json").write_text('{"format": 1}')
+    (city.shelf("model") / "optional-items-told.json").write_text('{"format": 1}')
     with pytest.raises(ModelError, match="cannot be read"):
         shares(city, "telling")
 
