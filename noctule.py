@@ -250,7 +250,7 @@ def walk_close(
     if sheet is not None:
         taken = import_answers(
             opened, sheet, campaign=walk.campaign, instrument=INSTRUMENT, simulated=opened.simulated,
-            receipts=receipts, rows=completed(load_table(sheet)),
+            receipts=receipts, rows=completed(load_table(sheet), walk),
         )  # fmt: skip
         if not as_json:
             typer.echo(taken.text())

@@ -21,7 +21,7 @@ from sensors.answer import CODES
 from sensors.city import City
 from sensors.errors import WalkError
 from sensors.instrument import load_instrument
-from sensors.walk import Walk
+from sensors.walk import MOST_STOPS, Walk
 
 INSTRUMENT = "core-4"
 CONSENT = "walk-1"  # the version of the words in the booklet
@@ -113,15 +113,22 @@ def sheet_xlsx(rows: Sequence[dict[str, Any]]) -> bytes:
     return _without_the_time(held.getvalue())
 
 
-def completed(table: pd.DataFrame) -> pd.DataFrame:
-    """A keyed sheet as `survey import` takes it: rows with an answer, each with who its participant is.
+def completed(table: pd.DataFrame, walk: Walk) -> pd.DataFrame:
+    """A keyed sheet as `survey import` takes it: rows with an answer, each with its stop's place and who answered.
 
     table : all text, as `ingest.surveys.load_table` gives it or with numbers where a spreadsheet made them
     """
-    text = pd.DataFrame({name: [_text(value) for value in table[name]] for name in table.columns})
+    most = MOST_PARTICIPANTS * MOST_STOPS * len(CODES["light_state"])
+    if len(table) > most:
+        raise WalkError(f"the sheet has {len(table)} rows; no walk has more than {most}")
+    text = pd.DataFrame({str(name).strip().lower(): [_text(one) for one in table[name]] for name in table.columns})
     missing = [name for name in ("response_id", "category", "pseudonym", "stop") if name not in text.columns]
     if missing:
         raise WalkError(f"the sheet lacks the columns {', '.join(missing)}; key into the sheet of 'noctule walk pack'")
+    stops = {str(stop.Index): stop for stop in walk.stops.itertuples()}
+    unknown = sorted(set(text["stop"][text["category"] != ""]) - set(stops))
+    if unknown:
+        raise WalkError(f"stop '{unknown[0][:20]}' of the sheet is none of walk '{walk.id}', {', '.join(stops)}")
     for name in (one for one in WHO if one in text.columns):
         said = text[text[name] != ""].groupby("pseudonym")[name]
         differing = [str(who) for who, codes in said if len(set(codes.str.lower())) > 1 and who]
@@ -131,10 +138,11 @@ def completed(table: pd.DataFrame) -> pd.DataFrame:
             )
         first = {str(who): str(codes.iloc[0]) for who, codes in said if who}
         text[name] = [known or first.get(who, "") for known, who in zip(text[name], text["pseudonym"], strict=True)]
-    answered = text[text["category"] != ""]
+    answered = text[text["category"] != ""].reset_index(drop=True)
     if answered.empty:
         raise WalkError("the sheet holds no answer; type 1 to 4 into the column 'category'")
-    return answered.reset_index(drop=True)
+    places = {"lon": [f"{stops[one].lon:.6f}" for one in answered["stop"]]}
+    return answered.assign(**places, lat=[f"{stops[one].lat:.6f}" for one in answered["stop"]])
 
 
 def _categories() -> int:

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from analytics.model import fit
 from analytics.phrases import LANGUAGES, phrases
+from analytics.release import enough
+from analytics.told_answers import answers_to_tell, told_before
 from analytics.typeset import page_pictures
 from analytics.walk_actions import actions_in_journal, into_journal, read_actions
 from analytics.walk_close import close_walk
@@ -24,6 +26,7 @@ from ingest.surveys import import_answers, remove_answers
 from noctule import app
 from sensors.clock import set_clock
 from sensors.errors import WalkError
+from sensors.instrument import load_instrument
 from sensors.journal import Entry, read_journal
 from sensors.night import Night
 from sensors.walk import Walk, make_stops, read_walk, walk_settings, write_walk
@@ -52,7 +55,7 @@ def keyed(city, walk, people, *, women=0.5, safe_by_day=1.0, safe_in_dark=0.5, s
     table["category"] = np.where(generator.random(len(table)) < share, "4", "1")
     first = ~table.duplicated("pseudonym")
     table.loc[first, "gender"] = ["woman" if number < women * people else "man" for number in range(first.sum())]
-    return completed(table)
+    return completed(table, walk)
 
 
 def take(city, walk, table):
@@ -131,6 +134,30 @@ def test_a_walk_whose_answers_were_told_with_others_tells_none_of_them_apart(cit
     again = json.loads(CliRunner().invoke(app, ["statistics", str(city.path), "--zoom", "city", "--json"]).stdout)
     left = sum(row["answers"] for row in again["rows"]) - (told.answers or 0)
     assert left == 0 or left >= 10
+
+
+def test_whatever_walks_and_tables_are_told_in_any_order_are_disjoint_parts_of_ten(city):
+    generator = np.random.default_rng(5)
+    rule = city.settings.release
+    for number in range(8):
+        walk = walked(city, f"walk-{number}", at=AT[: int(generator.integers(1, 4))])
+        table = keyed(city, walk, int(generator.integers(8, 26)), women=float(generator.random()), seed=number)
+        take(city, walk, table[generator.random(len(table)) < 0.9])
+        residents = resident_rows(int(generator.integers(1, 14)), seed=number, time="2026-11-18T20:00:00Z")
+        residents["pseudonym"] = [f"{number} {row}" for row in range(len(residents))]
+        import_answers(city, written(city.path, residents, f"residents-{number}.csv"), simulated=True)
+        later = np.timedelta64(int(generator.integers(20)), "D")
+        set_clock(city.path, np.datetime64("2026-11-21T12:00", "ms") + later, 1.0)
+        for told_of in generator.permutation(["walk", "statistics"]):
+            if told_of == "walk":
+                tell_walk(city, walk)
+            else:
+                assert CliRunner().invoke(app, ["statistics", str(city.path), "--json"]).exit_code == 0
+        atoms = told_before(city, load_instrument("core-4")).atoms
+        every = answers_to_tell(city, load_instrument("core-4")).set_index("response_id")
+        assert sum(len(atom.answers) for atom in atoms) == len(set().union(*(atom.answers for atom in atoms)))
+        for atom in atoms:
+            assert enough(every.loc[sorted(atom.answers)], rule.minimum_people, rule.maximum_share)
 
 
 def test_when_one_of_ten_is_erased_nothing_is_told_any_more(city):

@@ -145,17 +145,18 @@ def test_the_sheet_has_a_row_a_participant_stop_and_light_in_the_columns_of_the_
 
 
 def test_a_keyed_sheet_is_taken_as_it_is_from_csv_and_from_xlsx(city, packed, tmp_path):
+    walk = a_walk(city)
     for name in ("keying-sheet.csv", "keying-sheet.xlsx"):
         table = load_table(packed / name)
         table = table.astype(object)
         table.loc[:, "category"] = ["3"] * len(table)
         table.loc[0, "gender"] = "woman"
         keyed = tmp_path / "keyed.csv"
-        completed(table).to_csv(keyed, index=False)
+        completed(table, walk).to_csv(keyed, index=False)
         report = check_answers(keyed, city=city)
         assert (report.accepted, report.problems) == (len(table), [])
-        assert completed(table)["gender"].tolist()[:6] == ["woman"] * 6
-        assert completed(table)["gender"].tolist()[6:] == [""] * 12
+        assert completed(table, walk)["gender"].tolist()[:6] == ["woman"] * 6
+        assert completed(table, walk)["gender"].tolist()[6:] == [""] * 12
 
 
 def test_lists_of_the_workbook_allow_what_the_import_takes(packed):
@@ -168,26 +169,40 @@ def test_lists_of_the_workbook_allow_what_the_import_takes(packed):
     assert book.sheetnames == ["answers", "how to key"]
 
 
-def test_rows_without_an_answer_are_nobodys_and_two_genders_of_one_person_are_refused():
+def test_rows_without_an_answer_are_nobodys_and_two_genders_of_one_person_are_refused(city):
+    walk = a_walk(city)
     table = pd.DataFrame(
         {
-            "response_id": ["p01-s1-day", "p01-s2-day", "p02-s1-day"],
+            "Response_ID": ["p01-s1-day", "p01-s2-day", "p02-s1-day"],
             "category": [3.0, None, "4"],
             "pseudonym": ["p01", "p01", "p02"],
-            "stop": [1, 2, 1],
+            "stop": [1, 2, 1.0],
             "gender": [None, "woman", "man"],
         }
     )
-    done = completed(table)
+    done = completed(table, walk)
     assert done["response_id"].tolist() == ["p01-s1-day", "p02-s1-day"]
     assert done["category"].tolist() == ["3", "4"]
     assert done["gender"].tolist() == ["woman", "man"]
-    with pytest.raises(WalkError, match="gender of p01 is not the same"):
-        completed(table.assign(gender=["man", "woman", "man"]))
-    with pytest.raises(WalkError, match="holds no answer"):
-        completed(table.assign(category=""))
+    for changed, says in (
+        ({"gender": ["man", "woman", "man"]}, "gender of p01 is not the same"),
+        ({"category": ""}, "holds no answer"),
+        ({"stop": 9}, "stop '9' of the sheet is none of walk 'autumn', 1, 2, 3"),
+    ):
+        with pytest.raises(WalkError, match=says):
+            completed(table.assign(**changed), walk)
     with pytest.raises(WalkError, match="lacks the columns stop"):
-        completed(table.drop(columns="stop"))
+        completed(table.drop(columns="stop"), walk)
+    with pytest.raises(WalkError, match="has 4803 rows"):
+        completed(pd.concat([table] * 1601), walk)
+
+
+def test_an_answer_is_of_its_stop_whatever_place_somebody_typed(city):
+    walk = a_walk(city)
+    table = pd.DataFrame(sheet_rows(city, walk, route_of(city, walk), 1)).assign(category="2", lon="0", lat="89")
+    done = completed(table, walk)
+    assert done["lon"].tolist() == [f"{walk.stops.lon[int(stop)]:.6f}" for stop in done["stop"]]
+    assert done["lat"].tolist() == [f"{walk.stops.lat[int(stop)]:.6f}" for stop in done["stop"]]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
