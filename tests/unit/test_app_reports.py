@@ -7,11 +7,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from pyproj import Transformer
+from typer.testing import CliRunner
 
 from analytics.fitting import answers_to_fit, pooled_instruments
 from ingest.app_reports import INSTRUMENT, check_reports, draft_text, import_reports, remove_reports
 from ingest.archive import answers
+from ingest.commands import register
 from ingest.lamp_reports import answering, lamp_campaigns, lamp_reports, open_reports
 from ingest.report_files import read_reports
 from ingest.surveys import import_answers
@@ -244,6 +247,26 @@ def test_a_draft_names_every_category_once_and_can_be_read_back(tmp_path, city):
     taken = check_reports(file, mapping=draft, city=city)
     assert (taken.lamps, taken.feelings, taken.persons, taken.passed, taken.unmapped) == (2, 1, 1, 2, 0)
     assert taken.to_dict() == check_reports(file, city=city).to_dict()
+
+
+def test_the_commands_explain_take_in_tell_who_answers_and_remove(city, tmp_path):
+    app = typer.Typer()
+    register(app)
+
+    def run(*words):
+        return CliRunner().invoke(app, ["reports", *map(str, words)])
+
+    rows = [request("1", "Street light out"), request("2", "Feeling unsafe"), request("3", "Feeling unsafe", lat="x")]
+    file, draft = written(tmp_path, rows), tmp_path / "draft.toml"
+    checked = run("check", file, "--city", city.path, "--draft", draft)
+    assert checked.exit_code == 1 and "report 3: its place is no pair of numbers" in checked.output
+    assert run("check", file, "--draft", draft).exit_code == 2
+    taken = run("import", city.path, file, "--mapping", draft, "--simulated", "--json")
+    assert taken.exit_code == 0 and json.loads(taken.output)["lamp_reports"] == 1
+    assert run("answering", city.path).output == "Lighting Services: none of 1 answered yet\n"
+    assert json.loads(run("answering", city.path, "--json").output)[0]["median_days"] is None
+    assert "1 reports of feelings and 1 of lamps" in run("remove", city.path, "--campaign", "app").output
+    assert "no report about a lamp" in run("answering", city.path).output
 
 
 @pytest.mark.parametrize(
