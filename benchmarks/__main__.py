@@ -18,6 +18,7 @@ NAMES = {
     "sections": "fields.sections",
     "surveys": "fields.surveys",
     "noise": "fields.noise",
+    "perception": "perception.measure",
     "demo": "demo.night",
     "receive": "ingest.receive",
     "readings": "ingest.readings",
