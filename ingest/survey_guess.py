@@ -262,6 +262,9 @@ def _few_values(name: str, last: str, distinct: list[str], found: _Found) -> Col
                 return _coded(name, ours, distinct, found)
     if _ITEM_HINT.search(last):
         return _uncertain(name, last, distinct, found)
+    if all(re.fullmatch(r"[A-Z]{1,2}\d{1,3}", value) for value in distinct):
+        words = f"answer codes ({_named(distinct)}): what was asked is not told; if it is an instrument's question, "
+        return ColumnGuess(name, "unknown", f"{words}name it in [[items]] with its codes")
     if re.search(r"consent", last):
         found.guess.content.setdefault("columns", {})["consent_version"] = name
         return ColumnGuess(name, "consent_version", "which consent was given")

@@ -161,6 +161,26 @@ def test_words_settle_a_reversed_scale_and_plain_codes_are_asked_about(tmp_path,
             import_answers(city, file, mapping=draft, simulated=True, campaign="codes")
 
 
+def test_full_headings_are_known_and_a_question_in_codes_alone_is_pointed_out(tmp_path):
+    full = lime(Q9=["A1", "A3"]).rename(
+        columns={
+            "id": "Response ID",
+            "submitdate": "Date submitted",
+            "startlanguage": "Start language",
+            "lastpage": "Last page",
+            "ipaddr": "IP address",
+            "Q1": "Dans quelle mesure vous sentez-vous en sécurité ici, la nuit ?",
+        }
+    )
+    guess = guess_columns(written(tmp_path, full, separator=","))
+    said = {one.column: one for one in guess.columns}
+    assert guess.system == "limesurvey" and said["IP address"].kind == "identity"
+    assert guess.content["columns"]["response_id"] == "Response ID"
+    assert guess.content["columns"]["time"] == "Date submitted"
+    assert said["Dans quelle mesure vous sentez-vous en sécurité ici, la nuit ?"].kind == "item"
+    assert "answer codes ('A1', 'A3')" in said["Q9"].words
+
+
 def test_a_scale_of_another_size_is_told_and_never_squeezed(tmp_path):
     five = kobo(**{"walk/safe_here_dark": [1, 3, 5], "walk/safe_here_day": ["", "", ""], "told": ["", "", ""]})
     guess = guess_columns(written(tmp_path, five))
