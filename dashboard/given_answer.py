@@ -132,7 +132,8 @@ def _place(fields: Mapping[str, str], asker: Asker, time: np.datetime64) -> tupl
         from pyproj import Transformer
 
         east, north = Transformer.from_crs("EPSG:4326", asker.city.crs, always_xy=True).transform(lon, lat)
-        return _coarse(asker.city, float(east), float(north), "lat"), "", ""
+        place = _coarse(asker.city, float(east), float(north), "lat")
+        return place, asker.streets.at(place), ""
     said = fields.get("street", "").strip()
     if not said:
         raise WrongAnswer("street", "ask.wrong.noplace")

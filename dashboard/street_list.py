@@ -27,10 +27,16 @@ class StreetList:
 
     places: dict[str, tuple[float, float]]
     _folded: dict[str, str] = field(init=False, repr=False)
+    _names: dict[tuple[float, float], str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Make labels easy to find however they are typed."""
         object.__setattr__(self, "_folded", {_fold(label): label for label in self.places})
+        object.__setattr__(self, "_names", {place: label for label, place in self.places.items()})
+
+    def at(self, place: tuple[float, float]) -> str:
+        """What a section's middle is called; empty where it has no name of its own."""
+        return self._names.get(place, "")
 
     @property
     def labels(self) -> list[str]:

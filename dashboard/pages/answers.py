@@ -25,6 +25,7 @@ from sensors.night import parse_rfc3339, rfc3339
 TICK_MS = 5_000
 STATES = ("in", "out", "waiting")
 _HISTORY = 20
+_MOST_ODDS = 1e9  # 1 in a billion; no model's tail is known any farther
 
 
 def layout(house: House, asked: Asked) -> list[Any]:
@@ -80,6 +81,13 @@ def note_of(pressed: dict[str, Any], role: str, time: str) -> Decide | Switch | 
     return None
 
 
+def odds(probability: float, say: Words) -> str:
+    """1 in how many, to one digit, and no more than is worth saying."""
+    number = min(1 / max(probability, 1e-12), _MOST_ODDS)
+    digits = 10 ** int(np.floor(np.log10(number) + 1e-9))
+    return say.number(max(np.floor(number / digits + 1e-9), 1) * digits)
+
+
 def _note(house: House, pressed: dict[str, Any], asked: Asked) -> str:
     note = note_of(pressed, asked.role, rfc3339(house.clock.now()))
     if note is None:
@@ -127,7 +135,7 @@ def _case(case: CaseRow, fewest: int, say: Words, pending: bool) -> html.Div:
     count = say("answers.few", count=say.number(fewest)) if case.answers is None else say.number(case.answers)
     lines = [html.P(say(f"answers.rule.{case.rule}", count=count, usual=usual))]
     if not np.isnan(case.probability):
-        lines.append(html.P(say("answers.chance", number=_odds(case.probability, say)), className="note"))
+        lines.append(html.P(say("answers.chance", number=odds(case.probability, say)), className="note"))
     state = say("answers.pending") if pending else say(f"answers.state.{case.state}")
     buttons = [
         html.Button(
@@ -143,13 +151,6 @@ def _case(case: CaseRow, fewest: int, say: Words, pending: bool) -> html.Div:
     title = say("answers.case", campaign=case.campaign, night=say.short_day(case.night))
     head = html.H3([f"{title} · ", html.Strong(state)])
     return html.Div([head, *lines, html.Div(buttons, className="deeds")], className="case")
-
-
-def _odds(probability: float, say: Words) -> str:
-    """1 in how many, to one digit, and no more than is worth saying."""
-    number = min(1 / max(probability, 1e-9), 1e9)
-    digits = 10 ** int(np.floor(np.log10(number)))
-    return say.number(np.floor(number / digits) * digits)
 
 
 def _campaigns(desk: Desk, say: Words, pending: set[str]) -> list[Any]:

@@ -13,6 +13,7 @@ from dashboard.pages import answers as page
 from dashboard.pages.context import House, asked
 from dashboard.roles import ROLES, may
 from dashboard.runs import Runs
+from dashboard.words import words
 from ingest.inbox import collect
 from sensors.clock import city_clock
 from sensors.inbox import Decide, Switch, leave, waiting
@@ -56,6 +57,15 @@ def test_only_planners_and_researchers_see_the_answers(house, role):
 def test_the_page_speaks_french(house):
     text = said(page.layout(house, asked("/answers", "?lang=fr", "planner")))
     assert "En quarantaine" in text and "30 réponses en un lieu" in text and "Admettre" in text
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [(9e-6, "100,000"), (4e-9, "200,000,000"), (1e-9, "1,000,000,000"), (4e-39, "1,000,000,000"), (1e-5, "100,000"),
+     (0.0, "1,000,000,000"), (0.4, "2"), (1.0, "1")],
+)  # fmt: skip
+def test_odds_are_told_to_one_digit(probability, said):
+    assert page.odds(probability, words("en")) == said
 
 
 def test_a_button_asks_for_what_it_says_and_nothing_else():

@@ -101,6 +101,7 @@ def test_an_answer_gets_a_receipt_and_is_coarse_before_it_is_written(app, city):
     assert (note.easting, note.northing) in set(zip(middles.x, middles.y, strict=True))
     assert note.time == "2026-11-20T20:00:00.000Z" and note.light_state == "dark"
     assert (note.trigger, note.campaign, note.origin) == ("spontaneous", "ask-2026-11", "simulated")
+    assert " · " in said["kept"]  # what is kept is told: the street's name, and no finer
     written = path.read_text()
     assert f"{lat:.2f}" not in written and f"{lon:.2f}" not in written and "127.0.0.1" not in written
     assert "fedcba" not in written and "0123456789" not in written

@@ -359,3 +359,33 @@ def test_received_is_city_time(city, meter):
     until_done(service, 1)
     (record,) = night_records(city, NIGHT)
     assert abs(record["received"] - NOW) < np.timedelta64(5, "m")
+
+
+def test_answers_of_the_form_are_taken_in_while_it_runs(city, monkeypatch):
+    from ingest.archive import answers
+    from sensors.inbox import leave
+    from tests.unit.test_inbox import given
+
+    monkeypatch.setattr(module, "COLLECT_S", 0.0)
+    monkeypatch.setattr(module, "HEALTH_S", 0.0)
+    service = start(city)
+    leave(city, given(time="2026-11-20T19:45:00.000Z"))
+    turns(service, 2)
+    service._collector.join(10)
+    assert len(answers(city)) == 1 and "answers" not in service.troubles
+
+
+def test_answers_that_cannot_be_kept_wait_and_the_trouble_is_told(city, monkeypatch):
+    import ingest.inbox
+    from sensors.inbox import leave, waiting
+    from tests.unit.test_inbox import given
+
+    service = start(city)
+    leave(city, given(time="2026-11-20T19:45:00.000Z"))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(ingest.inbox, "keep_answers", lambda *_: (_ for _ in ()).throw(full))
+    service._collect()
+    assert "wait in the inbox" in service.troubles["answers"] and len(waiting(city)) == 1
+    monkeypatch.undo()
+    service._collect()
+    assert "answers" not in service.troubles and waiting(city) == []
