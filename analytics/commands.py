@@ -708,7 +708,7 @@ def walk_plan(
         str, typer.Option(metavar="LAT,LON", help="Where it begins; where answers tell most without.")
     ] = "",
     to: Annotated[str, typer.Option(metavar="LAT,LON", help="Where it ends; back at its beginning without.")] = "",
-    stops: Annotated[int, typer.Option(min=1, max=40, help="How many stops at most.")] = 8,
+    stops: Annotated[int, typer.Option(min=1, max=24, help="How many stops at most.")] = 8,
     length_m: Annotated[float, typer.Option(min=100, max=20000, help="How long at most, metres.")] = 2500.0,
     repeat: Annotated[str, typer.Option(metavar="ID", help="The stops of this earlier walk instead.")] = "",
     url: Annotated[str, typer.Option(help="Of the city's answer form, like https://night.example.org.")] = "",

@@ -29,13 +29,13 @@ from sensors.errors import WalkError, gather
 
 FORMAT = 1
 STOP_COLUMNS = ("stop", "label", "lon", "lat", "easting", "northing", "section")
-MOST_STOPS = 40  # five hours of walking; more is a mistake
+MOST_STOPS = 24  # three hours and more; by day and after dark still fewer answers of one person than look like many
 LONGEST_ID = 40
 LONGEST_TITLE, LONGEST_LABEL, LONGEST_URL = 120, 80, 200
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # the walk's answers are the campaign 'walk-<id>'
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _URL = re.compile(r"https?://[^\s\"'<>\\]+")
-_LARGEST_FILE = 64_000  # bytes; forty stops take four thousand
+_LARGEST_FILE = 64_000  # bytes; as many stops take three thousand
 _SAME_PLACE_M = 5.0  # five decimals of a degree are a metre
 _DANGEROUS_FIRST = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would read such a label as a formula
 
