@@ -67,6 +67,7 @@ _IDS = ("response_id", "_uuid", "response id", "id de la reponse", "id", "_id")
 _TIMES = ("time", "start", "end", "submitdate", "date submitted", "date de soumission", "datestamp", "startdate")
 _MORE_TIMES = ("date last action", "date started", "_submission_time", "timestamp", "date", "horodateur")
 _ITEM_HINT = re.compile(r"safe|unsafe|secur|feel|sent(ez|ir|i)|worr|crain|peur|at ease|a l.aise|told|dit a|comfortable")
+_NUMBERED = re.compile(r"\b(id|number|no|nr|numero|n)\b")
 _AREA = re.compile(r"area|neighbou?rhood|quartier|local")
 _DAY, _DARK = re.compile(r"\b(day|daytime|daylight|jour|journee)\b"), re.compile(r"\b(dark|night|nuit|soir|evening)\b")
 
@@ -416,6 +417,8 @@ def _place(found: _Found) -> None:
 def _response_and_time(found: _Found) -> None:
     columns = found.guess.content.setdefault("columns", {})
     numbers = [found.lower[plain(name)] for name in _IDS if plain(name) in found.lower]
+    others = [one.column for one in found.guess.columns if one.kind == "unknown"]
+    numbers += [name for name in others if _NUMBERED.search(plain(name)) and _numbers(found.values(name))]
     whole = [name for name in numbers if len(set(found.values(name))) == len(found.table)]
     if whole:
         if whole[0] != "response_id":

@@ -220,6 +220,11 @@ def test_a_day_without_its_hour_and_hidden_times_are_said(tmp_path):
     assert any("hides its times" in question for question in guess_columns(written(tmp_path, hidden)).questions)
 
 
+def test_a_running_number_under_another_name_names_the_responses(tmp_path):
+    table = lime().drop(columns="id").assign(**{"Response number": [7, 8], "House no": [3, 3]})
+    assert guess_columns(written(tmp_path, table)).content["columns"]["response_id"] == "Response number"
+
+
 def test_pairs_by_day_and_dark_are_counted_by_person_and_place(tmp_path, city):
     lon, lat = points(1)[0]
     table = pd.DataFrame(
