@@ -42,6 +42,7 @@ MOST_OF_AN_ANSWER = 1.0  # weight
 MOST_OF_A_NIGHT = 3.0  # weight of one person's answers of a night, as in the fit
 _WEEK = 7
 _BLOCK = 4 * _WEEK  # shorter blocks are told sooner and more coarsely: of ten people nothing more can be divided
+_OVER = np.datetime64("9000-01-01", "D")  # after whatever was answered
 _CITY = (0, 0, np.inf)  # the cell that holds all others
 _MONDAY = np.datetime64("1970-01-05", "D")  # weeks run from the night of a Monday, the same for every city and plan
 
@@ -200,6 +201,35 @@ class Told:
         weight = self.weight[rows]
         safe = weight[self.category[rows] >= safe_from].sum() / weight.sum()
         return np.unique(self.person[rows]).size, rows.size, int(np.rint(100 * safe))
+
+
+def direct_statistics(
+    answers: pd.DataFrame,
+    *,
+    by: str | Sequence[str] = (),
+    window: str = "all",
+    zoom_m: float = SIDES_M[-1],
+    safe_from: int = 3,
+    people: int = 10,
+    share: float = 0.30,
+    zone: ZoneInfo | None = None,
+    tonight: np.datetime64 | None = None,
+) -> pd.DataFrame:
+    """Plan and tell in one go, for answers of which nothing was told before and of which none is to come.
+
+    answers : columns of `sensors.answer`, one instrument; without a time they are of one night, without an id of
+    their own each row is one, and a group column that is missing was not asked
+    by, window, zoom_m, safe_from : as `told_statistics`; people, share, tonight : as `plan_of`, None when all is over
+    """
+    zone = ZoneInfo("UTC") if zone is None else zone
+    missing: dict[str, Any] = {column: CODES[column][-1] for column in LADDERS if column not in answers}
+    if "time" not in answers:
+        missing["time"] = _MONDAY.astype("datetime64[ms]") + np.timedelta64(20, "h")
+    if "response_id" not in answers:
+        missing["response_id"] = np.arange(len(answers)).astype(str)
+    whole = answers.assign(**missing)
+    plan = plan_of(whole, zone, tonight=_OVER if tonight is None else tonight, people=people, share=share)
+    return told_statistics(whole, plan, zone, by=by, window=window, zoom_m=zoom_m, safe_from=safe_from)
 
 
 def capped(answers: pd.DataFrame, zone: ZoneInfo) -> pd.DataFrame:
