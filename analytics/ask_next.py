@@ -86,6 +86,8 @@ class AskNext:
                 f"{how[:41]:<42}{row.shown_after:>10.0%}"
             )
         lines += ["", *self.sentences()]
+        if not self.answers:
+            lines.append("Nobody has answered yet: shown means that enough people would have been asked around.")
         if self.simulated:
             lines.append("SIMULATED: not what people here said")
         return "\n".join(lines)

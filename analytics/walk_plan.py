@@ -7,6 +7,7 @@ one. Stops are street sections, since that is what their answers are coarsened t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ PEOPLE = 10  # who answer at each stop
 _CANDIDATES = 120  # sections looked at; the best by themselves, apart from one another
 _CANDIDATES_APART_M = 40.0
 _STARTS = 3  # tried where no start is given
+_NUMBERED = re.compile(r"[A-Za-z]{1,3} ?\d+")  # a register's name for a lane, which stands on no sign
 _CROSS_M = 60.0  # a street this near gives a stop the second half of its name
 
 
@@ -237,7 +239,7 @@ def _labels(asking: Asking, rows: list[int]) -> list[str]:
         order = np.argsort(distance, kind="stable")
         seen = list(dict.fromkeys(str(names[at]) for at in order if distance[at] <= 2 * _CROSS_M and names[at]))
         own = str(names[row]) or (seen[0] if seen else f"section {asking.sections['section'].iloc[row]}")
-        other = next((name for name in seen if name != own), "")
+        other = next((name for name in seen if name != own and not _NUMBERED.fullmatch(name)), "")
         label = f"{own} / {other}" if other else own
         count = sum(known == label or known.startswith(f"{label} (") for known in labels)
         labels.append(f"{label} ({count + 1})" if count else label)

@@ -107,6 +107,7 @@ def test_a_city_without_answers_gets_a_plan_and_so_does_one_without_a_model(tmp_
     city = make_city(tmp_path / "bare")
     before = list_of(city, 3)
     assert before.model == "" and before.shown_now == 0.0
+    assert "Nobody has answered yet" in before.text()
     assert len(before.places) >= 2 and (before.places["people"] >= 10).all()
     assert before.places["shown_after"].is_monotonic_increasing
     fit(city, Night.named("2026-11-20", city.zone))
