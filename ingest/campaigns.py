@@ -24,7 +24,7 @@ import pandas as pd
 from sensors.answer import ANSWER_COLUMNS, empty_answers
 from sensors.city import City
 from sensors.coarsening import quarters
-from sensors.errors import AnswerError
+from sensors.errors import AnswerError, StoreError
 
 LOCK_WAIT_S = 10.0  # another import of the same city takes seconds
 CAMPAIGN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -49,7 +49,7 @@ def campaign_path(city: City, campaign: str) -> Path:
 def read_campaign(city: City, campaign: str) -> pd.DataFrame:
     """A campaign's answers as they are kept; none where it has none."""
     path = campaign_path(city, campaign)
-    return pd.read_parquet(path) if path.is_file() else empty_answers()
+    return read_table(path) if path.is_file() else empty_answers()
 
 
 def write_campaign(city: City, campaign: str, table: pd.DataFrame) -> None:
@@ -86,6 +86,8 @@ def erased(city: City) -> set[str]:
         return set(json.loads(path.read_text("ascii")))
     except FileNotFoundError:
         return set()
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); bring it back, or erased answers might return") from error
 
 
 def note_erased(city: City, response_ids: Iterable[str]) -> None:
@@ -135,6 +137,16 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
     last = ["response_id", "pseudonym"]
     columns = ["time", "northing", "easting", *[name for name in ANSWER_COLUMNS if name not in (*last, "time")], *last]
     return table.sort_values(list(dict.fromkeys(columns)), kind="stable", ignore_index=True)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of answers; StoreError where it is damaged."""
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}); nothing is written over it, bring it back from a backup"
+        ) from error
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -70,7 +70,11 @@ def collect(city: City) -> Collected:
         return done
     shelf = city.shelf("answers")
     with shelf_lock(shelf, "noctule survey collect", wait_s=LOCK_WAIT_S):
-        notes = [(path, read_note(path)) for path in waiting(city)]
+        # Whoever erases an answer has left it before: what is done with answers waits until all that came before it is
+        # seen, for one look at a folder may miss what another process is just putting there.
+        before = {path for path in waiting(city) if not path.name.startswith("answer-")}
+        listed = [path for path in waiting(city) if path in before or path.name.startswith("answer-")]
+        notes = [(path, read_note(path)) for path in listed]
         given = [(path, note) for path, note in notes if isinstance(note, Given)]
         _keep_given(city, given, done, salt_of(shelf))
         for path, note in notes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from ingest.campaigns import (
     erased,
     note_erased,
     read_campaign,
+    read_table,
     write_campaign,
     write_table,
 )
@@ -106,21 +108,21 @@ def erase_answers(city: City, response_ids: Sequence[str], within: Sequence[str]
 
     within : only in these campaigns
     """
-    if within is None:
-        # First the promise that they do not come back, so that a crash in between erases them at the next keeping.
-        note_erased(city, response_ids)
-    gone = 0
+    known: set[str] = set()
     for campaign in within or sorted({*campaigns(city), *campaigns_off(city), *quarantined(city)}):
         held, table = read_quarantine(city, campaign), read_campaign(city, campaign)
         lost, lost_held = table["response_id"].isin(response_ids), held["response_id"].isin(response_ids)
-        gone += len({*table["response_id"][lost], *held["response_id"][lost_held]})
+        here = {*table["response_id"][lost], *held["response_id"][lost_held]}
+        if here:
+            # First the promise that they do not come back, so that a crash in between erases them at the next keeping.
+            # Ids that nobody knows are not noted, or whoever makes up receipts would fill the disk.
+            note_erased(city, here)
         if lost_held.any():
             _write_quarantine(city, campaign, held[~lost_held])
         if lost.any():
             write_campaign(city, campaign, table[~lost])
-    if gone and within is not None:
-        note_erased(city, response_ids)
-    return gone
+        known |= here
+    return len(known)
 
 
 def drop_campaign(city: City, campaign: str) -> int:
@@ -142,7 +144,7 @@ def read_quarantine(city: City, campaign: str) -> pd.DataFrame:
     """A campaign's answers in quarantine, with their cases; none where it has none."""
     path = quarantine_path(city, campaign)
     if path.is_file():
-        return pd.read_parquet(path)
+        return read_table(path)
     return empty_answers().assign(**{name: pd.Series(dtype=kind) for name, kind in OF_THE_CASE.items()})
 
 
@@ -158,7 +160,11 @@ def read_decisions(city: City, most: int = 50) -> list[dict[str, Any]]:
         lines = path.read_text("utf-8").splitlines()[-most:]
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in reversed(lines) if line.startswith("{") and line.endswith("}")]
+    found = []
+    for line in reversed(lines):
+        with suppress(ValueError):  # a line that a power cut left half written
+            found.append(json.loads(line))
+    return [line for line in found if isinstance(line, dict) and {"time", "role", "campaign"} <= line.keys()]
 
 
 def note_switch(city: City, campaign: str, *, on: bool, role: str, time: str) -> None:

@@ -103,11 +103,15 @@ def leave(city: City, note: Note) -> Path:
             f"{folder} holds {MOST_WAITING} notes already; 'noctule survey collect {city.path}' empties it"
         )
     beside = folder / f".{path.stem}-{secrets.token_hex(4)}.new"
-    with open(beside, "wb") as file:
-        file.write(msgspec.json.encode(note))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with open(beside, "wb") as file:
+            file.write(msgspec.json.encode(note))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
     _sync(folder)
     return path
 

@@ -118,6 +118,48 @@ def test_an_erased_answer_is_gone_and_stays_gone(city):
     assert answers(city).empty
 
 
+def test_made_up_receipts_leave_nothing_behind(city):
+    for number in range(100, 120):
+        leave(city, Erase(f"{number:016x}"))
+    assert collect(city).erased == 0 and waiting(city) == []
+    assert not (city.shelf("answers") / "erased.json").exists()
+
+
+def test_a_damaged_campaign_is_told_and_the_answers_wait(city):
+    leave(city, given(1))
+    collect(city)
+    path = city.shelf("answers") / "ask-2026-11.parquet"
+    path.write_bytes(b"PAR1 torn")
+    leave(city, given(2))
+    with pytest.raises(StoreError, match="backup"):
+        collect(city)
+    assert len(waiting(city)) == 1 and path.read_bytes() == b"PAR1 torn"
+
+
+def test_a_full_disk_leaves_no_half_note(city, monkeypatch):
+    import os
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="space"):
+        leave(city, given(1))
+    assert list(city.shelf("inbox").iterdir()) == []
+
+
+def test_a_half_written_line_of_the_trail_is_passed_over(city):
+    for number in range(1, 31):
+        leave(city, given(number))
+    collect(city)
+    leave(city, Switch("ask-2026-11", True, "planner", "T"))
+    leave(city, Decide(answers_desk(city).cases[0].case, "in", "planner", "T"))
+    collect(city)
+    with open(city.shelf("answers") / "decisions.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"time": "T", "ro')
+    assert [line["state"] for line in read_decisions(city)] == ["in"]
+
+
 def test_an_answer_erased_before_it_is_collected_never_arrives(city):
     leave(city, Erase(given().response_id))
     leave(city, given())
