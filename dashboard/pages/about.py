@@ -8,7 +8,7 @@ from dash import Dash, html
 
 from analytics import atlas
 from dashboard.pages.context import Asked, House
-from dashboard.pages.frame import header
+from dashboard.pages.frame import address, header
 from dashboard.words import Words
 from sensors.errors import NoctuleError
 
@@ -39,6 +39,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
         html.H2(say("about.missing.title")),
         html.P(_answers(house, say)),
         html.P(say("about.missing")),
+        *([_invitation(asked)] if city.settings.asking.form else []),
         html.H2(say("about.sources.title")),
         html.Ul([html.Li(source) for source in city.settings.attribution] or [html.Li(say("about.sources.none"))]),
         html.P(say("about.software")),
@@ -57,6 +58,11 @@ def register(app: Dash, house: House) -> None:
 def _invented(house: House) -> str:
     """What of the city comes from a simulator: all that is sensed, or all but what was recorded."""
     return "about.simulated.partly" if (house.city.places("sites").origin == "recorded").any() else "about.simulated"
+
+
+def _invitation(asked: Asked) -> html.P:
+    """The way to the answer form, where the city asks."""
+    return html.P(html.A(asked.say("about.ask"), href=address(asked, "/ask"), className="btn"))
 
 
 def _answers(house: House, say: Words) -> str:
