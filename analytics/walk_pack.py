@@ -23,10 +23,11 @@ from sensors.walk import LONGEST_URL, Walk, settings_problems
 
 ACTION_COLUMNS = ("title", "owner", "due", "stop")
 ROUTE_SHAPE, STOP_SHAPE = 1.05, 0.62  # height by width of the two maps
-_LOOK = ("light", "sight", "people", "sound", "paths", "out")
-_CONSENT = ("free", "kept", "told", "erase")
-_HOW = ("twice", "stand", "answer", "place")
-_CARE = ("lead", "bring", "pass", "leave", "road")
+_LOOK = ("look_light", "look_sight", "look_people", "look_sound", "look_paths", "look_out")
+_CONSENT = ("consent_free", "consent_kept", "consent_told", "consent_erase")
+_HOW = ("how_twice", "how_stand", "how_answer", "how_place")
+_CARE = ("care_lead", "care_bring", "care_pass", "care_leave", "care_road")
+_STARTS = {"day": "route_day", "dark": "route_dark"}
 
 
 def write_pack(city: City, walk: Walk, out: Path, *, url: str = "", participants: int = 12) -> list[Path]:
@@ -124,16 +125,16 @@ def _said(city: City, walk: Walk, route: Route, say: Phrases) -> dict[str, Any]:
     said |= {
         "date": day_named(walk.date, say.language),
         "purpose": _purpose(say, purpose.uses, purpose.responsible, purpose.excluded),
-        "consent": [say(f"walk.consent_{one}") for one in _CONSENT],
-        "how": [say(f"walk.how_{one}") for one in _HOW],
-        "care": [say(f"walk.care_{one}") for one in _CARE],
-        "look": [say(f"walk.look_{one}") for one in _LOOK],
+        "consent": [say(f"walk.{one}") for one in _CONSENT],
+        "how": [say(f"walk.{one}") for one in _HOW],
+        "care": [say(f"walk.{one}") for one in _CARE],
+        "look": [say(f"walk.{one}") for one in _LOOK],
         "length": say(
             "walk.route_length", stops=len(walk.stops), km=say.number(route.length_m / 1000, 1),
             minutes=say.number(route.minutes),
         ),
         "loop": say("walk.route_loop") if walk.settings.loop else "",
-        "starts": [say(f"walk.route_{state}", time=starts[state]) for state in ordered(states)],
+        "starts": [say(f"walk.{_STARTS[state]}", time=starts[state]) for state in ordered(states)],
         "legs": [
             say("walk.route_leg", metres=say.number(float(leg)), stop=stop)
             for leg, stop in zip(route.legs_m, [*walk.stops.index[1:], walk.stops.index[0]], strict=False)
@@ -141,8 +142,8 @@ def _said(city: City, walk: Walk, route: Route, say: Phrases) -> dict[str, Any]:
         "stops": [say("walk.stop", number=int(stop)) for stop in walk.stops.index],
         "who": [
             {
-                "of": say(f"walk.of.{column}"),
-                "codes": [say(f"walk.{column}.{one}") for one in CODES[column][:-1]],
+                "of": say(f"walk_of.{column}"),
+                "codes": [say(f"walk_code.{column}_{one}") for one in CODES[column][:-1]],
             }
             for column in WHO
         ],
@@ -162,7 +163,7 @@ def _purpose(say: Phrases, uses: tuple[str, ...], responsible: str, excluded: tu
     """What it is for: our words, then what the city's settings say, as they say it but for our own defaults."""
 
     def known(use: str) -> str:
-        return say.texts.get(f"walk.use.{use.replace(' ', '-')}", use)
+        return say.texts.get(f"excluded.{use}", use)
 
     return [
         say("walk.purpose"),

@@ -53,23 +53,23 @@ def report_content(report: Report, say: Phrases) -> dict[str, Any]:
     return {
         "language": say.language,
         "simulated": say("word.simulated") if city.simulated else "",
-        "title": say("walk.report.title"),
-        "subtitle": say("walk.report.subtitle", title=walk.title, date=date, city=city.name),
-        "verdict": say("walk.report.verdict"),
-        "who_title": say("walk.report.who_title"),
+        "title": say("walk_report.title"),
+        "subtitle": say("walk_report.subtitle", title=walk.title, date=date, city=city.name),
+        "verdict": say("walk_report.verdict"),
+        "who_title": say("walk_report.who_title"),
         "who": _who(told, say),
         "parts": _parts(told, say),
-        "said_title": say("walk.report.said_title"),
+        "said_title": say("walk_report.said_title"),
         "said": _said(told, say),
         "places": _places(walk, told, say),
-        "rule": say("walk.report.rule", people=rule.minimum_people, share=say.percent(rule.maximum_share)),
+        "rule": say("walk_report.rule", people=rule.minimum_people, share=say.percent(rule.maximum_share)),
         "route": say("walk.route_title"),
-        "sure_title": say("walk.report.sure_title"),
+        "sure_title": say("walk_report.sure_title"),
         "sure": _sure(report, say),
-        "actions_title": say("walk.report.actions_title"),
+        "actions_title": say("walk_report.actions_title"),
         "actions": _actions(report.actions, say),
-        "journal": say("walk.report.journal") if report.actions else say("walk.report.actions_none"),
-        "again": say("walk.report.again", id=walk.id),
+        "journal": say("walk_report.journal") if report.actions else say("walk_report.actions_none"),
+        "again": say("walk_report.again", id=walk.id),
         "attribution": ", ".join(city.settings.attribution),
     }
 
@@ -113,21 +113,21 @@ def paper_content(report: Report, say: Phrases) -> dict[str, Any]:
     for name, most in (("places", MOST_PLACES), ("parts", MOST_PARTS), ("actions", MOST_ACTIONS)):
         rows = content[name]["rows"]
         cut = [[_shortened(cell, at) for at, cell in enumerate(row)] for row in rows[:most]]
-        more = say("walk.report.more", count=len(rows) - most) if name == "actions" and len(rows) > most else ""
+        more = say("walk_report.more", count=len(rows) - most) if name == "actions" and len(rows) > most else ""
         content[name] = content[name] | {"rows": cut, "more": more}
     return content
 
 
 def _who(told: WalkTold, say: Phrases) -> list[str]:
     if not told.kept:
-        return [say("walk.report.who_none")]
+        return [say("walk_report.who_none")]
     if told.people is None:
-        return [say("walk.report.who_few")]
-    return [say("walk.report.who", people=say.number(told.people), answers=say.number(told.answers or 0))]
+        return [say("walk_report.who_few")]
+    return [say("walk_report.who", people=say.number(told.people), answers=say.number(told.answers or 0))]
 
 
 def _parts(told: WalkTold, say: Phrases) -> dict[str, Any]:
-    heads = [say(f"walk.report.{head}") for head in ("group", "people", "by_day", "after_dark")]
+    heads = [say(f"walk_report.{head}") for head in ("group", "people", "by_day", "after_dark")]
     rows = [
         [say.group(part.classes), say.number(part.people), _percent(part.day, say), _percent(part.dark, say)]
         for part in told.parts
@@ -139,25 +139,25 @@ def _said(told: WalkTold, say: Phrases) -> list[str]:
     out = []
     if told.change is not None:
         change, low, high = (say.number(value, sign=True) for value in told.change)
-        interval = say("walk.report.interval", low=low, high=high)
-        points = say("walk.report.change_points", change=change)
+        interval = say("walk_report.interval", low=low, high=high)
+        points = say("walk_report.change_points", change=change)
         # Beside a share that is told as nearly all, the difference to the point would tell it after all.
         exactly = all(_is_told(share) for share in (told.total.day, told.total.dark)) if told.total else False
-        out.append(say.told(say("walk.report.change"), f"{points}, {interval}" if exactly else interval) + ".")
+        out.append(say.told(say("walk_report.change"), f"{points}, {interval}" if exactly else interval) + ".")
     if told.mixed is not None:
-        out.append(say("walk.report.both", share=_percent(told.mixed, say)) + ".")
+        out.append(say("walk_report.both", share=_percent(told.mixed, say)) + ".")
     if told.people is not None and not told.places:
-        out.append(say("walk.report.said_few"))
+        out.append(say("walk_report.said_few"))
     elif told.places and not told.whole:
-        out.append(say("walk.report.rest"))
+        out.append(say("walk_report.rest"))
     return out
 
 
 def _places(walk: Walk, told: WalkTold, say: Phrases) -> dict[str, Any]:
-    heads = [say(f"walk.report.{head}") for head in ("where", "by_day", "after_dark")]
+    heads = [say(f"walk_report.{head}") for head in ("where", "by_day", "after_dark")]
     rows = []
     if told.total is not None and (told.total.day is not None or told.total.dark is not None):
-        rows.append([say("walk.report.everybody"), _percent(told.total.day, say), _percent(told.total.dark, say)])
+        rows.append([say("walk_report.everybody"), _percent(told.total.day, say), _percent(told.total.dark, say)])
     rows += [
         [_place_named(walk, place, say), _percent(place.day, say), _percent(place.dark, say)] for place in told.places
     ]
@@ -167,33 +167,33 @@ def _places(walk: Walk, told: WalkTold, say: Phrases) -> dict[str, Any]:
 def _place_named(walk: Walk, place: Place, say: Phrases) -> str:
     stops = say.listed([str(stop) for stop in place.stops])
     if len(place.stops) == 1:
-        return say("walk.report.stop_of", stops=stops, label=walk.stops["label"].loc[place.stops[0]])
-    return say("walk.report.stops_of", stops=stops)
+        return say("walk_report.stop_of", stops=stops, label=walk.stops["label"].loc[place.stops[0]])
+    return say("walk_report.stops_of", stops=stops)
 
 
 def _sure(report: Report, say: Phrases) -> list[str]:
     sure, stops = report.sure, len(report.walk.stops)
     if sure is None:
-        return [say("walk.report.sure_same")]
+        return [say("walk_report.sure_same")]
     out = []
     if sure.before is not None and sure.after is not None:
         before, after = say.number(sure.before, 1), say.number(sure.after, 1)
-        out.append(say("walk.report.sure", time=sure.time, before=before, after=after))
+        out.append(say("walk_report.sure", time=sure.time, before=before, after=after))
     if sure.newly and sure.fresh is not None:
         width = say.number(sure.fresh, 1)
-        out.append(say("walk.report.sure_shown", count=sure.newly, stops=stops, width=width))
+        out.append(say("walk_report.sure_shown", count=sure.newly, stops=stops, width=width))
     if sure.hatched:
-        out.append(say("walk.report.sure_hatched", count=sure.hatched, stops=stops))
+        out.append(say("walk_report.sure_hatched", count=sure.hatched, stops=stops))
     before, after = say.percent(sure.city_before), say.percent(sure.city_after)
-    return [*out, say("walk.report.sure_city", after=after, before=before)]
+    return [*out, say("walk_report.sure_city", after=after, before=before)]
 
 
 def _actions(actions: list[Entry], say: Phrases) -> dict[str, Any]:
-    heads = [say(f"walk.report.{head}") for head in ("action", "owner", "due")]
+    heads = [say(f"walk_report.{head}") for head in ("action", "owner", "due")]
     rows = []
     for action in actions:
         stop, _, label = action.place.partition(", stop ")[2].partition(": ")
-        where = say("walk.report.stop_of", stops=stop, label=label) if label else ""
+        where = say("walk_report.stop_of", stops=stop, label=label) if label else ""
         what = f"{action.title} ({where})" if where else action.title
         day = datetime.fromisoformat(action.due).date() if action.due else None
         rows.append([what, action.owner, "" if day is None else _short_day(day, say)])
@@ -213,8 +213,8 @@ def _percent(share: int | None, say: Phrases) -> str:
     if _is_told(share):
         return say.percent(share / 100)
     if share > MOST_AGREE:
-        return say("walk.report.most", share=say.percent(MOST_AGREE / 100))
-    return say("walk.report.fewest", share=say.percent(1 - MOST_AGREE / 100))
+        return say("walk_report.most", share=say.percent(MOST_AGREE / 100))
+    return say("walk_report.fewest", share=say.percent(1 - MOST_AGREE / 100))
 
 
 def _is_told(share: int | None) -> bool:
