@@ -235,6 +235,19 @@ def test_what_is_missing_is_told_where_it_is_missing(phone, url):
     assert page.is_checked("[name=item-core-4][value='2']") and page.is_hidden("#waiting")
 
 
+def test_another_person_on_the_same_phone_is_another_person(phone, url, city):
+    _, page = phone()
+    page.goto(f"{url}/ask?lang=fr")
+    for category in (1, 2):
+        fill(page, category=category)
+        page.wait_for_selector(f"#receipts li:nth-child({category})")
+    page.click("#another")
+    fill(page, category=3)
+    page.wait_for_selector("#receipts li:nth-child(3)")
+    assert collect(city).answers == 3
+    assert answers(city)["pseudonym"].nunique() == 2
+
+
 def test_without_scripts_the_form_still_works(phone, url, city):
     _, page = phone(java_script_enabled=False)
     page.goto(f"{url}/ask?lang=fr")
