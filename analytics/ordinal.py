@@ -9,10 +9,8 @@ height, find the one mode; the covariance is the inverse of minus the Hessian th
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from numbers import Real
-from typing import SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -304,11 +302,14 @@ def _checked(
     return np.ascontiguousarray(columns), answers.astype(np.int64), weight
 
 
-def _number_of(n_categories: SupportsIndex) -> int:
+def _number_of(n_categories: float) -> int:
     try:
-        number = operator.index(n_categories)
-    except TypeError:
-        raise ModelError(f"n_categories is {n_categories!r}; expected a whole number") from None
+        number = int(n_categories)
+        whole = number == n_categories
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise ModelError(f"n_categories is {n_categories!r}; expected a whole number")
     if not 2 <= number <= _MOST_CATEGORIES:
         raise ModelError(f"n_categories is {number}; an ordered answer has at least 2 and at most {_MOST_CATEGORIES}")
     return number

@@ -222,6 +222,8 @@ def test_a_category_nobody_chose_needs_a_prior_and_then_keeps_its_place():
         ([[1.0]], [1], 1, "at least 2"),
         ([[1.0]], [1], 10**9, "at most 1000"),
         ([[1.0]], [1], 2.5, "whole number"),
+        ([[1.0]], [1], "2", "whole number"),
+        ([[1.0]], [1], np.nan, "whole number"),
         ([["a"]], [1], 2, "X must hold numbers"),
         ([[1.0], [1.0, 2.0]], [1, 2], 2, "X must hold numbers"),
         ([[1j]], [1], 2, "X must hold numbers"),
