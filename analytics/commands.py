@@ -148,7 +148,7 @@ def statistics(
     columns = tuple(column.strip() for column in by.split(",") if column.strip())
     found = tell(City.open(city), instrument, by=columns, window=window, zoom_m=zoom_m)
     if csv is not None:
-        found.rows.to_csv(csv, index=False)
+        found.rows.assign(origin=" ".join(found.origins)).to_csv(csv, index=False)
     if as_json:
         print(json.dumps(found.to_dict(), ensure_ascii=False))
         return

@@ -95,7 +95,8 @@ def test_the_command_prints_rows_for_people_machines_and_spreadsheets(city, tmp_
     ]
     shown = CliRunner().invoke(noctule.app, [*asked, "--csv", str(tmp_path / "rows.csv")])
     assert shown.exit_code == 0 and "24 answers to core-4 are told, 0 wait" in shown.output
-    assert math.isinf(pd.read_csv(tmp_path / "rows.csv")["side_m"][0])
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert math.isinf(rows["side_m"][0]) and set(rows["origin"]) == {"real"}
 
 
 def test_a_question_without_a_safe_end_has_no_share_that_feels_safe(city):
