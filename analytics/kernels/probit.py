@@ -173,7 +173,7 @@ def population_view(
     one = np.empty((3, LANES), np.float32)
     sensed = np.empty((3, LANES), np.float32)
     known = np.empty(LANES, np.bool_)
-    # Features that no cell of the lanes has (cameras, staff, patrols) cost nothing, nor do the numbers that only they use.
+    # Features that no cell of the lanes has (cameras, staff, patrols) cost nothing, nor do numbers that only they use.
     busy, reached = np.ones(width, np.bool_), np.empty(coordinates, np.bool_)
     of_place, left_open, after, before = (
         np.empty(LANES, np.float32),
