@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given as hypothesis_given
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from ingest.answers_desk import answers_desk
 from ingest.archive import answers
+from ingest.campaigns import campaigns, campaigns_off, read_campaign
 from ingest.inbox import collect
-from ingest.quarantine import read_decisions
+from ingest.quarantine import read_decisions, read_quarantine
 from ingest.surveys import remove_answers
 from sensors import inbox
 from sensors.clock import set_clock
@@ -65,8 +71,6 @@ def test_sending_an_answer_twice_counts_once(city):
 
 
 def test_killed_between_keeping_and_deleting_an_answer_counts_once(city, monkeypatch):
-    from pathlib import Path
-
     leave(city, given())
     unlink = Path.unlink
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -276,3 +280,51 @@ def test_an_oversized_note_is_not_read(city):
 def test_an_id_that_is_none_cannot_name_a_file(city):
     with pytest.raises(StoreError, match="16 hexadecimal"):
         leave(city, msgspec.structs.replace(given(), response_id="../../etc/passwd"))
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("give"), st.integers(1, 40)),
+        st.tuples(st.just("flood"), st.integers(1, 25)),
+        st.tuples(st.just("erase"), st.integers(1, 40)),
+        st.tuples(st.just("decide"), st.sampled_from(["in", "out", "waiting"])),
+        st.tuples(st.just("switch"), st.booleans()),
+        st.tuples(st.just("collect"), st.just(0)),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@hypothesis_given(STEPS)
+def test_in_whatever_order_things_come_an_answer_stands_in_one_place_once(steps):
+    with tempfile.TemporaryDirectory() as folder:
+        town = make_city(Path(folder) / "town")
+        set_clock(town.path, NOW, 1.0)
+        sent: set[str] = set()
+        erased: set[str] = set()
+        for step, what in steps:
+            if step in ("give", "flood"):
+                numbers = [what] if step == "give" else range(what, what + 20)
+                notes = [given(number) for number in numbers]
+                for note in notes:
+                    leave(town, note)
+                sent |= {note.response_id for note in notes}
+            elif step == "erase":
+                collect(town)  # a receipt is only known of what has arrived
+                if f"{what:016x}" in sent:
+                    erased.add(f"{what:016x}")
+                leave(town, Erase(f"{what:016x}"))
+            elif step == "decide":
+                for case in answers_desk(town).cases:
+                    leave(town, Decide(case.case, str(what), "planner", "T"))
+            elif step == "switch" and campaigns(town) + campaigns_off(town):
+                leave(town, Switch("ask-2026-11", bool(what), "planner", "T"))
+            collect(town)
+            table, held = read_campaign(town, "ask-2026-11"), read_quarantine(town, "ask-2026-11")
+            outside = held[held["state"] != "in"]["response_id"]
+            assert table["response_id"].is_unique and held["response_id"].is_unique
+            assert not set(table["response_id"]) & set(outside)
+            assert set(held[held["state"] == "in"]["response_id"]) <= set(table["response_id"])
+            assert set(table["response_id"]) | set(held["response_id"]) == sent - erased
+            assert waiting(town) == []
