@@ -190,10 +190,8 @@ def validate(
     if pdf is not None:
         pdf.write_bytes(validation_pdf(result))
     print(json.dumps(result.to_dict(), ensure_ascii=False) if as_json else validation_text(result))
-    if html is not None and not as_json:
-        print(f"The report is in {html}.")
     if not as_json:
-        print(_kept(kept))
+        print("".join(f"The report is in {file}.\n" for file in (html, pdf) if file is not None) + _kept(kept))
 
 
 def audit(
@@ -243,9 +241,7 @@ def audit(
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     else:
         print(audit_text(result, say, people=rule.minimum_people, share=rule.maximum_share))
-        if html is not None:
-            print(f"The report is in {html}.")
-        print(_kept(kept))
+        print("".join(f"The report is in {file}.\n" for file in (html, pdf) if file is not None) + _kept(kept))
     if fail_on_flag and result.flagged:
         raise ModelError(f"{result.flagged} figures of {opened.name} are flagged, {result.clear} of them clearly")
 
