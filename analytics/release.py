@@ -205,8 +205,9 @@ def _safety(
         outdoors, _evidence_told(layers["safety_evidence"].to_numpy(), outdoors, size, northing, easting), np.nan
     )
     out["safety_evidence"] = _variable(evidence, layers["safety_evidence"].attrs)
+    sure = np.rint(100 * exceedance(_told(means["safety"]), _told(means["safety_sd"])))
     out["safety_exceeds"] = _variable(
-        np.where(shown, np.rint(100 * exceedance(_told(means["safety"]), _told(means["safety_sd"]))), np.nan),
+        np.where(shown, np.clip(sure, 1, 99), np.nan),  # nothing of a model is certain
         {"units": "1/100", "long_name": "probability that more than half of the people feel safe"},
     )
     if support.effective_n is not None:
