@@ -164,6 +164,7 @@ def validate(
     city: CityFolder,
     night: Annotated[str, typer.Option(help="Only answers before this night, 2026-11-20; all if empty.")] = "",
     preset: Annotated[str, typer.Option(help="Priors: standard, or sceptical of what light does.")] = "standard",
+    language: Annotated[str, typer.Option(help="en or fr.")] = "en",
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one page.")] = None,
     pdf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report for the printer.")] = None,
     as_json: AsJson = False,
@@ -174,22 +175,23 @@ def validate(
     """
     from analytics.judgements import keep_judgement
     from analytics.knowledge import learn
+    from analytics.phrases import phrases
     from analytics.surroundings import surroundings
     from analytics.validation import validate as try_out
     from analytics.validation_report import validation_html, validation_pdf, validation_text
     from sensors.city import City
 
-    opened = City.open(city)
+    opened, say = City.open(city), phrases(language)
     before = _night_named(opened, night) if night else None
     with _progress_bar("fits without a part of the answers", hidden=as_json) as progress:
         around = surroundings(opened)
         result = try_out(opened, around, learn(opened, before), before=before, preset=preset, progress=progress)
     kept = keep_judgement(opened, "validation", result.to_dict())
     if html is not None:
-        html.write_text(validation_html(result), "utf-8")
+        html.write_text(validation_html(result, say), "utf-8")
     if pdf is not None:
-        pdf.write_bytes(validation_pdf(result))
-    print(json.dumps(result.to_dict(), ensure_ascii=False) if as_json else validation_text(result))
+        pdf.write_bytes(validation_pdf(result, say))
+    print(json.dumps(result.to_dict(), ensure_ascii=False) if as_json else validation_text(result, say))
     if not as_json:
         print("".join(f"The report is in {file}.\n" for file in (html, pdf) if file is not None) + _kept(kept))
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 
 import numpy as np
 import pytest
 
-from analytics import scores
+from analytics import printed_report, scores
 from analytics.held_out import GUESSES, SCHEMES
 from analytics.knowledge import learn_from
+from analytics.phrases import LANGUAGES, phrases
 from analytics.surroundings import surroundings
 from analytics.validation import Validation, validate
-from analytics.validation_report import validation_html, validation_pdf
+from analytics.validation_report import validation_html, validation_pdf, validation_text
 from sensors.answer import ANSWER_COLUMNS
 from sensors.errors import ModelError
 from tests.synthetic_city import make_city
@@ -61,15 +63,24 @@ def test_groups_move_these_answers_so_the_map_beats_climatology(tried):
 def test_a_report_can_be_read_by_people_and_by_machines(tried):
     content = json.loads(json.dumps(tried.to_dict()))
     assert content["schemes"][0]["skill"]["climatology"]["value"] > 0
-    page = validation_html(tried)
+    page = validation_html(tried, phrases("en"))
     assert page.startswith("<!doctype html>") and "SIMULATED" in page
     for words in ("climatology", "area mean", "as the map&#x27;s cells", "random"):
         assert words in page
     assert "<script" not in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
-def test_the_printed_report_holds_what_the_page_holds(tried):
-    assert validation_pdf(tried).startswith(b"%PDF")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_reports_of_a_language_hold_the_same_figures(tried, language, monkeypatch):
+    say, printed = phrases(language), {}
+    assert validation_pdf(tried, say).startswith(b"%PDF")
+    monkeypatch.setattr(printed_report, "pdf", lambda template, content, pictures: printed.update(content) or b"")
+    validation_pdf(tried, say)
+    page, lines = unescape(validation_html(tried, say)), validation_text(tried, say)
+    cells = [cell for part in printed["parts"] if part["kind"] == "table" for row in part["rows"] for cell in row]
+    assert len(cells) == 5 * 6 * len(tried.schemes)
+    for told in (*cells, printed["notice"], say("validation.cells")):
+        assert told in page and told in lines
 
 
 def test_no_bin_of_the_reliability_is_of_fewer_than_ten_people(tried):
