@@ -24,7 +24,7 @@ def serve(
         bool, typer.Option("--warm-only", help="Draw the basemap for later visitors, and stop.")
     ] = False,
 ) -> None:
-    """Show the city's atlas: the pages Live, Plan, Research and About.
+    """Show the city's atlas: the pages Live, Plan, Research, Answers and About, and the answer form where it is open.
 
     Example: noctule serve helsinki --port 8050
 

@@ -75,6 +75,12 @@ def keep_answers(city: City, campaign: str, coarse: pd.DataFrame, now: np.dateti
     return Kept(len(fresh), len(coarse) - len(fresh), len(now_held) - len(held))
 
 
+def would_hold(city: City, coarse: pd.DataFrame) -> int:
+    """How many of some answers would stand aside if they were kept as a campaign of their own."""
+    found = suspects(coarse, _history(city, coarse["time"].min()), city.zone)
+    return len({name for one in found for name in one.response_ids})
+
+
 def hold_answers(city: City, campaign: str, found: Sequence[Suspect], now: np.datetime64) -> int:
     """Set aside answers of a campaign that something else than our rules points to; how many were."""
     table, held = read_campaign(city, campaign), read_quarantine(city, campaign)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import secrets
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +27,7 @@ from ingest.campaigns import (
     write_table,
 )
 from ingest.lock import shelf_lock
-from ingest.quarantine import drop_campaign, erase_answers, keep_answers, quarantined
+from ingest.quarantine import drop_campaign, erase_answers, keep_answers, quarantined, would_hold
 from ingest.survey_file import (
     TOLD_ROWS,
     Mapping,
@@ -68,9 +69,13 @@ def check_answers(
 ) -> SurveyReport:
     """Read a file of answers as an import would and say what would become of it; nothing is kept.
 
-    city : with it, places and times are checked as well
+    city : with it, places and times are checked as well, and whether answers look like brigading
     """
-    return read_answers(file, instrument, read_mapping(mapping), city, simulated=city is None or city.simulated)[0]
+    simulated = city is None or city.simulated
+    report, table = read_answers(file, instrument, read_mapping(mapping), city, simulated=simulated)
+    if city is not None and len(table):
+        report.held = would_hold(city, coarsened(table, city, "checked", "", secrets.token_bytes(16)))
+    return report
 
 
 def import_answers(

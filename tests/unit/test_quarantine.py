@@ -11,7 +11,7 @@ from ingest.archive import answers
 from ingest.brigading import suspects
 from ingest.campaigns import switch_campaign
 from ingest.quarantine import decide_case, read_decisions, read_quarantine
-from ingest.surveys import import_answers, remove_answers
+from ingest.surveys import check_answers, import_answers, remove_answers
 from sensors.errors import AnswerError
 from sensors.receipt import receipt_of
 from tests.synthetic_city import SOUTH, WEST, make_city
@@ -147,6 +147,14 @@ def test_what_is_decided_holds_for_what_still_comes(tmp_path, city):
     (case,) = answers_desk(city).cases
     assert (case.answers, case.state) == (36, "out")
     assert len(answers(city)) == USUAL
+
+
+def test_a_check_foretells_what_an_import_would_set_aside_and_keeps_nothing(tmp_path, city):
+    bring(city, tmp_path, usual(), "autumn")
+    file = written(tmp_path, burst(30), "flood.csv")
+    assert check_answers(file, city=city).held == 30 and check_answers(file).held == 0
+    assert len(answers(city)) == USUAL and read_quarantine(city, "flood").empty
+    assert import_answers(city, file, simulated=True).held == 30
 
 
 def test_importing_the_file_of_a_case_again_changes_nothing(tmp_path, city):
