@@ -14,9 +14,17 @@ _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b1f}"
     "table{border-collapse:collapse;margin:.5rem 0 1.5rem}th,td{padding:.25rem .75rem;text-align:right;"
     "border-bottom:1px solid #ccc}th:first-child,td:first-child{text-align:left}"
-    ".note{color:#444}.simulated{font-weight:700}figure{display:inline-block;margin:0 2rem 1rem 0}"
+    ".note{color:#444}.simulated{font-weight:700}figure{display:inline-block;vertical-align:top;margin:0 2rem 1rem 0}"
     "figcaption{font-size:.8rem;max-width:220px}"
 )
+# scheme -> its name and what it leaves out, as the texts call them
+_SCHEMES = {
+    "random": ("random", "way_random"),
+    "respondents": ("respondents", "way_respondents"),
+    "blocks": ("blocks", "way_blocks"),
+    "as the map's cells": ("cells", "way_cells"),
+}
+_ROWS = {"map": "map"} | {guess: guess for guess in GUESSES} | {"area mean": "area_mean"}
 _HEADS = ("guess", "rps", "log", "brier", "skill")
 _SIDE = 220.0
 
@@ -79,16 +87,12 @@ def _good(say: Phrases) -> str:
     return say("validation.good", skill=say.percent(GOOD_SKILL))
 
 
-def _key(scheme: Scheme) -> str:
-    return "cells" if scheme.name == "as the map's cells" else scheme.name
-
-
 def _name(scheme: Scheme, say: Phrases) -> str:
-    return say.told(say("validation.left_out"), say(f"validation.{_key(scheme)}"))
+    return say.told(say("validation.left_out"), say(f"validation.{_SCHEMES[scheme.name][0]}"))
 
 
 def _way(scheme: Scheme, say: Phrases) -> str:
-    way = say(f"validation.way_{_key(scheme)}", side=say.number(BLOCK_M))
+    way = say(f"validation.{_SCHEMES[scheme.name][1]}", side=say.number(BLOCK_M))
     return f"{way} {say('validation.distance', distance=say.number(scheme.distance_m))}"
 
 
@@ -98,9 +102,9 @@ def _heads(say: Phrases) -> list[str]:
 
 def _scores(scheme: Scheme, say: Phrases) -> list[list[str]]:
     rows = []
-    for guess in ("map", *GUESSES):
+    for guess, row in _ROWS.items():
         figures = [say.number(scheme.score[guess][name], 4) for name in ("rps", "log", "brier")]
-        rows.append([say(f"validation.{guess.replace(' ', '_')}"), *figures, _skill(scheme, guess, say)])
+        rows.append([say(f"validation.{row}"), *figures, _skill(scheme, guess, say)])
     return rows
 
 
