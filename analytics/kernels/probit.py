@@ -22,7 +22,7 @@ from analytics.kernels.jit import cell_kernel, kernel
 SQRT_HALF = 0.7071067811865476
 LOG_SQRT_2PI = 0.9189385332046727
 SERIES_FROM = -25.0
-LANES = 64
+LANES = 128
 ZERO, ONE, TWO, UNKNOWN = np.float32(0), np.float32(1), np.float32(2), np.float32(np.nan)
 PER_UNIT = 32  # entries of the table
 TABLE_TO = 8.0  # Phi(-8) = 6e-16
@@ -175,7 +175,8 @@ def population_view(
     known = np.empty(LANES, np.bool_)
     # Features that no cell of the lanes has (cameras, staff, patrols) cost nothing, nor do numbers that only they use.
     busy, reached = np.ones(width, np.bool_), np.empty(coordinates, np.bool_)
-    of_place, left_open, after, before = (
+    place, of_place, left_open, after, before = (
+        np.empty(LANES, np.float32),
         np.empty(LANES, np.float32),
         np.empty(LANES, np.float32),
         np.empty(LANES, np.float32),
@@ -186,20 +187,22 @@ def population_view(
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
         for i in range(n):
-            known[i] = True
+            t[i] = ZERO
+            for a in range(q):
+                x[a, i] = features[start + i, a]
+                t[i] += x[a, i]
+            for e in range(n_steps):
+                d[e, i] = steps[start + i, e]
+            known[i] = not math.isnan(t[i])
         for a in range(q):
-            busy[a] = False
+            most = ZERO
             for i in range(n):
-                feature = features[start + i, a]
-                known[i] = known[i] and not math.isnan(feature)
-                x[a, i] = ZERO if math.isnan(feature) else feature
-                busy[a] = busy[a] or x[a, i] != ZERO
-        for e in range(n_steps):
-            for i in range(n):
-                d[e, i] = steps[start + i, e] if known[i] else ZERO
+                x[a, i] = x[a, i] if known[i] else ZERO
+                most = max(most, abs(x[a, i]))
+            busy[a] = most > ZERO
         for i in range(n):
             c = square[start + i]
-            of_place[i] = own[c, 1]
+            place[i], of_place[i] = own[c, 0], own[c, 1]
             after[i] = of_place[i]
             before[i] = own_before
             left_open[i] = ZERO
@@ -215,11 +218,13 @@ def population_view(
                 t[i] = across_place[square[start + i], a]
             for b in range(a):
                 if busy[b]:
+                    each = place_after[a, b]
                     for i in range(n):
-                        t[i] += place_after[a, b] * x[b, i]
+                        t[i] += each * x[b, i]
+            own_after, own_prior = place_after[a, a], place_before[a]
             for i in range(n):
-                after[i] += x[a, i] * (TWO * t[i] + place_after[a, a] * x[a, i])
-                before[i] += place_before[a] * x[a, i] * x[a, i]
+                after[i] += x[a, i] * (TWO * t[i] + own_after * x[a, i])
+                before[i] += own_prior * x[a, i] * x[a, i]
         for e in range(n_steps):
             for f in range(e + 1):
                 if step_field[e] == step_field[f]:
@@ -230,41 +235,51 @@ def population_view(
         reached[:] = False
         sensed[:] = ZERO
         for g in range(n_groups):
+            each = spread[g] + person_variance
             for i in range(n):
-                m[i] = own[square[start + i], 0]
-                v[i] = of_place[i] + spread[g] + left_open[i] + person_variance + apart[start + i]
+                m[i] = place[i]
+                v[i] = of_place[i] + each + left_open[i] + apart[start + i]
             for a in range(width):
                 if not busy[a]:
                     continue
                 reached[route[g, a]] = True
+                each, coordinate = load[g, a], route[g, a]
                 for i in range(n):
-                    m[i] += load[g, a] * x[a, i]
-                    t[i] = crossing[route[g, a], i]
+                    m[i] += each * x[a, i]
+                    t[i] = crossing[coordinate, i]
                 for b in range(a):
                     if busy[b]:
+                        each = variance[g, a, b]
                         for i in range(n):
-                            t[i] += variance[g, a, b] * x[b, i]
+                            t[i] += each * x[b, i]
+                each = variance[g, a, a]
                 for i in range(n):
-                    v[i] += x[a, i] * (TWO * t[i] + variance[g, a, a] * x[a, i])
+                    v[i] += x[a, i] * (TWO * t[i] + each * x[a, i])
             one[:] = ZERO
             for e in range(n_steps):
+                each, field = load[g, step_feature[e]], step_field[e]
                 for i in range(n):
-                    one[step_field[e], i] += load[g, step_feature[e]] * d[e, i]
+                    one[field, i] += each * d[e, i]
             for i in range(n):
                 v[i] += one[0, i] * one[0, i] + one[1, i] * one[1, i] + one[2, i] * one[2, i]
-                scale = ONE / math.sqrt(ONE + max(v[i], ZERO))
-                p, density = normal_of_table(m[i] * scale)
-                p_safe[i] += share[g] * p
-                score[i] += share[g] * p
-                for k in range(cut_steps.size):
-                    score[i] += share[g] * normal_cdf_of_table((m[i] - cut_steps[k]) * scale)
-                t[i] = share[g] * density * scale
+                v[i] = ONE / math.sqrt(ONE + max(v[i], ZERO))
+            of_class = share[g]
+            for i in range(n):
+                p, density = normal_of_table(m[i] * v[i])
+                p_safe[i] += of_class * p
+                score[i] += of_class * p
+                t[i] = of_class * density * v[i]
                 total[i] += t[i]
+            for k in range(cut_steps.size):
+                each = cut_steps[k]
+                for i in range(n):
+                    score[i] += of_class * normal_cdf_of_table((m[i] - each) * v[i])
             for a in range(width):
                 if not busy[a]:
                     continue
+                coordinate = route[g, a]
                 for i in range(n):
-                    gradient[route[g, a], i] += t[i] * x[a, i]
+                    gradient[coordinate, i] += t[i] * x[a, i]
             for a in range(3):
                 for i in range(n):
                     sensed[a, i] += t[i] * one[a, i]
@@ -278,10 +293,12 @@ def population_view(
                 t[i] = total[i] * crossing[a, i]
             for b in range(a):
                 if reached[b]:
+                    each = joint[a, b]
                     for i in range(n):
-                        t[i] += joint[a, b] * gradient[b, i]
+                        t[i] += each * gradient[b, i]
+            each = joint[a, a]
             for i in range(n):
-                v[i] += gradient[a, i] * (TWO * t[i] + joint[a, a] * gradient[a, i])
+                v[i] += gradient[a, i] * (TWO * t[i] + each * gradient[a, i])
         for i in range(n):
             out[start + i, 0] = p_safe[i] if known[i] else UNKNOWN
             out[start + i, 1] = math.sqrt(max(v[i], ZERO)) if known[i] else UNKNOWN
