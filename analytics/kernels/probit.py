@@ -22,7 +22,7 @@ from analytics.kernels.jit import cell_kernel, kernel
 SQRT_HALF = 0.7071067811865476
 LOG_SQRT_2PI = 0.9189385332046727
 SERIES_FROM = -25.0
-LANES = 128
+LANES = 64
 ZERO, ONE, TWO, UNKNOWN = np.float32(0), np.float32(1), np.float32(2), np.float32(np.nan)
 PER_UNIT = 32  # entries of the table
 TABLE_TO = 8.0  # Phi(-8) = 6e-16
@@ -165,14 +165,15 @@ def population_view(
     q = width - 1
     n_steps = step_feature.size
     coordinates = joint.shape[0]
-    # Cells go through in lanes, so that sums over pairs of features are sums of whole vectors: a third of the time.
+    # Cells go through in lanes, so that sums over pairs of features are sums of whole vectors. All lanes are always
+    # computed, the last cell in those that are left over, so that a cell's bits do not depend on where its band begins.
     x = np.ones((width, LANES), np.float32)
     d = np.empty((n_steps, LANES), np.float32)
     crossing = np.empty((coordinates, LANES), np.float32)
     gradient = np.empty((coordinates, LANES), np.float32)
     one = np.empty((3, LANES), np.float32)
     sensed = np.empty((3, LANES), np.float32)
-    known = np.empty(LANES, np.bool_)
+    known, where, here = np.empty(LANES, np.bool_), np.empty(LANES, np.int64), np.empty(LANES, np.float32)
     # Features that no cell of the lanes has (cameras, staff, patrols) cost nothing, nor do numbers that only they use.
     busy, reached = np.ones(width, np.bool_), np.empty(coordinates, np.bool_)
     place, of_place, left_open, after, before = (
@@ -185,23 +186,24 @@ def population_view(
     m, v, t = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     p_safe, score, total = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     for start in range(first, last, LANES):
-        n = min(LANES, last - start)
-        for i in range(n):
+        for i in range(LANES):
+            row = min(start + i, last - 1)
+            where[i], here[i] = square[row], apart[row]
             t[i] = ZERO
             for a in range(q):
-                x[a, i] = features[start + i, a]
+                x[a, i] = features[row, a]
                 t[i] += x[a, i]
             for e in range(n_steps):
-                d[e, i] = steps[start + i, e]
+                d[e, i] = steps[row, e]
             known[i] = not math.isnan(t[i])
         for a in range(q):
             most = ZERO
-            for i in range(n):
+            for i in range(LANES):
                 x[a, i] = x[a, i] if known[i] else ZERO
                 most = max(most, abs(x[a, i]))
             busy[a] = most > ZERO
-        for i in range(n):
-            c = square[start + i]
+        for i in range(LANES):
+            c = where[i]
             place[i], of_place[i] = own[c, 0], own[c, 1]
             after[i] = of_place[i]
             before[i] = own_before
@@ -214,57 +216,57 @@ def population_view(
         for a in range(q):
             if not busy[a]:
                 continue
-            for i in range(n):
-                t[i] = across_place[square[start + i], a]
+            for i in range(LANES):
+                t[i] = across_place[where[i], a]
             for b in range(a):
                 if busy[b]:
                     each = place_after[a, b]
-                    for i in range(n):
+                    for i in range(LANES):
                         t[i] += each * x[b, i]
             own_after, own_prior = place_after[a, a], place_before[a]
-            for i in range(n):
+            for i in range(LANES):
                 after[i] += x[a, i] * (TWO * t[i] + own_after * x[a, i])
                 before[i] += own_prior * x[a, i] * x[a, i]
         for e in range(n_steps):
             for f in range(e + 1):
                 if step_field[e] == step_field[f]:
                     weight = place_after[step_feature[e], step_feature[f]] * (ONE if f == e else TWO)
-                    for i in range(n):
+                    for i in range(LANES):
                         left_open[i] += weight * d[e, i] * d[f, i]
         gradient[:] = ZERO
         reached[:] = False
         sensed[:] = ZERO
         for g in range(n_groups):
             each = spread[g] + person_variance
-            for i in range(n):
+            for i in range(LANES):
                 m[i] = place[i]
-                v[i] = of_place[i] + each + left_open[i] + apart[start + i]
+                v[i] = of_place[i] + each + left_open[i] + here[i]
             for a in range(width):
                 if not busy[a]:
                     continue
                 reached[route[g, a]] = True
                 each, coordinate = load[g, a], route[g, a]
-                for i in range(n):
+                for i in range(LANES):
                     m[i] += each * x[a, i]
                     t[i] = crossing[coordinate, i]
                 for b in range(a):
                     if busy[b]:
                         each = variance[g, a, b]
-                        for i in range(n):
+                        for i in range(LANES):
                             t[i] += each * x[b, i]
                 each = variance[g, a, a]
-                for i in range(n):
+                for i in range(LANES):
                     v[i] += x[a, i] * (TWO * t[i] + each * x[a, i])
             one[:] = ZERO
             for e in range(n_steps):
                 each, field = load[g, step_feature[e]], step_field[e]
-                for i in range(n):
+                for i in range(LANES):
                     one[field, i] += each * d[e, i]
-            for i in range(n):
+            for i in range(LANES):
                 v[i] += one[0, i] * one[0, i] + one[1, i] * one[1, i] + one[2, i] * one[2, i]
                 v[i] = ONE / math.sqrt(ONE + max(v[i], ZERO))
             of_class = share[g]
-            for i in range(n):
+            for i in range(LANES):
                 p, density = normal_of_table(m[i] * v[i])
                 p_safe[i] += of_class * p
                 score[i] += of_class * p
@@ -272,34 +274,34 @@ def population_view(
                 total[i] += t[i]
             for k in range(cut_steps.size):
                 each = cut_steps[k]
-                for i in range(n):
+                for i in range(LANES):
                     score[i] += of_class * normal_cdf_of_table((m[i] - each) * v[i])
             for a in range(width):
                 if not busy[a]:
                     continue
                 coordinate = route[g, a]
-                for i in range(n):
+                for i in range(LANES):
                     gradient[coordinate, i] += t[i] * x[a, i]
             for a in range(3):
-                for i in range(n):
+                for i in range(LANES):
                     sensed[a, i] += t[i] * one[a, i]
-        for i in range(n):
+        for i in range(LANES):
             v[i] = total[i] * total[i] * (of_place[i] + left_open[i])
             v[i] += sensed[0, i] * sensed[0, i] + sensed[1, i] * sensed[1, i] + sensed[2, i] * sensed[2, i]
         for a in range(coordinates):
             if not reached[a]:
                 continue
-            for i in range(n):
+            for i in range(LANES):
                 t[i] = total[i] * crossing[a, i]
             for b in range(a):
                 if reached[b]:
                     each = joint[a, b]
-                    for i in range(n):
+                    for i in range(LANES):
                         t[i] += each * gradient[b, i]
             each = joint[a, a]
-            for i in range(n):
+            for i in range(LANES):
                 v[i] += gradient[a, i] * (TWO * t[i] + each * gradient[a, i])
-        for i in range(n):
+        for i in range(min(LANES, last - start)):
             out[start + i, 0] = p_safe[i] if known[i] else UNKNOWN
             out[start + i, 1] = math.sqrt(max(v[i], ZERO)) if known[i] else UNKNOWN
             out[start + i, 2] = score[i] if known[i] else UNKNOWN
