@@ -196,6 +196,7 @@ class CitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     licence: str = ""
     # Shares of the people out at night by group, for the population view; empty means the mix of those who answered.
     group_shares: dict[str, float] = msgspec.field(default_factory=dict)
+    resident_shares: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class City:
