@@ -7,10 +7,12 @@ people      F = ln(1 + f/2) / ln 16, f in passers a minute; crowd = ln(f/f0) abo
 noise       (LAeq - 60)/10, and what is left of it after people: (LAeq - (a + b F))/10
 hour        natural cubic spline on hours since 18:00 local, knots every three hours, 0 at 21:00
 closing     exp(-|minutes to or after closing|/30), fading with the distance to the venue
+colour      (correlated colour temperature - 3,000 K) / 1,000 K of the lamps around, after dark
+open view   mean free distance to the next wall over 50 m, 0 (shut in) to 1 (a square), less 1/2; and L times it
 presence    exp(-distance/25 m) of a camera, staff or a patrol that people can see, at the hours at which it is there
 
-The eventfulness and the peaks of noise (N2, N3), colour temperature and openness of the same chapter need fields that
-are not there yet; they join the table below when they are.
+The eventfulness and the peaks of noise (N2, N3) of the same chapter need fields that are not there yet; they join the
+table below when they are.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Term:
     """One number of the model: its prior, why that, and how a person reads it."""
 
     name: str
-    part: str  # 'light', 'people', 'noise', 'hour', 'presence', 'group' or 'asking'
+    part: str  # 'light', 'people', 'noise', 'hour', 'presence', 'view', 'group' or 'asking'
     mean: float
     sd: float
     words: str
@@ -66,6 +68,11 @@ _PLACE = (
     Term("camera", "presence", 0.0, 0.3, "a camera in view", "22 controlled studies: little evidence either way"),
     Term("staff", "presence", 0.0, 0.3, "staff in view", "no published size; no sign is assumed"),
     Term("patrol", "presence", 0.0, 0.3, "a patrol in view", "reassures some and alarms others; no sign is assumed"),
+    Term(
+        "colour", "light", 0.0, 0.15, "colder light, per 1,000 K", "contradictory: small gain, minor, warm felt safer"
+    ),
+    Term("open", "view", 0.0, 0.3, "an open view", "prospect and entrapment carry light's link; no size"),
+    Term("light_open", "light", 0.0, 0.25, "light where the view is open", "interactions are shrunken"),
 )
 _TIME = (
     Term("hour_18", "hour", 0.0, 0.5, "18:00 against 21:00", "no hour curve that could be verified"),
@@ -119,6 +126,7 @@ COLUMN: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 # The preset for planners (perception.md 3): 47 studies hold little evidence that lighting lowers fear.
 SCEPTICAL: dict[str, tuple[float, float]] = {"light": (0.3, 0.3)}
 PRESETS = ("standard", "sceptical")
+AFTER_DARK = ("light", "light_even", "colour", "light_open")  # what daylight makes nothing of
 
 _LEVELS: dict[str, dict[str, str]] = {  # column of the answer -> code -> term; a code without a term is the reference
     "gender": {"woman": "woman", "another": "another_gender", "undisclosed": "gender_undisclosed"},
@@ -278,10 +286,12 @@ def raw_features(
     closing: Array,
     noise_on_people: tuple[float, float],
     presence: Array | None = None,
+    lie: Array | None = None,
 ) -> Array:
-    """Columns as FEATURES of n places, (n, 10), from what the fields say; not yet held within the answers' range.
+    """Columns as FEATURES of n places, (n, 13), from what the fields say; not yet held within the answers' range.
 
     presence : (n, 3) as `presence_near` gives it; nothing is there without it
+    lie : (n, 2) as `lie_of` gives it; the usual colour and view without it
     """
     felt, around = light(illuminance_lx), people(footfall_per_hour)
     columns = [
@@ -294,6 +304,8 @@ def raw_features(
         closing,
         *(np.zeros((len(PRESENCE), len(closing)), np.float32) if presence is None else presence.T),
     ]
+    colour, view = np.zeros((2, len(closing)), np.float32) if lie is None else lie.T
+    columns += [colour, view, felt * view]
     return np.stack([np.asarray(column, illuminance_lx.dtype) for column in columns], axis=-1)
 
 
@@ -331,13 +343,13 @@ def late(times: Times, zone: ZoneInfo) -> Floats:
 def design(answers: pd.DataFrame, features: Floats, zone: ZoneInfo) -> Floats:
     """The design matrix (n, p) of answers, columns as `NAMES`.
 
-    features : (n, 10) array, columns as `FEATURES`; in daylight the light columns do not count
+    features : (n, 13) array, columns as `FEATURES`; in daylight the light columns do not count
     """
     times = answers["time"].to_numpy().astype("datetime64[ms]")
     matrix = group_design(answers) + time_design(times, zone)
     dark = (answers["light_state"] != "day").to_numpy(np.float64)
     matrix[:, : len(FEATURES)] = features
-    for name in ("light", "light_even"):
+    for name in AFTER_DARK:
         matrix[:, COLUMN[name]] *= dark
     woman, older = matrix[:, COLUMN["woman"]], matrix[:, COLUMN["age_65"]]
     matrix[:, COLUMN["woman_light"]] = woman * matrix[:, COLUMN["light"]]

@@ -55,7 +55,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "footfall": (
         "footfall", "footfall_sd", "footfall_origin", "footfall_nearest", "footfall_measured", "footfall_simulated",
     ),
-    "goes": ("goes_light", "goes_people", "goes_noise", "goes_hour", "goes_presence"),
+    "goes": ("goes_light", "goes_people", "goes_noise", "goes_hour", "goes_presence", "goes_view"),
 }  # fmt: skip
 
 # UDUNITS does not know persons or probits, and writes hundredths as percent.

@@ -16,6 +16,7 @@ from analytics import covariates
 from analytics.applicability import applicability
 from analytics.covariates import FEATURES, NAMES, Floats
 from analytics.groups import everyone, views_of
+from analytics.lie import lie_of
 from analytics.ordered_posterior import between
 from analytics.ordinal import unheard_gaps
 from analytics.place_effect import nowhere, place_effect, region_of
@@ -64,7 +65,14 @@ def fit_perception(
     reference = reference_night(city, table, before)
     raw = fields_at_answers(city, surroundings, knowledge, table, progress)
     fitted = fit_response(
-        table, raw, city, surroundings, places, street_means(surroundings, knowledge, reference), preset, not_used
+        table,
+        raw,
+        city,
+        surroundings,
+        places,
+        street_means(surroundings, knowledge, reference, places),
+        preset,
+        not_used,
     )
     from analytics.share_evidence import with_shares
 
@@ -325,10 +333,11 @@ def fields_at_answers(
         times, places.presence_kind, places.presence_from, places.presence_to,
         places.presence_near[:, row, column].T, city.zone,
     )  # fmt: skip
-    return pd.DataFrame({**found, "closing": closing, **dict(zip(PRESENCE, seen.T, strict=True))})
+    lie = {"colour": places.colour[row, column], "view": places.view[row, column]}
+    return pd.DataFrame({**found, "closing": closing, **dict(zip(PRESENCE, seen.T, strict=True)), **lie})
 
 
-def street_means(surroundings: Surroundings, knowledge: Knowledge, night: Night) -> pd.DataFrame:
+def street_means(surroundings: Surroundings, knowledge: Knowledge, night: Night, places: Places) -> pd.DataFrame:
     """What is expected on the city's streets every two hours of a night: the mean that contributions stand against."""
     from analytics.fields import fields_at
     from sensors.reading import RECORD
@@ -348,6 +357,8 @@ def street_means(surroundings: Surroundings, knowledge: Knowledge, night: Night)
                     "noise": _plane(fields["noise"])[street],
                     "footfall": _plane(fields["footfall"])[street],
                     "closing": 0.0,
+                    "colour": places.colour[street],
+                    "view": places.view[street],
                 }
             )
         )
@@ -377,7 +388,8 @@ def closing_places(city: City, surroundings: Surroundings) -> Places:
         points = np.column_stack([closing.x.to_numpy(), closing.y.to_numpy()])
         distance = cKDTree(points).query(cells)[0].reshape(grid.shape)
         nearness[index] = np.exp(-distance / covariates.CLOSING_REACH_M)
-    return Places(surroundings.longitude, surroundings.latitude, closes, nearness, *_presence(city, cells, grid.shape))
+    seen, lie = _presence(city, cells, grid.shape), lie_of(city, surroundings)
+    return Places(surroundings.longitude, surroundings.latitude, closes, nearness, *seen, *lie)
 
 
 def _presence(
@@ -419,7 +431,8 @@ def scales_of(raw: pd.DataFrame, streets: pd.DataFrame, weight: Floats) -> tuple
         seen = np.column_stack([said.get(kind, np.zeros(len(table))) for kind in PRESENCE])
         even = np.where(np.isnan(said["even"]), typical_even, said["even"])
         columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
-        return covariates.raw_features(*columns, on_people, seen).astype(np.float64)
+        lie = np.column_stack([said.get(name, np.zeros(len(table))) for name in ("colour", "view")])
+        return covariates.raw_features(*columns, on_people, seen, lie).astype(np.float64)
 
     at_answers = features(raw)
     typical = _column_mean(at_answers)

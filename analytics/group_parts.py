@@ -1,7 +1,7 @@
 """People who answered as disjoint parts by gender, age and role, each of which holds enough of them to be told.
 
 Every group that is described by numbers is a union of these parts. So whatever somebody puts together from groups or
-takes from one another is nothing or enough people, as for places (`release.direct_statistics`). Columns are divided
+takes from one another is nothing or enough people, as for places (`release_plan`). Columns are divided
 one after the other: the codes of a column are put into classes, and a part is divided if each class in it has nobody
 or enough people. Of all ways to form classes the one is taken that tells most: the sum over divided parts of their
 people times ln(classes). Codes that too few people have are told together; where they are too few even so, they go

@@ -26,6 +26,7 @@ from analytics.covariates import COLUMN, NAMES
 from analytics.fitting import (
     INSTRUMENT,
     answers_to_fit,
+    closing_places,
     fields_at_answers,
     fit_together,
     ladders_of,
@@ -110,7 +111,8 @@ def sample_of(city: City, surroundings: Surroundings, knowledge: Any, before: Ni
             f"and still fit the others"
         )
     raw = fields_at_answers(city, surroundings, knowledge, table)
-    streets = street_means(surroundings, knowledge, reference_night(city, table, before))
+    places = closing_places(city, surroundings)
+    streets = street_means(surroundings, knowledge, reference_night(city, table, before), places)
     scales, features = scales_of(raw, streets, table["count"].to_numpy(np.float64))
     rule = city.settings.release
     return Sample(

@@ -52,7 +52,10 @@ LEVEL_WITH_SHARES = "published shares of areas had a part in the level"
 NOTE = "how safe people feel, not how safe a place is; an association with tonight's conditions"
 
 _N = len(FEATURES)
-_LIGHT, _EVEN, _PEOPLE, _CROWD, _NOISE, _REST, _CLOSING, _CAMERA, _STAFF, _PATROL = range(_N)
+_LIGHT, _EVEN, _PEOPLE, _CROWD, _NOISE, _REST, _CLOSING, _CAMERA, _STAFF, _PATROL, _COLOUR, _VIEW, _LIGHT_OPEN = range(
+    _N
+)
+_AFTER_DARK = [COLUMN[name] for name in covariates.AFTER_DARK]
 _WOMAN_CROSSED = {
     _LIGHT: COLUMN["woman_light"],
     _PEOPLE: COLUMN["woman_people"],
@@ -62,11 +65,11 @@ _WOMAN_CROSSED = {
 }
 _OLDER_CROSSED = {_LIGHT: COLUMN["older_light"]}
 # Which features change with an sd of light (0), people (1) and noise (2).
-_STEP_FEATURE = np.array([_LIGHT, _EVEN, _PEOPLE, _CROWD, _REST, _NOISE, _REST])
-_STEP_FIELD = np.array([0, 0, 1, 1, 1, 2, 2])
+_STEP_FEATURE = np.array([_LIGHT, _EVEN, _LIGHT_OPEN, _PEOPLE, _CROWD, _REST, _NOISE, _REST])
+_STEP_FIELD = np.array([0, 0, 0, 1, 1, 1, 2, 2])
 _E = _STEP_FEATURE.size
 _TIME_TERMS = ("hour_18", "hour_00", "hour_03", "hour_06", "weekend")
-_PARTS = ("goes_light", "goes_people", "goes_noise", "goes_hour", "goes_presence")
+_PARTS = ("goes_light", "goes_people", "goes_noise", "goes_hour", "goes_presence", "goes_view")
 
 
 def fuse(
@@ -185,6 +188,7 @@ _LONG_NAMES = {
     "goes_people": "what goes with it: people around, against the city's mean night",
     "goes_noise": "what goes with it: sound, against the city's mean night",
     "goes_hour": "what goes with it: the hour, against the night's mean",
+    "goes_view": "what goes with it: how open the view is, against the city's mean",
     "goes_presence": "what goes with it: cameras, staff or a patrol in view, against none",
     "safety_beyond": "whether conditions are unlike any that was answered in",
 }
@@ -322,9 +326,9 @@ class _Step:
     def _features(
         self, fields: xr.Dataset, cell_m: float
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Features of each cell as they are and held within the answers' range, (cells, 10) f4 each, NaN not known.
+        """Features of each cell as they are and held within the answers' range, (cells, 13) f4 each, NaN not known.
 
-        And their change by one sd of light, people and noise, (cells, 7) f4.
+        And their change by one sd of light, people and noise, (cells, 8) f4.
         """
         scales, dark = self.perception.scales, np.float32(self.dark)
         illuminance = _plane(fields["illuminance"])
@@ -333,19 +337,20 @@ class _Step:
         lux, level = illuminance.ravel(), _plane(fields["noise"]).ravel()
         footfall, closing = _plane(fields["footfall"]).ravel(), self._closing(illuminance.shape)
         raw = covariates.raw_features(
-            lux, even, level, footfall, closing, scales.noise_on_people, self._presence(illuminance.shape)
+            lux, even, level, footfall, closing, scales.noise_on_people, self._presence(illuminance.shape), self._lie()
         )
-        raw[:, : _EVEN + 1] *= dark
+        raw[:, _AFTER_DARK] *= dark
         features = np.clip(raw, scales.low.astype(np.float32), scales.high.astype(np.float32))
         if dark < 1:  # in daylight the light columns are below what the answers after dark saw
-            features[:, : _EVEN + 1] = raw[:, : _EVEN + 1]
+            features[:, _AFTER_DARK] = raw[:, _AFTER_DARK]
         light = covariates.light_slope(lux) * _plane(fields["illuminance_sd"]).ravel() * dark
         ln_people = _plane(fields["footfall_sd"]).ravel()
         people = covariates.people_slope(footfall) * ln_people
         noise = _plane(fields["noise_sd"]).ravel() / np.float32(10)
         unexplained = people * np.float32(-scales.noise_on_people[1] / 10)
         crowd = np.where(raw[:, _CROWD] > 0, ln_people, np.float32(0))
-        steps = np.stack([light, light * even, people, crowd, unexplained, noise, noise], axis=-1)
+        in_the_open = light * features[:, _VIEW]
+        steps = np.stack([light, light * even, in_the_open, people, crowd, unexplained, noise, noise], axis=-1)
         self._fill_unknown(features, steps)
         return raw, features, steps
 
@@ -384,16 +389,25 @@ class _Step:
             now, places.presence_kind, places.presence_from, places.presence_to, near, self.zone
         )
 
+    def _lie(self) -> npt.NDArray[np.float32]:
+        places = self.perception.places
+        return np.column_stack([places.colour.ravel(), places.view.ravel()])
+
     def _goes_with(self, known: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float32]]:
         """Contribution of light, people and noise against the city's mean night, of the hour against the night's."""
         perception = self.perception
         share = perception.classes.share
         load = (share @ self.response.load[:, :_N]).astype(np.float32)
         away = self.features - perception.scales.city_mean.astype(np.float32)
-        groups = {"goes_light": [_LIGHT, _EVEN], "goes_people": [_PEOPLE, _CROWD], "goes_noise": [_NOISE, _REST]}
+        groups = {
+            "goes_light": [_LIGHT, _EVEN, _COLOUR, _LIGHT_OPEN],
+            "goes_view": [_VIEW],
+            "goes_people": [_PEOPLE, _CROWD],
+            "goes_noise": [_NOISE, _REST],
+        }
         goes = {name: away[:, columns] @ load[columns] for name, columns in groups.items()}
         if self.perception.places.presence_kind.size:
-            goes["goes_presence"] = self.features[:, _CAMERA:] @ load[_CAMERA:]
+            goes["goes_presence"] = self.features[:, _CAMERA : _PATROL + 1] @ load[_CAMERA : _PATROL + 1]
         goes["goes_hour"] = away[:, _CLOSING] * load[_CLOSING] + np.float32(self._hour_against_night())
         return {name: np.where(known, value, np.nan).astype(np.float32) for name, value in goes.items()}
 

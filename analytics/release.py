@@ -8,9 +8,7 @@ Answers join what is said of their own place (support, and the place's own effec
 each 400 m cell, answers wait until ten people have given some since the last ones joined. So the maps of two days
 differ around a place by nobody's answers or by those of ten people, and never by one person's.
 
-Counts and shares of answers themselves leave only for *parts*: the nested cells again, but a cell is divided only if
-each of its quarters holds nobody or enough people. Parts are disjoint and each is enough, so whatever is put together
-from them or taken from one another is nothing or enough people too (complementary suppression).
+Counts and shares of answers themselves leave by one plan over cells, zooms, windows and groups: `release_plan`.
 """
 
 from __future__ import annotations
@@ -48,6 +46,7 @@ _OF_SAFETY = (
     "goes_noise",
     "goes_hour",
     "goes_presence",
+    "goes_view",
     *_CHANGE,
 )
 _WHOLE = ("safety", "safety_sd")
@@ -395,6 +394,8 @@ def coarsen(dataset: xr.Dataset, city: City) -> xr.Dataset:
     out = xr.Dataset(coords=coords, attrs={**dataset.attrs, "level": "public", "cell_m": side})
     for name, variable in dataset.data_vars.items():
         values = variable.to_numpy()
+        if name == "safety_n":
+            continue  # steps of counts are not means
         if values.dtype.kind == "f" and not str(name).endswith("_nearest"):
             decibel = variable.attrs.get("units", "").startswith("dB") and not str(name).endswith("_sd")
             values = values.astype(np.float64)
@@ -413,72 +414,10 @@ def coarsen(dataset: xr.Dataset, city: City) -> xr.Dataset:
     return out
 
 
-def direct_statistics(
-    answers: pd.DataFrame,
-    *,
-    by: str | None = None,
-    safe_from: int = 3,
-    people: int = 10,
-    share: float = 0.30,
-    largest_m: float = SUPPORT_SIZES_M[-1],
-) -> pd.DataFrame:
-    """Counts and shares of answers that may leave: one row a part, see the top of this module.
-
-    answers : columns of `sensors.answer`; one instrument
-    by : one column (such as 'gender') to divide parts by as well, where each of its codes has nobody or enough people
-
-    Returns west, south, side_m, the code of `by` ('' for all), people, answers and `share_safe` (weighted, whole
-    per cent) of each part. The answers of a cell without enough people are in no row.
-    """
-    rows = []
-    for side, members in _parts(answers, largest_m, people, share):
-        for code, group in _divided(members, by, people, share):
-            weight = group["weight"].to_numpy(np.float64)
-            safe = group["category"].to_numpy() >= safe_from
-            first = group.iloc[0]
-            rows.append(
-                {
-                    "west": float(np.floor(first["easting"] / side) * side),
-                    "south": float(np.floor(first["northing"] / side) * side),
-                    "side_m": side,
-                    "group": code,
-                    "people": int(group["pseudonym"].nunique()),
-                    "answers": len(group),
-                    "share_safe": int(np.rint(100 * weight[safe].sum() / weight.sum())),
-                }
-            )
-    columns = ["west", "south", "side_m", "group", "people", "answers", "share_safe"]
-    return pd.DataFrame(rows, columns=columns).sort_values(columns[:4], ignore_index=True)
-
-
 def enough(group: pd.DataFrame, people: int, share: float) -> bool:
     """At least so many people, none with more than a share of the weight; those without a pseudonym are one."""
     weight = group.groupby("pseudonym")["weight"].sum().to_numpy(np.float64)
     return bool(weight.size >= people and weight.max() <= share * weight.sum() * (1 + 1e-9))
-
-
-def _parts(answers: pd.DataFrame, side: float, people: int, share: float) -> list[tuple[float, pd.DataFrame]]:
-    """Disjoint cells that hold enough people each, as small as their siblings allow."""
-    found: list[tuple[float, pd.DataFrame]] = []
-    for _, members in _by_cell(answers, side):
-        if enough(members, people, share):
-            found += _split(side, members, people, share)
-    return found
-
-
-def _split(side: float, members: pd.DataFrame, people: int, share: float) -> list[tuple[float, pd.DataFrame]]:
-    quarters = [group for _, group in _by_cell(members, side / 2)]
-    if side <= SUPPORT_SIZES_M[0] or not all(enough(quarter, people, share) for quarter in quarters):
-        return [(side, members)]
-    return [part for quarter in quarters for part in _split(side / 2, quarter, people, share)]
-
-
-def _divided(members: pd.DataFrame, by: str | None, people: int, share: float) -> list[tuple[str, pd.DataFrame]]:
-    if by is not None:
-        groups = [(str(code), group) for code, group in members.groupby(by, sort=True, observed=True)]
-        if all(enough(group, people, share) for _, group in groups):
-            return groups
-    return [("", members)]
 
 
 def _by_cell(answers: pd.DataFrame, side: float) -> Any:

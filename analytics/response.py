@@ -26,6 +26,7 @@ class Places:
     nearness : (c, northing, easting) f4, 1 at a venue, fading
     presence_kind : (w,) index into PRESENCE of each kind and span of hours; presence_from, presence_to : (w,) minutes
     after local noon; presence_near : (w, northing, easting) f4, 1 where it is, fading
+    colour, view : (northing, easting) f4, of light and how open it is (analytics/lie.py), 0 the usual
     """
 
     longitude: float
@@ -36,13 +37,15 @@ class Places:
     presence_from: npt.NDArray[np.int64]
     presence_to: npt.NDArray[np.int64]
     presence_near: npt.NDArray[np.float32]
+    colour: npt.NDArray[np.float32]
+    view: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Scales:
     """What the answers' own conditions fixed: ranges, typical values and the city's mean night.
 
-    low, high : (10,) 1 and 99 % of the features at the answers; typical, typical_sd : (10,); city_mean : (10,) over the
+    low, high : (13,) 1 and 99 % of the features at the answers; typical, typical_sd : (13,); city_mean : (13,) over the
     streets of a night; even : typical evenness; noise_on_people : intercept and slope in dB
     """
 
@@ -55,15 +58,16 @@ class Scales:
     noise_on_people: tuple[float, float]
 
     def features(self, raw: pd.DataFrame) -> Floats:
-        """The features of some places and times as a fitted response sees them, (n, 10).
+        """The features of some places and times as a fitted response sees them, (n, 13).
 
-        raw : illuminance, even, noise, footfall, closing and, where the city tells of them, what is in view
+        raw : illuminance, even, noise, footfall, closing and, where they are known, what is in view, colour and view
         """
         said = {name: raw[name].to_numpy(np.float64) for name in raw}
         even = np.where(np.isnan(said["even"]), self.even, said["even"])
         columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
         seen = np.column_stack([said.get(kind, np.zeros(len(raw))) for kind in PRESENCE])
-        found = covariates.raw_features(*columns, self.noise_on_people, seen).astype(np.float64)
+        lie = np.column_stack([said.get(name, np.zeros(len(raw))) for name in ("colour", "view")])
+        found = covariates.raw_features(*columns, self.noise_on_people, seen, lie).astype(np.float64)
         return np.clip(np.where(np.isnan(found), self.typical, found), self.low, self.high)
 
 

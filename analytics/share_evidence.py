@@ -32,6 +32,7 @@ from scipy.special import ndtr, ndtri
 
 from analytics import covariates
 from analytics.covariates import COLUMN, NAMES, Floats
+from analytics.lie import lie_of
 from analytics.place_effect import CELL_M, PlaceEffect
 from analytics.response import Classes, Perception
 from analytics.small_area import SmallAreas, small_areas
@@ -116,11 +117,13 @@ def area_conditions(
         found = found if found.size else np.flatnonzero(inside & ~surroundings.indoor)
         cells.append(found[np.linspace(0, found.size - 1, min(found.size, MOST_CELLS)).astype(np.int64)])
     some = [number for number, found in enumerate(cells) if found.size]
+    colour, view = lie_of(city, surroundings)
     frames, times = [], []
     for step in night.steps(*surroundings.window, surroundings.step_minutes)[::_STEPS_APART]:
         fields = fields_at(surroundings, knowledge, np.empty(0, RECORD), step)
         planes = {name: fields[name].to_numpy()[0].ravel() for name in ("illuminance", "noise", "footfall")}
         lowest = fields["illuminance_min"].to_numpy()[0]
+        planes |= {"colour": colour.ravel(), "view": view.ravel()}
         planes["even"] = covariates.evenness(fields["illuminance"].to_numpy()[0], lowest, grid.cell_m).ravel()
         for number in some:
             frames.append(

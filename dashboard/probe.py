@@ -20,7 +20,7 @@ from dashboard.scales import (
     base_layer,
 )
 
-REASONS = ("light", "people", "noise", "hour", "presence")
+REASONS = ("light", "people", "noise", "hour", "presence", "view")
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def world(n=2500, seed=0, west=0.0, east=SIDE):
             "noise": 50 + 10 * covariates.people(footfall) + generator.normal(0, 6, n),
             "footfall": footfall,
             "closing": 0.0,
+            "view": np.random.default_rng(seed + 1000).uniform(-0.5, 0.5, n),  # which says nothing in this world
         }
     )
     on_people = covariates.noise_explained(raw["noise"].to_numpy(), covariates.people(footfall), np.ones(n))
@@ -219,6 +220,7 @@ def test_a_cell_is_what_the_formula_says(town, perception):
         on = scales.noise_on_people
         felt, around = np.log(1 + min(lux, 50) / 2) / np.log(16), np.log(1 + footfall / 120) / np.log(16)
         crowd = max(0.0, np.log(footfall / 1800))
+        view = float(perception.places.view[row, column])
         x = np.array(
             [
                 felt,
@@ -228,15 +230,16 @@ def test_a_cell_is_what_the_formula_says(town, perception):
                 (level - 60) / 10,
                 (level - on[0] - on[1] * around) / 10,
                 closing,
-                0,
-                0,
-                0,
+                *(0, 0, 0, 0),  # nobody in view, lamps that tell no colour
+                view,
+                felt * view,
             ]
         )
         x = np.append(np.clip(x, scales.low, scales.high), 1.0)
         d_light = np.zeros(N + 1)
         d_light[0] = 0.5 * min(lux, 50) / (2 + min(lux, 50)) / np.log(16)
         d_light[1] = d_light[0] * even
+        d_light[12] = d_light[0] * x[11]
         d_people = np.zeros(N + 1)
         d_people[2] = 0.6 * footfall / (120 + footfall) / np.log(16)
         d_people[3] = 0.6 * (crowd > 0)
@@ -305,7 +308,7 @@ def test_contributions_add_up_to_the_difference_between_places(town, perception)
 
     out = fuse(fields(town, **sure), single, town[0])
     latent = ndtri(outdoors(out).astype(float))
-    explained = outdoors(out, "goes_light") + outdoors(out, "goes_hour") + outdoors(out, "goes_people")
+    explained = sum(outdoors(out, f"goes_{part}") for part in ("light", "hour", "people", "view"))
     assert latent - explained == pytest.approx((latent - explained).mean(), abs=2e-3)
     assert np.ptp(latent) > 0.3
 

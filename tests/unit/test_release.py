@@ -17,7 +17,6 @@ from analytics.release import (
     SHOWN,
     Support,
     coarsen,
-    direct_statistics,
     effective_people,
     exceedance,
     public,
@@ -64,40 +63,6 @@ def surveys(draw):
     return answered(np.clip(places, 0, SIDE - 1), [f"p{i}" for i in people], weight, gender=gender)
 
 
-def members(answers, row, by):
-    inside = (np.floor(answers["easting"] / row.side_m) * row.side_m == row.west) & (
-        np.floor(answers["northing"] / row.side_m) * row.side_m == row.south
-    )
-    if row.group:
-        inside &= answers[by] == row.group
-    return frozenset(np.flatnonzero(inside.to_numpy()))
-
-
-@settings(max_examples=200, deadline=None)
-@given(surveys())
-def test_whatever_is_put_together_or_taken_apart_from_released_statistics_is_nobody_or_ten_people(answers):
-    released = [members(answers, row, None) for row in direct_statistics(answers).itertuples()]
-    released += [members(answers, row, "gender") for row in direct_statistics(answers, by="gender").itertuples()]
-    # Every union, intersection and difference is made of these pieces: answers that lie in the same released sets.
-    pieces: dict[tuple[bool, ...], set[str]] = {}
-    for index, person in enumerate(answers["pseudonym"]):
-        signature = tuple(index in rows for rows in released)
-        if any(signature):
-            pieces.setdefault(signature, set()).add(person)
-    assert all(len(people) >= 10 for people in pieces.values())
-
-
-@settings(max_examples=80, deadline=None)
-@given(surveys())
-def test_nobody_carries_more_than_thirty_per_cent_of_a_released_statistic(answers):
-    for row in direct_statistics(answers, by="gender").itertuples():
-        part = answers.iloc[sorted(members(answers, row, "gender"))]
-        weight = part.groupby("pseudonym")["weight"].sum()
-        assert weight.max() <= 0.3 * weight.sum() * (1 + 1e-6)
-        assert row.people == len(weight) >= 10
-        assert 0 <= row.share_safe <= 100
-
-
 @settings(max_examples=20, deadline=None)
 @given(surveys())
 def test_a_supported_cell_lies_in_a_nested_cell_with_ten_people_and_no_smaller_one_has_them(answers):
@@ -119,32 +84,23 @@ def test_a_supported_cell_lies_in_a_nested_cell_with_ten_people_and_no_smaller_o
 def test_nine_people_who_answer_often_are_still_nine():
     places = np.tile([[25.0, 25.0]], (90, 1))
     nine = answered(places, [f"p{i % 9}" for i in range(90)])
-    assert not direct_statistics(nine).size
     assert not Support.of(nine, GRID, OUTDOORS).size_m.any()
     ten = answered(places, [f"p{i % 10}" for i in range(90)])
-    assert direct_statistics(ten)["people"].tolist() == [10]
+    assert Support.of(ten, GRID, OUTDOORS).size_m.any()
 
 
 def test_one_loud_voice_takes_the_support_away():
     places = np.tile([[25.0, 25.0]], (12, 1))
     weight = np.ones(12)
     weight[0] = 5.0  # 31 % of 16
-    assert not direct_statistics(answered(places, weight=weight)).size
+    assert not Support.of(answered(places, weight=weight), GRID, OUTDOORS).size_m.any()
     weight[0] = 4.0
-    assert len(direct_statistics(answered(places, weight=weight))) == 1
+    assert Support.of(answered(places, weight=weight), GRID, OUTDOORS).size_m.any()
 
 
 def test_answers_without_a_pseudonym_count_as_one_person():
-    assert not direct_statistics(answered(np.tile([[25.0, 25.0]], (40, 1)), [""] * 40)).size
-
-
-def test_a_cell_stays_whole_when_dividing_it_would_leave_a_few():
-    dense = [[25.0, 25.0]] * 12
-    lone = [[75.0, 25.0]] * 3
-    rows = direct_statistics(answered(dense + lone))
-    assert rows["people"].tolist() == [15] and rows["side_m"].tolist() == [100.0]
-    # The map may still say that the dense quarter has support of its own: that is one bit about twelve people.
-    assert Support.of(answered(dense + lone), GRID, OUTDOORS).on(GRID.northing, GRID.easting)[2, 2] == 50
+    alone = answered(np.tile([[25.0, 25.0]], (40, 1)), [""] * 40)
+    assert not Support.of(alone, GRID, OUTDOORS).size_m.any()
 
 
 def fused(city, safety=0.62, evidence=0.8, time="2026-11-20T20:00"):
