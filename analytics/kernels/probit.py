@@ -81,7 +81,10 @@ def log_interval(a: Any, b: Any) -> Any:
     upper = log_normal_cdf(b) if b < math.inf else 0.0
     if a == -math.inf:
         return upper
-    return upper + math.log(-math.expm1(log_normal_cdf(a) - upper))
+    lower = log_normal_cdf(a) - upper
+    if lower < -0.6931471805599453:  # of a small part both forms are near nought, and only this one keeps its digits
+        return upper + math.log1p(-math.exp(lower))
+    return upper + math.log(-math.expm1(lower))
 
 
 @kernel()
