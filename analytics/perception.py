@@ -119,8 +119,8 @@ def safety_change(before: xr.Dataset, after: xr.Dataset, perception: Perception,
         slope = slope_second - slope_first
         joint = _joint(second.response, perception)
         variance = np.einsum("ij,jk,ik->i", slope[:, :-1], joint, slope[:, :-1], optimize=True)
-        across = second.across()[second.square]
-        variance += slope[:, -1] * (slope[:, -1] * second.own.variance[second.square])
+        across = second.across()[second.squares]
+        variance += slope[:, -1] * (slope[:, -1] * second.own.variance[second.squares])
         variance += 2 * slope[:, -1] * np.einsum("ij,ij->i", slope[:, :-1], across)
         change, sd = (p_second - p_first).reshape(shape), np.sqrt(np.maximum(variance, 0)).reshape(shape)
     half = float(ndtri(0.95)) * sd
@@ -169,7 +169,7 @@ def compile_view() -> None:
     forms, joint, place = (np.zeros(n, np.float32) for n in ((1, _N + 1, _N + 1), (1, 1), (_N, _N)))
     edges = np.array([0, 1])
     over_rows(
-        square_means, 1, edges, edges, np.ones((1, 1), bool), half, steps, half, whole[0, :_N],
+        square_means, 1, edges, edges, np.zeros((1, 1), np.int32), half, steps, half, whole[0, :_N],
         np.empty((1, 1, 2 * _N + _E + 2), np.float32),
     )  # fmt: skip
     over_rows(
@@ -217,8 +217,11 @@ class _Step:
         middle = self.time + np.timedelta64(city.settings.night.step_minutes * 30_000, "ms")
         self.dark = darkness(middle, places.latitude, places.longitude)
         self.grid = fields["illuminance"].shape[-2:]
+        # Houses and water are a third to two thirds of a city: only cells of which light is known are worked on.
+        self.known = np.flatnonzero(np.isfinite(_plane(fields["illuminance"])))
         self.raw, self.features, self.steps = self._features(fields, city.settings.grid.cell_m)
-        self.square = perception.own.cells(fields.northing.to_numpy(), fields.easting.to_numpy())
+        self.squares = perception.own.cells(fields.northing.to_numpy(), fields.easting.to_numpy())
+        self.square = self.squares[self.known]
         self.own = perception.own.at(float(covariates.late(np.array([self.time]), city.zone)[0]))
         self.response = self._response(perception.classes)
 
@@ -230,7 +233,13 @@ class _Step:
         none = np.zeros(len(self.features), np.float32)
         out = self._seen(self.perception.classes, self.response, self.features, self.steps, self.square, none)
         parts = dict(zip(("safety", "safety_sd", "safety_score", "safety_evidence"), out.T, strict=True))
-        return parts | self._goes_with(np.isfinite(out[:, 0]))
+        return {name: self._laid(value) for name, value in (parts | self._goes_with()).items()}
+
+    def _laid(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values of the known cells laid out over all, (cells, ...), NaN elsewhere."""
+        out = np.full((self.squares.size, *values.shape[1:]), np.nan, values.dtype)
+        out[self.known] = values
+        return out
 
     def of_groups(self, outdoors: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float32]]:
         """Views of single groups and gaps between them, and where conditions are beyond all answers, (cells,) f4 each.
@@ -239,11 +248,13 @@ class _Step:
         differ is one more variance, since the mean of Phi over a normal distribution is Phi of the mean over
         sqrt(1 + variance). A twenty-fifth of the cells, so that a dozen views cost less than the map of everyone.
         """
-        square = self.square.reshape(self.grid)
+        square = self.squares.reshape(self.grid)
         row, column = square[:, 0] // self.perception.own.mean_u.shape[1], square[0]
         squares = Squares(row - row[0], column - column[0])
         square = squares.corners(square)
-        where = outdoors & np.isfinite(self.features[:, _LIGHT]).reshape(self.grid)
+        where = np.full(self.squares.size, -1, np.int32)
+        where[self.known] = np.arange(self.known.size)
+        where = np.where(outdoors, where.reshape(self.grid), np.int32(-1))
         load = (self.perception.classes.share @ self.response.load[:, :_N]).astype(np.float32)
         rows, columns = squares.edges
         mean = np.empty((rows.size - 1, columns.size - 1, 2 * _N + _E + 2), np.float32)
@@ -317,7 +328,7 @@ class _Step:
             for feature, coordinate in enumerate(response.route[g]):
                 slope[:, coordinate] += weight * x[:, feature]
             slope[:, -1] += weight
-        return p, slope
+        return self._laid(p), self._laid(slope)
 
     def across(self) -> Floats:
         """Covariance of each 50 m cell's own effect with the gradient coordinates, (c, r)."""
@@ -326,27 +337,27 @@ class _Step:
     def _features(
         self, fields: xr.Dataset, cell_m: float
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Features of each cell as they are and held within the answers' range, (cells, 13) f4 each, NaN not known.
+        """Features of the known cells as they are and held within the answers' range, (n, 13) f4 each.
 
-        And their change by one sd of light, people and noise, (cells, 8) f4.
+        And their change by one sd of light, people and noise, (n, 8) f4.
         """
         scales, dark = self.perception.scales, np.float32(self.dark)
         illuminance = _plane(fields["illuminance"])
         even = covariates.evenness(illuminance, _plane(fields["illuminance_min"]), cell_m)
-        even = np.where(np.isnan(even), np.float32(scales.even), even).ravel()
-        lux, level = illuminance.ravel(), _plane(fields["noise"]).ravel()
-        footfall, closing = _plane(fields["footfall"]).ravel(), self._closing(illuminance.shape)
+        even = np.where(np.isnan(even), np.float32(scales.even), even).ravel()[self.known]
+        lux, level = illuminance.ravel()[self.known], self._of(fields["noise"])
+        footfall, closing = self._of(fields["footfall"]), self._closing()
         raw = covariates.raw_features(
-            lux, even, level, footfall, closing, scales.noise_on_people, self._presence(illuminance.shape), self._lie()
+            lux, even, level, footfall, closing, scales.noise_on_people, self._presence(), self._lie()
         )
         raw[:, _AFTER_DARK] *= dark
         features = np.clip(raw, scales.low.astype(np.float32), scales.high.astype(np.float32))
         if dark < 1:  # in daylight the light columns are below what the answers after dark saw
             features[:, _AFTER_DARK] = raw[:, _AFTER_DARK]
-        light = covariates.light_slope(lux) * _plane(fields["illuminance_sd"]).ravel() * dark
-        ln_people = _plane(fields["footfall_sd"]).ravel()
+        light = covariates.light_slope(lux) * self._of(fields["illuminance_sd"]) * dark
+        ln_people = self._of(fields["footfall_sd"])
         people = covariates.people_slope(footfall) * ln_people
-        noise = _plane(fields["noise_sd"]).ravel() / np.float32(10)
+        noise = self._of(fields["noise_sd"]) / np.float32(10)
         unexplained = people * np.float32(-scales.noise_on_people[1] / 10)
         crowd = np.where(raw[:, _CROWD] > 0, ln_people, np.float32(0))
         in_the_open = light * features[:, _VIEW]
@@ -354,8 +365,11 @@ class _Step:
         self._fill_unknown(features, steps)
         return raw, features, steps
 
+    def _of(self, field: xr.DataArray) -> npt.NDArray[np.float32]:
+        return _plane(field).ravel()[self.known]
+
     def _fill_unknown(self, features: npt.NDArray[np.float32], steps: npt.NDArray[np.float32]) -> None:
-        """Where people or noise are not known they can be anything that the answers saw; no light means no place."""
+        """Where people or noise are not known they can be anything that the answers saw."""
         scales = self.perception.scales
         for feature in range(_PEOPLE, _N):
             unknown = np.isnan(features[:, feature])
@@ -363,12 +377,11 @@ class _Step:
                 features[unknown, feature] = scales.typical[feature]
                 changed = np.flatnonzero(feature == _STEP_FEATURE)
                 steps[np.ix_(np.flatnonzero(unknown), changed)] = scales.typical_sd[feature]
-        steps[np.isnan(features[:, _LIGHT])] = 0
 
-    def _closing(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    def _closing(self) -> npt.NDArray[np.float32]:
         places = self.perception.places
         if not places.closes_min.size:
-            return np.zeros(shape[0] * shape[1], np.float32)
+            return np.zeros(self.known.size, np.float32)
         number = places.closes_min.size
         each = np.full(number, self.time)
         wave = covariates.closing_wave(each, places.closes_min, np.eye(number), self.zone)
@@ -376,24 +389,24 @@ class _Step:
         for height, near in zip(wave, places.nearness, strict=True):
             if height > 1e-3:
                 np.maximum(around, np.float32(height) * near, out=around)
-        return around.ravel()
+        return around.ravel()[self.known]
 
-    def _presence(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
+    def _presence(self) -> npt.NDArray[np.float32] | None:
         """How near cameras, staff and patrols are to each cell now, (cells, 3); None where the city tells of none."""
         places = self.perception.places
         if not places.presence_kind.size:
             return None
-        near = places.presence_near.reshape(places.presence_kind.size, -1).T
-        now = np.full(shape[0] * shape[1], self.time)
+        near = places.presence_near.reshape(places.presence_kind.size, -1)[:, self.known].T
+        now = np.full(self.known.size, self.time)
         return covariates.presence_near(
             now, places.presence_kind, places.presence_from, places.presence_to, near, self.zone
         )
 
     def _lie(self) -> npt.NDArray[np.float32]:
         places = self.perception.places
-        return np.column_stack([places.colour.ravel(), places.view.ravel()])
+        return np.column_stack([places.colour.ravel()[self.known], places.view.ravel()[self.known]])
 
-    def _goes_with(self, known: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float32]]:
+    def _goes_with(self) -> dict[str, npt.NDArray[np.float32]]:
         """Contribution of light, people and noise against the city's mean night, of the hour against the night's."""
         perception = self.perception
         share = perception.classes.share
@@ -409,7 +422,7 @@ class _Step:
         if self.perception.places.presence_kind.size:
             goes["goes_presence"] = self.features[:, _CAMERA : _PATROL + 1] @ load[_CAMERA : _PATROL + 1]
         goes["goes_hour"] = away[:, _CLOSING] * load[_CLOSING] + np.float32(self._hour_against_night())
-        return {name: np.where(known, value, np.nan).astype(np.float32) for name, value in goes.items()}
+        return {name: value.astype(np.float32) for name, value in goes.items()}
 
     def _hour_against_night(self) -> float:
         """The height of the hour's curve above its mean from 20:00 to 06:00."""

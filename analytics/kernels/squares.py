@@ -14,12 +14,11 @@ def square_means(
     """Fill means of what stands in the cells of each square, in rows of squares first to last; NaN without any cell.
 
     rows, columns : (squares + 1,) i8, where squares begin on the grid, and its end
-    where : (northing, easting) bool, cells that count
-    one, two, three : (cells, a), (cells, b), (cells, c) f4; load : (a,) f4 of a sum over `one`
+    where : (northing, easting) i4, row of each cell in the arrays, -1 where it does not count
+    one, two, three : (n, a), (n, b), (n, c) f4; load : (a,) f4 of a sum over `one`
     out : (rows of squares, columns of squares, a + b + c + 2) f4: their means, the sum's mean and that of its square
     """
     a, b, c = one.shape[1], two.shape[1], three.shape[1]
-    width = where.shape[1]
     total = np.empty(a + b + c + 2)
     for r in range(first, last):
         for s in range(columns.size - 1):
@@ -27,9 +26,9 @@ def square_means(
             count = 0
             for i in range(rows[r], rows[r + 1]):
                 for j in range(columns[s], columns[s + 1]):
-                    if not where[i, j]:
+                    cell = where[i, j]
+                    if cell < 0:
                         continue
-                    cell = i * width + j
                     count += 1
                     level = 0.0
                     for k in range(a):

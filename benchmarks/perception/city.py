@@ -13,6 +13,7 @@ import xarray as xr
 
 from analytics import covariates
 from analytics.fitting import fit_response
+from analytics.lie import open_view
 from analytics.perception import fuse
 from analytics.response import Places
 from analytics.surroundings import Surroundings
@@ -83,6 +84,7 @@ def _answers(around: Surroundings) -> tuple[pd.DataFrame, pd.DataFrame]:
     raw = pd.DataFrame({
         "illuminance": generator.lognormal(1.2, 1.1, n), "even": generator.uniform(0, 1, n), "footfall": footfall,
         "noise": 50 + 10 * covariates.people(footfall) + generator.normal(0, 6, n), "closing": 0.0,
+        "view": generator.uniform(-0.5, 0.5, n),
     })  # fmt: skip
     return table, raw
 
@@ -91,7 +93,9 @@ def _closing(around: Surroundings) -> Places:
     """Two closing times and how near their venues are; no cameras, staff or patrols in view."""
     nearness = np.random.default_rng(7).uniform(0, 1, (2, *around.grid.shape)).astype(np.float32)
     nobody, never = np.zeros(0, np.int64), np.zeros((0, *around.grid.shape), np.float32)
-    return Places(around.longitude, around.latitude, np.array([780.0, 840.0]), nearness, nobody, nobody, nobody, never)
+    view = open_view(around.indoor, around.grid.cell_m)
+    where = around.longitude, around.latitude, np.array([780.0, 840.0]), nearness
+    return Places(*where, nobody, nobody, nobody, never, np.zeros_like(view), view)
 
 
 def _fields(around: Surroundings) -> xr.Dataset:
