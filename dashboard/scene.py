@@ -135,7 +135,7 @@ def _live_words(city: City, now: Run, clock: Clock, viewer: Viewer) -> dict[str,
         "title": say("title.live"),
         "status": say("status.live", time=say.clock(as_of, zone)),
         "clock": say.clock(as_of, zone),
-        "banner": say(f"empty.{mapper}") if mapper in ("no-answers", "shares-alone") else "",
+        "banner": _nobody_answered(city, str(mapper), say),
         "sensors": say("clock.sensors.none"),
         "answers": say("clock.answers.none"),
         "alert": "",
@@ -161,6 +161,13 @@ def _live_words(city: City, now: Run, clock: Clock, viewer: Viewer) -> dict[str,
         key = "status.retrying" if health["state"] == "retrying" else "status.stopped"
         words["alert"] = words["status"] = say(key) + (" " + say("status.since", time=at) if at else "")
     return words
+
+
+def _nobody_answered(city: City, mapper: str, say: Words) -> str:
+    """What is said over a map without answers, with where to give the first where the city asks."""
+    if mapper not in ("no-answers", "shares-alone"):
+        return ""
+    return say(f"empty.{mapper}") + (" " + say("empty.ask") if city.settings.asking.form else "")
 
 
 def _stale(minutes: float, say: Words) -> str:

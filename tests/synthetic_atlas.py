@@ -93,7 +93,9 @@ def write_night(city: City, name: str, steps: int = 40, level: str = "atlas") ->
     atlas.write_night(city, chosen, pages, level)
 
 
-def write_now(city: City, name: str, frame_index: int, shift: float = 0.0, state: str = "live") -> dict[str, Any]:
+def write_now(
+    city: City, name: str, frame_index: int, shift: float = 0.0, state: str = "live", mapper: str = "live"
+) -> dict[str, Any]:
     """The provisional page of a step, as the mapper replaces it."""
     chosen = night(city, name)
     step = atlas.night_steps(city, chosen)[frame_index]
@@ -103,6 +105,7 @@ def write_now(city: City, name: str, frame_index: int, shift: float = 0.0, state
         "step": rfc3339(step),
         "as_of": rfc3339(as_of),
         "state": state,
+        "mapper": mapper,
         "sensors": {"newest": rfc3339(as_of), "live": 42, "silent": 3},
         "answers": {"count": 1532, "newest": rfc3339(step - np.timedelta64(5, "D")), "oldest": "2026-09-20T18:00:00Z"},
         "model": MODEL,

@@ -1,5 +1,6 @@
 """What a page is told: frames, states, clocks and the journal."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -8,6 +9,7 @@ from dashboard.runs import Runs
 from dashboard.scene import Viewer, journal_marks, live_scene, night_scene
 from dashboard.words import words
 from ingest import health
+from sensors.city import City
 from sensors.clock import city_clock, set_clock
 from sensors.journal import Entry, add_entry
 from tests import synthetic_atlas
@@ -125,3 +127,14 @@ def test_a_plan_shows_the_journal_as_every_page_does(city):
     synthetic_atlas.write_plan(city, frames=2)
     told = night_scene(Runs(city), city_clock(city.path), VIEWER, "plan-brighter-park")
     assert [mark["text"] for mark in told["journal"]] == ["22:05 · event: Market night"]
+
+
+@pytest.mark.parametrize("form", [True, False])
+def test_a_city_without_answers_invites_to_give_the_first_where_it_asks(city, form):
+    asks = msgspec.structs.replace(city.settings.asking, form=form)
+    asking = City(city.path, msgspec.structs.replace(city.settings, asking=asks))
+    connected(asking)
+    synthetic_atlas.write_now(asking, "2026-11-20", 3, mapper="no-answers")
+    told = scene(asking)
+    assert told["words"]["banner"].startswith("Nobody has answered yet")
+    assert ("/ask" in told["words"]["banner"]) == form
