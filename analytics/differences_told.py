@@ -34,12 +34,17 @@ def difference_rows(differ: Differences, say: Phrases, *, several: bool) -> dict
 
 def runs(named: list[Comparison]) -> list[list[Comparison]]:
     """Differences of one quantity, part, weekday and direction whose hours follow one another, the surest run first."""
+
     def place(one: Comparison) -> tuple[Any, ...]:
         return one.what, one.area, one.weekday, one.change > 0, _since_noon(one.hour)
 
     out: list[list[Comparison]] = []
     for one in sorted(named, key=place):
-        if out and place(out[-1][-1])[:4] == place(one)[:4] and _since_noon(one.hour) == _since_noon(out[-1][-1].hour) + 1:
+        if (
+            out
+            and place(out[-1][-1])[:4] == place(one)[:4]
+            and _since_noon(one.hour) == _since_noon(out[-1][-1].hour) + 1
+        ):
             out[-1].append(one)
         else:
             out.append([one])

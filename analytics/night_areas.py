@@ -1,4 +1,4 @@
-"""The parts of a city that a night report speaks of: its districts, or else squares of 400 m with a letter and a number.
+"""The parts of a city that a night report speaks of: its districts, or squares of 400 m with a letter and a number.
 
 A square is never called by the name of a street or a house: letters run from the west, numbers from the north, as on a
 town plan.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +31,7 @@ def passing_points(facts: NightFacts) -> list[Point]:
     by_hour: dict[int, list[tuple[float, float, float]]] = {}
     for one in facts.passing:
         for share in one.hours:
-            if share.safe is not None and share.low is not None and share.high is not None:
+            if share.hour is not None and share.safe is not None and share.low is not None and share.high is not None:
                 by_hour.setdefault(share.hour, []).append((share.safe, share.low, share.high))
     out = []
     for hour in _ordered(by_hour):
@@ -86,7 +86,7 @@ def curve(
     return "".join([*out, "</svg>"])
 
 
-def _ordered(hours: dict[int, object] | dict[int, float]) -> list[int]:
+def _ordered(hours: Iterable[int]) -> list[int]:
     return sorted(hours, key=_since_noon)
 
 

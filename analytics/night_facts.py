@@ -24,7 +24,7 @@ from ingest.archive import night_records, nights
 from ingest.gaps import gaps
 from ingest.lamp_faults import LAMP_QUANTITIES
 from ingest.limits import COUNTED
-from ingest.work_list import work_list
+from ingest.work_list import REPORTED, work_list
 from sensors.city import City
 from sensors.clock import city_clock
 from sensors.errors import CityError, StoreError
@@ -129,7 +129,9 @@ def nights_between(city: City, first: Night, last: Night) -> list[Night]:
 
 
 def _lamps(city: City, night: Night) -> pd.DataFrame | None:
-    """The lamp work-list of the last night, those that most people pass first; None where no lamp was heard."""
+    """The lamp work-list of the last night, those first that concern most; None where nothing was heard of any lamp."""
+    sites = city.places("sites")
+    lamps = sites["site"][sites["quantity"].isin(LAMP_QUANTITIES)].to_numpy(np.int64)
     if not len(city.places("lamps")):
         return None
     try:
@@ -137,6 +139,11 @@ def _lamps(city: City, night: Night) -> pd.DataFrame | None:
     except CityError:
         return None
     plain = pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
+    if not len(night_records(city, night, sites=lamps.tolist())):
+        # What controllers said on other nights is no news of this one; what people told stands.
+        plain = plain[plain["kind"] == REPORTED]
+        if plain.empty:
+            return None
     return plain.sort_values(["lamps", "passages"], ascending=False, na_position="last", ignore_index=True)
 
 

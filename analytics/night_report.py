@@ -1,8 +1,8 @@
 """The two pages of the morning after a night, or of a month for the meeting: the same content as a page and as a PDF.
 
-The first page is to be read in two minutes: four sentences, the map at the hour when most people pass, and what differed
-from the usual. The second has both sides of the night, those who pass and those who sleep, and what is to be done: lamp
-faults, gaps, answers and who is missing, open actions.
+The first page is to be read in two minutes: four sentences, the map at the hour when most people pass, and what
+differed from the usual. The second has both sides of the night, those who pass and those who sleep, and what is to be
+done: lamp faults, gaps, answers and who is missing, open actions.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _STYLE = (
     "#2b2350;padding:.4rem .8rem;font-weight:700}table{border-collapse:collapse;margin:.5rem 0}th,td{padding:.25rem "
     ".7rem;text-align:left;border-bottom:1px solid #ccc;vertical-align:top}td.n,th.n{text-align:right}"
     ".wide{overflow-x:auto}.note{color:#444}.map{display:flex;flex-wrap:wrap;gap:1rem;margin:0}.map>div{flex:2 1 "
-    "20rem;max-width:34rem}.map>div+div{flex:1 1 14rem;max-width:20rem}.curve{max-width:34rem}svg{width:100%;height:auto}@media print{body"
+    "20rem;max-width:34rem}.map>div+div{flex:1 1 14rem;max-width:20rem}.curve{max-width:34rem}svg{width:100%;"
+    "height:auto}@media print{body"
     "{margin:0;max-width:none}}"
 )
 

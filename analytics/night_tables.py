@@ -23,7 +23,7 @@ def passing_table(facts: NightFacts, say: Phrases) -> dict[str, Any]:
         hours = facts.passing[0].hours if facts.passing else ()
         return {
             "heads": heads,
-            "rows": [[f"{one.hour:02d}:00", say.percent(one.people), _told([one], say)] for one in hours],
+            "rows": [[f"{one.hour or 0:02d}:00", say.percent(one.people), _told([one], say)] for one in hours],
         }
     from babel.dates import get_day_names
 

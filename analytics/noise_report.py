@@ -198,11 +198,13 @@ class Series:
     seconds: Floats
 
     def within(self, begin: np.datetime64, end: np.datetime64) -> "Series":
+        """What ended after `begin` and by `end`."""
         inside = (self.end > begin) & (self.end <= end)
         return Series(self.end[inside], self.level[inside], self.seconds[inside])
 
     @property
     def of_seconds(self) -> bool:
+        """Whether every level is of a second or less."""
         return self.end.size > 0 and bool((self.seconds <= 1.0).all())
 
     def each_second(self, begin: np.datetime64, end: np.datetime64) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -25,11 +26,11 @@ _HALF_90 = 1.645
 class Share:
     """Of those who pass in some steps: per cent expected to feel safe, its 90 % interval, and what is behind it.
 
-    hour : local clock; people : of the night's people, the share who pass then; shown : of them, the share who pass
-    where the map is shown. safe, low and high are None where nobody does.
+    hour : local clock, None of several hours; people : of the night's people, the share who pass
+    then; shown : of them, the share who pass where the map is shown. safe, low and high are None where nobody does.
     """
 
-    hour: int
+    hour: int | None
     people: float
     safe: float | None
     low: float | None
@@ -74,7 +75,7 @@ def passing(city: City, night: Night) -> Passing | None:
     return Passing(
         night.name,
         tuple(_share(hour, table[clock == hour], total) for hour in order),
-        _share(-1, table, total),
+        _share(None, table, total),
         steps[int(np.argmax(table[:, 0]))],
         len(steps),
         bool(meta["simulated"]),
@@ -93,8 +94,8 @@ def busiest_page(city: City, told: Iterable[Passing]) -> xr.Dataset:
     if len(pages) == 1:
         return pages[0]
     first = pages[0]
-    out = {}
-    for name in first.data_vars:
+    out: dict[str, Any] = {}
+    for name in (str(name) for name in first.data_vars):
         values = np.stack([page[name].values[0] for page in pages if name in page])
         if name == "safety_hatched":
             out[name] = (first[name].dims, values.max(axis=0)[np.newaxis])
@@ -127,7 +128,7 @@ def _sums(page: xr.Dataset) -> tuple[float, float, float, float]:
     return float(people.sum()), float(shown.sum()), float(shown @ safe[known]), float(shown @ sd[known])
 
 
-def _share(hour: int, rows: np.ndarray, total: float) -> Share:
+def _share(hour: int | None, rows: np.ndarray, total: float) -> Share:
     people, shown, safe, sd = (float(part) for part in rows.sum(axis=0))
     if shown <= 0:
         return Share(hour, people / total, None, None, None, 0.0)

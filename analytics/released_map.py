@@ -162,7 +162,9 @@ def _ground(city: City, frame: _Frame, longer_m: float) -> list[str]:
     if len(streets) and longer_m <= 2 * _DETAIL_M:
         lines = frame.path(streets[streets["walkable"].to_numpy(bool)].geometry, 2.0)
         broad = max(0.8, 2.5 * frame.scale)
-        out.append(f'<path d="{lines}" fill="none" stroke="{_STREET}" stroke-width="{broad:.1f}" stroke-opacity="0.6"/>')
+        out.append(
+            f'<path d="{lines}" fill="none" stroke="{_STREET}" stroke-width="{broad:.1f}" stroke-opacity="0.6"/>'
+        )
     return out
 
 

@@ -68,9 +68,7 @@ def sleepers(
     meters = [meter for meter in report.meters if any(night.coverage > 0 for night in meter.nights)]
     facades = [meter.site for meter in meters if meter.mounting == FACADE]
     years = _years(city, facades, max(wanted, key=lambda night: night.date))
-    out = [
-        Sleeper(meter.device, meter.mounting, meter.origin, meter.nights, years.get(meter.site)) for meter in meters
-    ]
+    out = [Sleeper(meter.device, meter.mounting, meter.origin, meter.nights, years.get(meter.site)) for meter in meters]
     return sorted(out, key=lambda one: (one.mounting != FACADE, -(one.minutes or 0.0), one.device))
 
 

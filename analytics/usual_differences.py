@@ -1,8 +1,8 @@
 """What of a night differed from the usual same weekday, by part of the city and hour, and how sure that is.
 
 One comparison is of one quantity, one part and one hour of the local clock. Each sensor's hour is the number that
-`ingest.usual_nights` gives it (ln persons/h, median dB, ln lux in the dark); from it its own median of the earlier nights
-is taken, and what is left is averaged over the part's sensors. With a(w) for an earlier night w and a(0) for tonight
+`ingest.usual_nights` gives it (ln persons/h, median dB, ln lux in the dark); from it its own median of the earlier
+nights is taken, and what is left is averaged over the part's sensors. With a(w) of an earlier night w, a(0) of tonight
 
     d = median a(0) - median a(w),   t = d / (s sqrt(c(m) / m + c(n) / n))
 
@@ -169,7 +169,7 @@ def _hourly(city: City, night: Night) -> pd.DataFrame:
         "site": found.key >> 16, "code": (found.key >> 8) & 0xFF, "hour": clock, "value": found.value,
     })  # fmt: skip
     # A doubled hour of autumn is one hour of the clock.
-    return frame.groupby(["code", "hour", "site"], as_index=False)["value"].mean()
+    return pd.DataFrame(frame.groupby(["code", "hour", "site"])["value"].mean().reset_index())
 
 
 def _area_of_sites(city: City, areas: Areas) -> pd.Series:
@@ -192,7 +192,7 @@ def _compared(
     long = pd.concat(frames, ignore_index=True)
     if long.empty:
         return []
-    table = long.pivot(index=["code", "hour", "site"], columns="night", values="value")
+    table = long.set_index(["code", "hour", "site", "night"])["value"].unstack("night")  # noqa: PD010  # keys are unique
     table = table.reindex(columns=range(len(frames)))
     values = table.to_numpy(np.float64)
     m = len(tonight)
@@ -239,4 +239,3 @@ def _natural(what: str, quantity: str, usual: Sequence[float]) -> float:
     if what == "noise":
         return laeq(values)
     return float(np.maximum(np.exp(values) - USUAL[quantity].added, 0.0).mean())
-
