@@ -11,7 +11,7 @@ PROBABILITIES = st.lists(st.floats(0.0, 1.0), min_size=0, max_size=40)
 
 
 def slowly(p, rate):
-    """The step-up procedure as Benjamini and Hochberg write it: the largest k with p(k) <= k / m rate, and all below."""
+    """The step-up procedure as Benjamini and Hochberg write it: all up to the largest k with p(k) <= k / m rate."""
     ordered = sorted(p)
     most = max((k for k in range(1, len(p) + 1) if ordered[k - 1] <= k / len(p) * rate), default=0)
     return [one <= ordered[most - 1] if most else False for one in p]
