@@ -97,5 +97,5 @@ def _since_noon(hour: int) -> int:
 def _words(x: float, y: float, text: str, anchor: str) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="16" text-anchor="{anchor}" fill="{_INK}" '
-        f'font-family="Libertinus Serif">{text}</text>'
+        f'font-family="Libertinus Serif, serif">{text}</text>'
     )

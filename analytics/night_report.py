@@ -22,7 +22,7 @@ from analytics.phrases import Phrases
 from analytics.released_map import legend, released_map
 from analytics.sleeping import FACADE, LIMIT_DB
 from analytics.typeset import pdf
-from analytics.usual_differences import RATE
+from analytics.usual_differences import QUANTITY_OF, RATE
 from analytics.walk_times import day_named
 from ingest.usual_nights import WEEKS_LEAST
 from sensors.errors import ExportError
@@ -215,6 +215,7 @@ def _brief(facts: NightFacts, say: Phrases) -> list[str]:
             "night_report.brief_differ",
             found=say.number(len(differ.named)),
             count=say.number(len(differ.comparisons)),
+            ways=_ways(facts, say),
         )
         if differ.comparisons
         else say("night_report.brief_differ_none")
@@ -223,6 +224,17 @@ def _brief(facts: NightFacts, say: Phrases) -> list[str]:
         return [*out, say("night_report.brief_lamps_none")]
     count = say.number(int(facts.lamps["lamps"].sum()))
     return [*out, say("night_report.brief_lamps", faults=say.number(len(facts.lamps)), lamps=count)]
+
+
+def _ways(facts: NightFacts, say: Phrases) -> str:
+    """How many differences are up and how many down, quantity by quantity; empty without any."""
+    told = []
+    for what in QUANTITY_OF:
+        mine = [one.change > 0 for one in facts.differences.named if one.what == what]
+        if mine:
+            words = {"up": say.number(sum(mine)), "down": say.number(len(mine) - sum(mine))}
+            told.append(say("night_report.brief_way", what=say(f"night_report.quantity_{what}"), **words))
+    return f" ({say.apart(told)})" if told else ""
 
 
 def _labelled(text: str) -> list[str]:
@@ -260,7 +272,7 @@ def _differ(facts: NightFacts, say: Phrases) -> list[str]:
                 "night_report.differ_chance" if found else nothing,
                 count=say.number(len(differ.comparisons)), earlier=differ.earlier, found=say.number(found),
                 expected=say.number(differ.expected), raw=say.number(differ.raw), rate=say.percent(RATE),
-                false=say.number(RATE * found), weekday=weekday_named(facts.nights[0].weekday, say),
+                false=say.number(RATE * found, 1 if RATE * found < 3 else 0), weekday=weekday_named(facts.nights[0].weekday, say),
             )
         )  # fmt: skip
         if differ.lacking:

@@ -61,7 +61,7 @@ def released_map(city: City, page: xr.Dataset, areas: Areas, mark: str = "") -> 
         size = min(wide / (0.52 * len(mark)), 44.0)
         out.append(
             f'<text x="{wide / 2:.0f}" y="{tall / 2:.0f}" font-size="{size:.0f}" text-anchor="middle" fill="{_INK}" '
-            f'fill-opacity="0.62" font-weight="bold" font-family="Libertinus Serif" transform="rotate(-24 '
+            f'fill-opacity="0.62" font-weight="bold" font-family="Libertinus Serif, serif" transform="rotate(-24 '
             f'{wide / 2:.0f} {tall / 2:.0f})">{escape(mark)}</text>'
         )
     return "".join([*out, "</svg>"])
@@ -157,7 +157,7 @@ def _ground(city: City, frame: _Frame, longer_m: float) -> list[str]:
     water = frame.path(areas.geometry[areas["kind"] == "water"], 1.0) if len(areas) else ""
     out = [f'<path d="{water}" fill="{_WATER}"/>'] if water else []
     if longer_m <= _DETAIL_M and (built := frame.path(city.places("buildings").geometry, 1.0)):
-        out.append(f'<path d="{built}" fill="{_BUILDING}" fill-opacity="0.9"/>')
+        out.append(f'<path d="{built}" fill="{_BUILDING}"/>')
     streets = city.places("streets")
     if len(streets) and longer_m <= 2 * _DETAIL_M:
         lines = frame.path(streets[streets["walkable"].to_numpy(bool)].geometry, 2.0)
@@ -181,7 +181,7 @@ def _squares(areas: Areas, frame: _Frame, wide: float, tall: float) -> list[str]
             x, y = frame.x(areas.west + column * SIDE_M), frame.y(areas.north - row * SIDE_M)
             x, y = max(x, 0.0) + 7, max(y, 0.0) + 26
             if x < wide - 30 and y < tall:
-                style = 'font-size="24" font-weight="bold" font-family="Libertinus Serif"'
+                style = 'font-size="24" font-weight="bold" font-family="Libertinus Serif, serif"'
                 name = f"{column_letter(column)}{row + 1}"
                 out.append(
                     f'<text x="{x:.0f}" y="{y:.0f}" {style} fill="none" stroke="#ffffff" stroke-width="5">{name}</text>'
@@ -223,8 +223,8 @@ def legend(say: Phrases, squares: bool) -> str:
     if squares:
         for number, words in enumerate(_broken(say("night_report.legend_squares", side=say.number(SIDE_M)), 34)):
             out.append(_words(0, y + 18 + 26 * number, words))
-        y += line + 16
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 {y}">'
+        y += line + 30
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 420 {y}">'
     return "".join([head, _HATCH.replace('"hatch"', '"key"'), *out, "</svg>"])
 
 
@@ -235,7 +235,7 @@ def _words(x: float, y: float, text: str, *, bold: bool = False, anchor: str = "
     weight = ' font-weight="bold"' if bold else ""
     return (
         f'<text x="{x:.0f}" y="{y:.0f}" font-size="22"{weight} text-anchor="{anchor}" fill="{_INK}" '
-        f'font-family="Libertinus Serif">{escape(text)}</text>'
+        f'font-family="Libertinus Serif, serif">{escape(text)}</text>'
     )
 
 

@@ -42,10 +42,10 @@ def evening(city, day, generator, factor=1.0, louder=0.0, hours=range(20, 30)):
     return records
 
 
-def town(tmp_path, weeks=WEEKS, **tonight):
+def town(tmp_path, weeks=WEEKS, name=NIGHT, **tonight):
     city = make_city(tmp_path / "town")
     generator = np.random.default_rng(1)
-    night = Night.named(NIGHT, city.zone)
+    night = Night.named(name, city.zone)
     parts = [evening(city, night.date - timedelta(days=7 * week), generator) for week in range(1, weeks + 1)]
     append_records(city, np.concatenate([*parts, evening(city, night.date, generator, **tonight)]), "test")
     return City.open(city.path), night
@@ -90,6 +90,13 @@ def test_a_night_with_an_event_is_no_usual_one(tmp_path):
     start = f"{night.date - timedelta(days=14)}T20:00:00+02:00"
     add_entry(city, Entry("", "event", "A festival of the whole city", start))
     assert differences(city, [night]).earlier == WEEKS - 1
+
+
+@pytest.mark.parametrize("name", ["2026-10-24", "2026-03-28"])  # 25 and 23 hours in Helsinki
+def test_hours_are_those_of_the_clock_when_the_clocks_change(tmp_path, name):
+    city, night = town(tmp_path, name=name, hours=range(20, 27))
+    found = differences(city, [night])
+    assert {one.hour for one in found.comparisons} == {20, 21, 22, 23, 0, 1, 2} and found.named == []
 
 
 def test_a_night_of_another_weekday_is_not_compared_with(tmp_path):
