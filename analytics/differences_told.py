@@ -10,6 +10,7 @@ from analytics.phrases import Phrases
 from analytics.usual_differences import Comparison, Differences
 
 HOURS = 24
+_TIMES = float(np.log(3.0))  # beyond three times as much nobody reads per cent
 _LEVELS = ((0.01, "sure_1"), (0.05, "sure_5"), (1.0, "sure_10"))
 
 
@@ -76,5 +77,8 @@ def _changed(what: str, change: float, low: float, high: float, say: Phrases) ->
     if what == "noise":
         value, least, most = (say.number(part, 1, sign=True) for part in (change, low, high))
         return say("night_report.interval", value=f"{value} dB", low=least, high=most)
+    if change > _TIMES:
+        value, least, most = (say.number(float(np.exp(part)), 1) for part in (change, low, high))
+        return say("night_report.interval", value=f"× {value}", low=least, high=most)
     value, least, most = (say.number(100 * float(np.expm1(part)), sign=True) for part in (change, low, high))
     return say("night_report.interval", value=say.typeset(f"{value} %"), low=least, high=most)

@@ -272,7 +272,8 @@ def _differ(facts: NightFacts, say: Phrases) -> list[str]:
                 "night_report.differ_chance" if found else nothing,
                 count=say.number(len(differ.comparisons)), earlier=differ.earlier, found=say.number(found),
                 expected=say.number(differ.expected), raw=say.number(differ.raw), rate=say.percent(RATE),
-                false=say.number(RATE * found, 1 if RATE * found < 3 else 0), weekday=weekday_named(facts.nights[0].weekday, say),
+                false=say.number(RATE * found, 1 if RATE * found < 3 else 0),
+                weekday=weekday_named(facts.nights[0].weekday, say),
             )
         )  # fmt: skip
         if differ.lacking:

@@ -146,3 +146,10 @@ def test_where_a_city_has_districts_they_are_the_parts(tmp_path):
     assert not areas.squares and areas.names == ("West", "East")
     middle = np.array([(grid.south + grid.north) / 2] * 3)
     assert areas.of(np.array([grid.west + 1, grid.east - 1, grid.west - 9]), middle).tolist() == [0, 1, -1]
+
+
+def test_more_than_three_times_as_many_is_told_as_a_multiple(tmp_path):
+    city, night = town(tmp_path, factor=6.0)
+    rows = difference_rows(differences(city, [night]), phrases("en"), several=False)["rows"]
+    told = [row[4] for row in rows if row[0] == "people passing"]
+    assert told and all(text.startswith("× ") for text in told)
