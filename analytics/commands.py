@@ -50,6 +50,7 @@ def register(app: typer.Typer) -> None:
     app.command("street-light")(street_light)
     app.command("lighting")(lighting)
     app.command("noise")(noise)
+    app.command("report")(report)
     app.command("fit")(fit)
     app.command("small-areas")(small_areas)
     app.command("statistics")(statistics)
@@ -578,6 +579,51 @@ def noise(
     if csv is not None:
         _write_text(csv, found.csv())
     typer.echo(found.json() if as_json else f"{csv} written" if csv is not None else found.text())
+
+
+def report(
+    city: CityFolder,
+    night: Annotated[
+        str, typer.Option(metavar="NIGHT", help="The night, 2026-11-20; the last whose mapped hours began if empty.")
+    ] = "",
+    from_: Annotated[str, typer.Option("--from", metavar="NIGHT", help="First of several nights.")] = "",
+    to: Annotated[str, typer.Option(metavar="NIGHT", help="Last of several nights.")] = "",
+    language: Annotated[str, typer.Option(help="en or fr.")] = "en",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page and the PDF are written.")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """The morning after on two pages, HTML and PDF: the map, what differed from the usual, both sides of the night.
+
+    And lamp faults, gaps, answers and who is missing, open actions. With --from and --to for the monthly meeting.
+
+    Example: noctule report helsinki --night 2026-11-20 --language fr --out reports
+    """
+    from analytics.night_facts import night_facts, nights_between
+    from analytics.night_numbers import numbers
+    from analytics.night_report import write_report
+    from analytics.phrases import phrases
+    from ingest.work_list import latest_night
+    from sensors.city import City
+    from sensors.clock import city_clock
+
+    if bool(from_) != bool(to) or (from_ and night):
+        raise typer.BadParameter("give --from and --to together, or --night", param_hint="--from")
+    opened, say = City.open(city), phrases(language)
+    opened.require_places()
+    if from_:
+        first, last = _night_named(opened, from_), _night_named(opened, to)
+        if first.date > last.date:
+            raise typer.BadParameter(f"{first.name} is after {last.name}", param_hint="--from")
+        wanted = nights_between(opened, first, last)
+    else:
+        wanted = [_night_named(opened, night) if night else latest_night(opened, city_clock(city).now())]
+    with _progress_bar("nights", hidden=as_json) as progress:
+        facts = night_facts(opened, wanted, progress)
+    page, printed = write_report(facts, say, out)
+    if as_json:
+        typer.echo(json.dumps({"html": str(page), "pdf": str(printed)} | numbers(facts), ensure_ascii=False))
+    else:
+        typer.echo(f"{page} and {printed.name}")
 
 
 def _leave_out(city: City, night: Night, as_json: bool) -> None:

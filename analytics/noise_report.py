@@ -169,7 +169,7 @@ def noise_report(
     usual = _usual_levels(city, chosen, wanted[0])
     venues = city.places("venues")
     told: dict[int, list[MeterNight]] = {int(number): [] for number in chosen.site}
-    whole: dict[int, list[_Series]] = {int(number): [] for number in chosen.site}
+    whole: dict[int, list[Series]] = {int(number): [] for number in chosen.site}
     for done, night in enumerate(wanted):
         progress(done, len(wanted))
         codes = [QUANTITIES["sound_laeq"].code, QUANTITIES[HISTOGRAM].code]
@@ -177,7 +177,7 @@ def noise_report(
         records = night_records(city, night, quantities=codes, sites=numbers)
         records = records[usable(records["flags"])]
         for row in chosen.itertuples():
-            series = _series(records, int(row.site))
+            series = heard_by(records, int(row.site))
             counted = _counted(records, beside[beside.device == row.device].site.to_numpy(np.int64))
             near = venues[venues.distance(row.geometry) <= _NEAR_M] if len(venues) else venues
             told[int(row.site)].append(
@@ -190,19 +190,21 @@ def noise_report(
 
 
 @dataclass(frozen=True)
-class _Series:
+class Series:
     """Levels of one meter by the end of their intervals (UTC), all of about the same duration."""
 
     end: NDArray[np.datetime64]
     level: Floats
     seconds: Floats
 
-    def within(self, begin: np.datetime64, end: np.datetime64) -> "_Series":
+    def within(self, begin: np.datetime64, end: np.datetime64) -> "Series":
+        """What ended after `begin` and by `end`."""
         inside = (self.end > begin) & (self.end <= end)
-        return _Series(self.end[inside], self.level[inside], self.seconds[inside])
+        return Series(self.end[inside], self.level[inside], self.seconds[inside])
 
     @property
     def of_seconds(self) -> bool:
+        """Whether every level is of a second or less."""
         return self.end.size > 0 and bool((self.seconds <= 1.0).all())
 
     def each_second(self, begin: np.datetime64, end: np.datetime64) -> Floats:
@@ -215,13 +217,13 @@ class _Series:
         return out
 
 
-def _series(records: Records, site: int) -> _Series:
+def heard_by(records: Records, site: int) -> Series:
     """A site's levels; where it sends both seconds and longer means, those that cover more of the night."""
     mine = records[(records["site"] == site) & (records["quantity"] == QUANTITIES["sound_laeq"].code)]
     seconds = np.maximum(mine["duration_s"].astype(np.float64), 0.0)
     short = (seconds > 0) & (seconds <= 1.0)
     keep = short if seconds[short].sum() >= seconds[~short].sum() and short.any() else ~short & (seconds > 0)
-    return _Series(mine["time"][keep], mine["value"][keep].astype(np.float64), seconds[keep])
+    return Series(mine["time"][keep], mine["value"][keep].astype(np.float64), seconds[keep])
 
 
 def _counted(records: Records, sites: NDArray[np.int64]) -> Records:
@@ -233,7 +235,7 @@ def _counted(records: Records, sites: NDArray[np.int64]) -> Records:
 
 def _meter_night(
     night: Night,
-    series: _Series,
+    series: Series,
     counted: Records,
     usual: dict[int, list[float]],
     venues: geopandas.GeoDataFrame,
@@ -278,7 +280,7 @@ def _percentiles(
     return (None, None, None), NOT_AVAILABLE
 
 
-def _hours(night: Night, series: _Series, usual: dict[int, list[float]]) -> list[Hour]:
+def _hours(night: Night, series: Series, usual: dict[int, list[float]]) -> list[Hour]:
     found = []
     for start in _starts(night):
         heard = series.within(start, start + _HOUR)
@@ -303,7 +305,7 @@ def _starts(night: Night) -> list[np.datetime64]:
     return [first + hour * _HOUR for hour in range(count)]
 
 
-def _closings(night: Night, series: _Series, venues: geopandas.GeoDataFrame) -> list[Closing]:
+def _closings(night: Night, series: Series, venues: geopandas.GeoDataFrame) -> list[Closing]:
     """One row for each time at which venues near the meter close on this evening."""
     if not len(venues):
         return []
@@ -327,7 +329,7 @@ def _usual_levels(city: City, chosen: geopandas.GeoDataFrame, first: Night) -> d
         records = night_records(city, night, quantities=[QUANTITIES["sound_laeq"].code], sites=[*found])
         records = records[usable(records["flags"])]
         for site, by_hour in found.items():
-            series = _series(records, site)
+            series = heard_by(records, site)
             for start in _starts(night):
                 heard = series.within(start, start + _HOUR)
                 if levels.coverage(heard.level, heard.seconds, 3600.0) >= levels.HATCHED:
@@ -335,7 +337,7 @@ def _usual_levels(city: City, chosen: geopandas.GeoDataFrame, first: Night) -> d
     return found
 
 
-def _meter(row: Any, told: tuple[MeterNight, ...], whole: list[_Series], city: City) -> Meter:
+def _meter(row: Any, told: tuple[MeterNight, ...], whole: list[Series], city: City) -> Meter:
     over = None
     if len(told) > 1:
         end, level, seconds = (

@@ -15,6 +15,7 @@ _MAY: dict[str, frozenset[str]] = {
     "nights": frozenset({"viewer", "planner", "researcher"}),
     "plan": frozenset({"planner"}),
     "export": frozenset({"researcher"}),
+    "report": frozenset({"viewer", "planner", "researcher"}),
     "lighting": frozenset({"planner"}),
     "answers": frozenset({"planner", "researcher"}),
     "sensors": frozenset({"viewer", "planner", "researcher"}),
@@ -22,7 +23,7 @@ _MAY: dict[str, frozenset[str]] = {
 
 
 def may(role: str, thing: str) -> bool:
-    """Whether a role may see a thing: 'live', 'nights', 'plan', 'export', 'lighting', 'answers' or 'sensors'."""
+    """Whether a role may see a thing, one of 'live', 'nights', 'plan', 'export', 'report', 'lighting' and so on."""
     return role in _MAY[thing]
 
 

@@ -1,4 +1,4 @@
-"""What is answered beside Dash: tiles, pictures, overlays, scenes, events, roles, exports, tables, the answer form.
+"""What is answered beside Dash: tiles, pictures, overlays, scenes, events, roles, exports, reports, the answer form.
 
 These are plain ASGI, in front of Dash's middleware, which costs more than a tile does. Every part of an address is
 checked; what does not exist is 404, what a role may not see is 403, and nothing that is asked makes a 500.
@@ -33,7 +33,7 @@ from dashboard.scales import GAP_LAYERS, SCALES
 from dashboard.scene import Viewer, live_scene, night_scene
 from dashboard.security import Headers, refuse
 from dashboard.tiles import Block, compress, render
-from dashboard.words import LANGUAGES, words
+from dashboard.words import DEFAULT, LANGUAGES, words
 from sensors.errors import NoctuleError
 from sensors.night import Night, parse_rfc3339
 
@@ -63,6 +63,7 @@ _INSET = re.compile(
 _OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _LIGHTING_KEPT_S = 600.0  # a city's table takes seconds, and lamps and streets change by the day
+_REPORT_KEPT_S = 60.0  # one takes seconds to gather; who presses twice waits once
 _OVERLAY_KEPT_S = 20.0  # lamps' last words are gathered from the night's records; not oftener than this
 
 Answer = tuple[int, Headers, bytes]
@@ -79,6 +80,7 @@ class Routes:
         self._house, self._push, self._dash = house, push, dash
         self._overlays: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._tables: dict[tuple[str, str], tuple[float, bytes | str]] = {}
+        self._reports: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._asking = Asking(house)
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
@@ -116,6 +118,7 @@ class Routes:
             "role": self._role,
             "export": self._export,
             "lighting": self._lighting,
+            "report": self._report,
             "ask": self._asking,
         }
         return routes.get(first)
@@ -325,6 +328,39 @@ class Routes:
                 return str(error)
             body = (table.csv() if kind == "csv" else table.geojson() if kind == "geojson" else table.json()).encode()
             self._tables = {(kind, hour): (time.monotonic(), body)}  # the last one asked for; a city's has megabytes
+        return body
+
+    async def _report(self, scope: Scope, _receive: Receive) -> Answer:
+        """The night report of a night that has pages, as a PDF."""
+        query = _query(scope)
+        night, language = query.get("night", ""), query.get("lang", "")
+        if scope["path"] != "/report" or not _is_date(night):
+            return _GONE
+        if not may(self._role_of(scope), "report"):
+            return _FORBIDDEN
+        language = language if language in LANGUAGES else DEFAULT
+        if night not in self._house.runs.nights():
+            return _GONE
+        async with self._exporting:
+            body = await asyncio.to_thread(self._report_body, night, language)
+        if isinstance(body, str):
+            return 404, [NEVER, (b"content-type", b"text/plain; charset=utf-8")], body.encode()
+        name = f'attachment; filename="{self._house.city.id}-{night}-report.{language}.pdf"'
+        return 200, [(b"content-type", b"application/pdf"), (b"content-disposition", name.encode()), NEVER], body
+
+    def _report_body(self, night: str, language: str) -> bytes | str:
+        from analytics.night_facts import night_facts
+        from analytics.night_report import report_pdf
+        from analytics.phrases import phrases
+
+        made, body = self._reports.get((night, language), (-1e9, b""))
+        if time.monotonic() - made > _REPORT_KEPT_S:
+            city = self._house.city
+            try:
+                body = report_pdf(night_facts(city, [Night.named(night, city.zone)]), phrases(language))
+            except NoctuleError as error:
+                return str(error)
+            self._reports = {(night, language): (time.monotonic(), body)}  # the last one asked for
         return body
 
     def _role_of(self, scope: Scope) -> str:

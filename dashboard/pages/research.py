@@ -71,7 +71,17 @@ def provenance(run: Run, asked: Asked) -> html.Details:
         ("research.simulated", say("word.yes") if run.simulated else say("word.no")),
     ]
     table = html.Table(html.Tbody([html.Tr([html.Th(say(key), scope="row"), html.Td(text)]) for key, text in rows]))
-    return html.Details([html.Summary(say("research.provenance")), table, *_exports(run, asked)], className="fold")
+    taken = [*_report(run, asked), *_exports(run, asked)]
+    return html.Details([html.Summary(say("research.provenance")), table, *taken], className="fold")
+
+
+def _report(run: Run, asked: Asked) -> list[Any]:
+    """The night report of the night that is shown, for who may see nights."""
+    if not may(asked.role, "report") or run.name.startswith(PUBLIC):
+        return []
+    to = address(asked, "/report", night=run.night)
+    link = html.A(asked.say("research.report"), href=to, className="btn small", download="")
+    return [html.Div([link], className="exports"), html.P(asked.say("research.reportnote"), className="note")]
 
 
 def _exports(run: Run, asked: Asked) -> list[Any]:

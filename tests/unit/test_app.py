@@ -198,6 +198,7 @@ ALLOWED = {
     "sensors": {"viewer", "planner", "researcher"},
     "export": {"researcher"},
     "lighting": {"planner"},
+    "report": {"viewer", "planner", "researcher"},
 }
 
 
@@ -216,8 +217,36 @@ def test_each_role_sees_what_it_may_in_every_handler(app, city, role):
             assert (ask(app, path, role=role)[0] != 403) == (role in ALLOWED[thing]), (role, thing)
     assert (ask(app, "/export?night=2026-11-20&format=csv", role=role)[0] != 403) == (role in ALLOWED["export"])
     assert (ask(app, "/lighting?hour=23:00", role=role)[0] != 403) == (role in ALLOWED["lighting"])
+    # A night without pages: who may is told that there is none.
+    assert (ask(app, "/report?night=2026-11-01", role=role)[0] != 403) == (role in ALLOWED["report"])
     for run in ("now", "2026-11-20"):
         assert (ask(app, f"/live/scene?run={run}", role=role)[0] != 403) == (role in ALLOWED["night"])
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_viewer_gets_the_night_report_as_a_pdf(app, language):
+    status, headers, body = ask(app, f"/report?night=2026-11-20&lang={language}", role="viewer")
+    assert status == 200 and headers["content-type"] == "application/pdf" and body.startswith(b"%PDF")
+    assert f"smalltown-2026-11-20-report.{language}.pdf" in headers["content-disposition"]
+
+
+@pytest.mark.parametrize(
+    "query", ["", "night=", "night=2026-11-19", "night=../../x", "night=9999-12-31", "night=2026-11-20x", "lang=en"]
+)
+def test_a_report_of_no_night_is_not_there(app, query):
+    assert ask(app, f"/report?{query}", role="viewer")[0] == 404
+    assert ask(app, f"/report/{query}?night=2026-11-20", role="viewer")[0] == 404
+
+
+def test_a_language_that_is_none_of_ours_is_english(app):
+    _, headers, _ = ask(app, "/report?night=2026-11-20&lang=../../de", role="viewer")
+    assert "report.en.pdf" in headers["content-disposition"]
+
+
+@pytest.mark.parametrize("role", ["viewer", "public"])
+def test_the_button_stands_where_the_report_may_be_had(app, city, role):
+    page = str(provenance(Runs(city).get("2026-11-20"), asked("/research", "?lang=fr", role)))
+    assert ("/report?" in page) == (role in ALLOWED["report"])
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "geojson"])
