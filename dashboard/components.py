@@ -47,6 +47,8 @@ NightMap = _component("NightMap", ["id", "config", "view", "reading"])
 Choice = _component("Choice", ["id", "legend", "options", "value"])
 # One of many, in one line: `options` may be {..., disabled}; `words` are for scripts.
 Pick = _component("Pick", ["id", "legend", "options", "value", "words"])
+# The theme, kept in the address; '' leaves it to the device.
+ThemePick = _component("ThemePick", ["id", "legend", "options", "value"])
 # Some of several: check boxes. `value` is a list.
 Choices = _component("Choices", ["id", "legend", "options", "value"])
 # The night's steps with play, marks of the journal and, on Live, the way back to now.

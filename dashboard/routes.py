@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import date
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -26,7 +27,7 @@ from dashboard.asking import Asking
 from dashboard.inset import NO_PICTURE, inset
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
-from dashboard.palette import RAMPS, lookup
+from dashboard.palette import GROUNDS, RAMPS, lookup
 from dashboard.push import FullError, Push
 from dashboard.roles import COOKIE, ROLES, may, may_run
 from dashboard.scales import GAP_LAYERS, SCALES
@@ -156,19 +157,21 @@ class Routes:
 
     async def _base(self, scope: Scope, _receive: Receive) -> Answer:
         match = _BASE.fullmatch(scope["path"])
-        if match is None or match["digest"] != self._house.basemap.digest:
+        if match is None or match["digest"] not in self._house.basemap.digests.values():
             return _GONE
         place = (int(match["zoom"]), int(match["x"]), int(match["y"]))
-        body = await asyncio.to_thread(self._house.basemap.tile, *place, 2 if match["retina"] else 1)
+        ground = next(name for name, digest in self._house.basemap.digests.items() if digest == match["digest"])
+        body = await asyncio.to_thread(self._house.basemap.tile, *place, 2 if match["retina"] else 1, ground)
         return _GONE if body is None else (200, [(b"content-type", b"image/png"), FOR_EVER], body)
 
     async def _palette(self, scope: Scope, _receive: Receive) -> Answer:
-        if scope["path"] != self._house.palette:
+        base, _, ground = scope["path"].removesuffix(".bin").rpartition("/")
+        if base != self._house.palette or ground not in GROUNDS or not scope["path"].endswith(".bin"):
             return _GONE
         return (
             200,
             [(b"content-type", b"application/octet-stream"), (b"content-encoding", b"gzip"), FOR_EVER],
-            palettes(),
+            palettes(ground),
         )
 
     async def _inset(self, scope: Scope, _receive: Receive) -> Answer:
@@ -335,9 +338,10 @@ class Routes:
         return self._house.role_of({name: morsel.value for name, morsel in jar.items()})
 
 
-def palettes() -> bytes:
-    """The colour tables of all layers in the order of `PALETTE_LAYERS`, gzipped."""
-    return gzip.compress(b"".join(lookup(layer).tobytes() for layer in PALETTE_LAYERS), 9, mtime=0)
+@lru_cache(maxsize=len(GROUNDS))
+def palettes(ground: str) -> bytes:
+    """The colour tables of all layers on a ground, in the order of `PALETTE_LAYERS`, gzipped."""
+    return gzip.compress(b"".join(lookup(layer, ground).tobytes() for layer in PALETTE_LAYERS), 9, mtime=0)
 
 
 async def _until_gone(receive: Receive) -> None:

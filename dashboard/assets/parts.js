@@ -4,30 +4,66 @@
   const R = window.React, h = R.createElement;
   const N = (window.noctule = window.noctule || {});
 
-  /* The view stands in the address: what is shown can be sent to somebody. */
+  /* The theme of the address; where it names none, what the device prefers. A map is drawn on one of three grounds. */
+  const THEMES = ['dark', 'light', 'contrast', 'projector'], prefers = what => matchMedia(`(prefers-${what})`);
+  const devices = [prefers('contrast: more'), prefers('color-scheme: light')];
+  N.theme = () => (THEMES.includes(N.asked('theme')) ? N.asked('theme') : devices[0].matches ? 'contrast' : devices[1].matches ? 'light' : 'dark');
+  N.ground = () => (N.theme() === 'projector' ? 'dark' : N.theme());
+  N.dress = () => {
+    const before = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = N.theme();
+    for (const link of document.querySelectorAll('a.page-tab')) { const to = new URL(link.href); if (N.asked('theme')) to.searchParams.set('theme', N.asked('theme')); else to.searchParams.delete('theme'); link.href = to; }
+    const meta = document.querySelector('meta[name=theme-color]');
+    if (meta) meta.content = getComputedStyle(document.documentElement).getPropertyValue('--ground').trim();
+    if (before !== N.theme()) window.dispatchEvent(new Event('noctule-theme'));
+  };
+
+  /* The view stands in the address: what is shown can be sent to somebody, and a choice is a step that Back undoes. */
   N.asked = name => new URLSearchParams(location.search).get(name) || '';
-  N.address = changes => {
+  N.address = (changes, step) => {
     const query = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries(changes)) { if (value === '' || value === null || value === undefined) query.delete(name); else query.set(name, value); }
     const text = query.toString();
-    history.replaceState(history.state, '', location.pathname + (text ? '?' + text : '') + location.hash);
+    history[step ? 'pushState' : 'replaceState'](history.state, '', location.pathname + (text ? '?' + text : '') + location.hash);
+  };
+  /* A control follows the address when somebody goes back. */
+  N.follows = (p, read) => {
+    const now = R.useRef(p); now.current = p;
+    R.useEffect(() => {
+      const back = () => { const value = read(now.current); if (String(value) !== String(now.current.value)) now.current.setProps({ value }); };
+      window.addEventListener('popstate', back);
+      return () => window.removeEventListener('popstate', back);
+    }, []);
+  };
+  const one = p => { const value = N.asked(p.id); return p.options.some(o => o.value === value) ? value : p.options[0].value; };
+
+  N.Choice = p => { N.follows(p, one); return h('fieldset', { id: p.id, className: 'choice' }, h('legend', null, p.legend), h('div', { className: 'chips' }, p.options.map(o =>
+    h('label', { key: o.value, className: o.value === p.value ? 'chip on' : 'chip' },
+      h('input', { type: 'radio', name: p.id, value: o.value, checked: o.value === p.value, onChange: () => { N.address({ [p.id]: o.value }, true); p.setProps({ value: o.value }); } }),
+      h('span', null, o.label))))); };
+
+  N.Pick = p => { N.follows(p, one); return h('label', { className: 'pick' }, h('span', null, p.legend),
+    h('select', { id: p.id, value: p.value, onChange: e => { N.address({ [p.id]: e.target.value }, true); p.setProps({ value: e.target.value }); } },
+      p.options.map(o => h('option', { key: o.value, value: o.value, disabled: !!o.disabled }, o.label)))); };
+
+  N.ThemePick = p => {
+    N.follows(p, () => (THEMES.includes(N.asked('theme')) ? N.asked('theme') : ''));
+    R.useEffect(() => {
+      N.dress();
+      devices.forEach(device => device.addEventListener('change', N.dress));
+      return () => devices.forEach(device => device.removeEventListener('change', N.dress));
+    });
+    return h('label', { className: 'theme' }, h('span', null, p.legend),
+      h('select', { id: p.id, value: p.value, 'aria-label': p.legend, onChange: e => { N.address({ theme: e.target.value }, true); p.setProps({ value: e.target.value }); } },
+        p.options.map(o => h('option', { key: o.value, value: o.value }, o.label))));
   };
 
-  N.Choice = p => h('fieldset', { id: p.id, className: 'choice' }, h('legend', null, p.legend), h('div', { className: 'chips' }, p.options.map(o =>
-    h('label', { key: o.value, className: o.value === p.value ? 'chip on' : 'chip' },
-      h('input', { type: 'radio', name: p.id, value: o.value, checked: o.value === p.value, onChange: () => { N.address({ [p.id]: o.value }); p.setProps({ value: o.value }); } }),
-      h('span', null, o.label)))));
-
-  N.Pick = p => h('label', { className: 'pick' }, h('span', null, p.legend),
-    h('select', { id: p.id, value: p.value, onChange: e => { N.address({ [p.id]: e.target.value }); p.setProps({ value: e.target.value }); } },
-      p.options.map(o => h('option', { key: o.value, value: o.value, disabled: !!o.disabled }, o.label))));
-
-  N.Choices = p => h('fieldset', { id: p.id, className: 'choices' }, h('legend', null, p.legend), p.options.map(o =>
+  N.Choices = p => { N.follows(p, p => N.asked('over').split('.').filter(v => p.options.some(o => o.value === v))); return h('fieldset', { id: p.id, className: 'choices' }, h('legend', null, p.legend), p.options.map(o =>
     h('label', { key: o.value, className: 'check' },
       h('input', { type: 'checkbox', checked: p.value.includes(o.value), onChange: e => {
         const value = e.target.checked ? [...p.value, o.value] : p.value.filter(v => v !== o.value);
-        N.address({ over: value.join('.') }); p.setProps({ value });
-      } }), h('i', { className: 'dotkey ' + o.value }), h('span', null, o.label))));
+        N.address({ over: value.join('.') }, true); p.setProps({ value });
+      } }), h('i', { className: 'dotkey ' + o.value }), h('span', null, o.label)))); };
 
   N.RoleSwitch = p => h('label', { className: 'role', title: p.note }, h('span', null, p.label),
     h('select', { id: p.id, value: p.value, onChange: e => fetch('/role', { method: 'POST', body: 'role=' + e.target.value }).then(() => location.reload()) },
@@ -53,8 +89,9 @@
     if (link.dataset.lang) N.go({ lang: link.dataset.lang });
     else N.go(Object.fromEntries(to.searchParams), to.pathname);
   });
-  const speak = () => { document.documentElement.lang = N.asked('lang') === 'fr' ? 'fr' : 'en'; };
+  const speak = () => { document.documentElement.lang = N.asked('lang') === 'fr' ? 'fr' : 'en'; N.dress(); };
   window.addEventListener('popstate', speak);
+  N.dress();
 
   N.TimeBar = p => {
     const scene = p.scene || {}, frames = scene.frames || [], q = p.labels, last = frames.length - 1;

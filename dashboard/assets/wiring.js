@@ -33,7 +33,7 @@
       const picture = shown ? `/inset/gap_${gap}/${frame.run}/${next.frame}/${frame.version}.png` : '';
       return [same(next, view) ? keep : next, base, base, offered, picture, words.gap[gap], shown ? words.gap[gap] + '. ' + words.beside : words.none];
     },
-    gap() { N.address({ layer: 'gap' }); return 'gap'; },
+    gap() { N.address({ layer: 'gap' }, true); return 'gap'; },
     /* scene -> title, banner, the two clocks and the status line */
     tell(scene, trouble, follow, labels) {
       const keep = window.dash_clientside.no_update;

@@ -15,6 +15,8 @@ from dashboard.words import Words, words
 from sensors.city import City
 from sensors.clock import Clock
 
+THEMES = ("dark", "light", "contrast", "projector")
+
 
 @dataclass(frozen=True)
 class House:
@@ -26,7 +28,7 @@ class House:
     basemap: Basemap
     switch: bool  # whether visitors may choose their role: the demo on this machine
     role: str  # everyone's role where they may not
-    palette: str  # address of the colour tables
+    palette: str  # address of the colour tables, without the ground
     next_places: NextPlaces = field(default_factory=NextPlaces)
 
     def role_of(self, cookies: Mapping[str, str]) -> str:
@@ -47,6 +49,11 @@ class Asked:
     def viewer(self) -> Viewer:
         """Who looks, and in which language."""
         return Viewer(self.role, self.say)
+
+
+def theme_of(text: str) -> str:
+    """The theme that an address chooses; empty where it leaves it to the device."""
+    return text if text in THEMES else ""
 
 
 def asked(path: str, search: str, role: str) -> Asked:

@@ -215,7 +215,7 @@ def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str
     say, frame = asked.say, house.runs.frame
     return {
         "tiles": f"/tiles/v/{house.city.id}",
-        "base": f"/base/{house.basemap.digest}",
+        "base": {ground: f"/base/{digest}" for ground, digest in house.basemap.digests.items()},
         "palette": house.palette,
         "levels": LEVELS,
         "steps": STEPS,

@@ -124,7 +124,7 @@ def visit(town, browser):
     contexts, said, elsewhere = [], [], []
 
     def open_page(path="/", width=1600, height=900, role=None, waits=True, **more):
-        context = browser.new_context(viewport={"width": width, "height": height}, **more)
+        context = browser.new_context(viewport={"width": width, "height": height}, **{"color_scheme": "dark", **more})
         contexts.append(context)
         if role:
             context.add_cookies([{"name": "noctule_role", "value": role, "url": town.url}])
@@ -180,7 +180,7 @@ def test_the_pixel_at_a_known_cell_has_the_colour_that_its_value_calls_for(town,
         packed >> 8,
     ]
     red, green, blue, alpha = (float(part) for part in lookup("safety")[packed >> 8, packed & 255])
-    called_for = np.array([red, green, blue]) * alpha / 255 + rgb(LAND) * (1 - alpha / 255)
+    called_for = np.array([red, green, blue]) * alpha / 255 + rgb(LAND["dark"]) * (1 - alpha / 255)
     page.evaluate("() => { document.querySelector('.simulated-mark').style.visibility = 'hidden'; }")
     assert np.abs(colour_at(page, *screen_of(page, latitude, longitude)) - called_for).max() <= 3
 
