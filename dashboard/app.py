@@ -92,10 +92,11 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
     house = House(city, city_clock(city.path), Runs(city), Basemap(city), switch, role, palette)
     dash = _dash(house)
     push = Push(house.runs, house.clock)
-    policy = content_policy(dash.csp_hashes())
+    hashes = dash.csp_hashes()
+    always, embedded = (headers(content_policy(hashes, who)) for who in ((), city.settings.embed.ancestors))
     if warm:
         threading.Thread(target=_warm, args=(house,), name="basemap", daemon=True).start()
-    return Door(Routes(house, push, Bundles(_Known(dash))), headers(policy))
+    return Door(Routes(house, push, Bundles(_Known(dash))), always, embedded)
 
 
 def _dash(house: House) -> Dash:

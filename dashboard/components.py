@@ -55,6 +55,12 @@ Choices = _component("Choices", ["id", "legend", "options", "value"])
 TimeBar = _component("TimeBar", ["id", "labels", "scene", "value", "follow", "playing"])
 # Nights to choose from, each with how much of it is mapped; choosing one opens its address.
 NightPicker = _component("NightPicker", ["id", "legend", "options", "value"])
+# Asks for the table of places in view: `asked` is {run, frame, version, layer, box, zoom}.
+TableButton = _component("TableButton", ["id", "label", "asked"])
+# Copies an address that shows this view at this moment, also tomorrow.
+CopyLink = _component("CopyLink", ["id", "label", "copied", "by_hand"])
+# On a projector: the view's address as a picture that a phone reads.
+Wall = _component("Wall", ["id", "label", "alt"])
 # Listens to the server and fetches the scene when something changed; `trouble` is '', 'reconnecting' or 'polling'.
 Follow = _component("Follow", ["id", "url", "live", "labels", "scene", "trouble"])
 # The demo's switch between roles; the server decides what a role may see.

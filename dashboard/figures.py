@@ -97,6 +97,16 @@ def layer_name(layer: str, say: Words) -> str:
     return name if whom == EVERYONE else f"{name} · {say(f'of.{whom}')}"
 
 
+def amount_words(layer: str, value: float, say: Words) -> str:
+    """A layer's quantity with its unit, to as many digits as are claimed."""
+    return _amount(layer, value, say) + _unit(layer, value, say)
+
+
+def confidence_word(confidence: int) -> str:
+    """The key of the word for a confidence of 0..15."""
+    return _CONFIDENCE[confidence // 4]
+
+
 def _differs(layer: str) -> bool:
     """Whether a layer is a difference: it has a sign, and is grey unless distinguishable from 0."""
     return SCALES[layer].kind == "change"

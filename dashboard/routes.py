@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import logging
 import re
@@ -18,7 +19,7 @@ from datetime import date
 from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -62,6 +63,7 @@ _INSET = re.compile(
     re.ASCII,
 )
 _OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
+_LONGEST_LINK = 600  # more than any view of ours has; a larger picture no phone reads across a room
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _LIGHTING_KEPT_S = 600.0  # a city's table takes seconds, and lamps and streets change by the day
 _OVERLAY_KEPT_S = 20.0  # lamps' last words are gathered from the night's records; not oftener than this
@@ -117,6 +119,7 @@ class Routes:
             "role": self._role,
             "export": self._export,
             "lighting": self._lighting,
+            "qr.svg": self._qr,
             "ask": self._asking,
         }
         return routes.get(first)
@@ -197,6 +200,22 @@ class Routes:
         body = inset(levels, key[1])
         self._house.runs.bodies.put(key, body)
         return body
+
+    async def _qr(self, scope: Scope, _receive: Receive) -> Answer:
+        """An address of this server as a picture for phones; of no other server's, else we would vouch for it."""
+        to = _query(scope).get("to", "")
+        try:
+            parts = urlsplit(to)
+        except ValueError:
+            return _GONE
+        ours = parts.netloc == _header(scope, b"host").decode("latin-1") and parts.scheme in ("http", "https")
+        if scope["path"] != "/qr.svg" or not ours or len(to) > _LONGEST_LINK or not to.isascii():
+            return _GONE
+        import segno
+
+        picture = io.BytesIO()
+        segno.make(to, error="l", micro=False).save(picture, kind="svg", border=2, dark="#000", light="#fff")
+        return 200, [(b"content-type", b"image/svg+xml"), NEVER], picture.getvalue()
 
     async def _overlay(self, scope: Scope, _receive: Receive) -> Answer:
         match = _OVERLAY.fullmatch(scope["path"])

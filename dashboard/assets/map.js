@@ -335,6 +335,7 @@
       return () => { over = true; Object.values(mine).forEach(dots => dots.remove()); };
     }, [overlays, props.config]);
 
+    N.view = () => latest.current.view || {};
     N.ahead = view => own.current.values && own.current.values.ahead(view);
     return R.createElement('div', { id: props.id, ref: box, className: 'map', tabIndex: 0, role: 'application', 'aria-label': props.config.labels.name });
   };

@@ -65,6 +65,42 @@
         N.address({ over: value.join('.') }, true); p.setProps({ value });
       } }), h('i', { className: 'dotkey ' + o.value }), h('span', null, o.label)))); };
 
+  /* An address that shows the same view tomorrow: the step in it is a moment, not a place on tonight's bar. */
+  N.permalink = () => {
+    const to = new URL(location.href);
+    if (N.shownAt) to.searchParams.set('t', N.shownAt);
+    to.searchParams.set('lang', document.documentElement.lang);
+    if (N.theme() === 'projector') to.searchParams.delete('theme');
+    return to.href;
+  };
+  N.CopyLink = p => {
+    const [told, tell] = R.useState('');
+    const copy = () => {
+      const link = N.permalink(), byHand = () => tell(link);
+      if (navigator.clipboard) navigator.clipboard.writeText(link).then(() => tell('copied'), byHand); else byHand();
+    };
+    return h(R.Fragment, null, h('button', { id: p.id, type: 'button', className: 'btn small', onClick: copy }, p.label), h('span', { role: 'status' }, told === 'copied' ? p.copied : ''),
+      told && told !== 'copied' ? h('label', { className: 'pick' }, h('span', null, p.by_hand), h('input', { readOnly: true, value: told, onFocus: e => e.target.select() })) : null);
+  };
+  N.Wall = p => {
+    const [link, show] = R.useState('');
+    R.useEffect(() => {
+      const look = () => show(N.theme() === 'projector' ? N.permalink() : '');
+      const timer = setInterval(look, 2000);
+      look();
+      return () => clearInterval(timer);
+    }, []);
+    return h('aside', { id: p.id, className: 'wall', 'aria-label': p.label }, link ? h('img', { src: '/qr.svg?to=' + encodeURIComponent(link), alt: p.alt }) : null,
+      h('div', null, p.label, h('br'), h('a', { href: link || '#' }, location.host)));
+  };
+  /* What the table lists is what the map shows at this moment; it changes only when it is asked for again. */
+  N.TableButton = p => h('button', { id: p.id, type: 'button', className: 'btn small', 'aria-haspopup': 'dialog', onClick: () => {
+    const v = N.view ? N.view() : {}, b = N.map.getBounds();
+    p.setProps({ asked: { run: v.run, frame: v.frame, version: v.version, layer: v.layer, zoom: Math.round(N.map.getZoom()), box: [b.getWest(), b.getSouth(), b.getEast(), b.getNorth()], turn: ((p.asked || {}).turn || 0) + 1 } });
+    let tries = 0;
+    const wait = setInterval(() => { const title = document.getElementById('places-title'); if (title && title.offsetParent) title.focus(); if (++tries > 100 || document.activeElement === title) clearInterval(wait); }, 50);
+  } }, p.label);
+
   N.RoleSwitch = p => h('label', { className: 'role', title: p.note }, h('span', null, p.label),
     h('select', { id: p.id, value: p.value, onChange: e => fetch('/role', { method: 'POST', body: 'role=' + e.target.value }).then(() => location.reload()) },
       p.options.map(o => h('option', { key: o.value, value: o.value }, o.label))), h('small', null, p.note));
@@ -93,6 +129,15 @@
   window.addEventListener('popstate', speak);
   N.dress();
 
+  /* The step of a moment, or of a number as addresses once had it. */
+  N.frameAt = (frames, t) => {
+    if (/^\d{1,4}$/.test(t)) return +t < frames.length ? +t : undefined;
+    const at = Date.parse(t);
+    if (isNaN(at) || !frames.length) return undefined;
+    const from = i => Math.abs(Date.parse(frames[i].at) - at);
+    return frames.reduce((best, f, i) => (from(i) < from(best) ? i : best), 0);
+  };
+
   N.TimeBar = p => {
     const scene = p.scene || {}, frames = scene.frames || [], q = p.labels, last = frames.length - 1;
     const mapped = frames.map((f, i) => (f.version ? i : -1)).filter(i => i >= 0);
@@ -103,7 +148,8 @@
     R.useEffect(() => {
       if (!mapped.length) return;
       /* A replay opens at 23:00, the hour that most questions are about. */
-      const start = p.value === null || p.value === undefined ? Math.max(0, frames.findIndex(f => f.label === '23:00')) : p.value;
+      const given = N.frameAt(frames, N.asked('t'));
+      const start = p.value === null || p.value === undefined ? given !== undefined ? given : Math.max(0, frames.findIndex(f => f.label === '23:00')) : p.value;
       const value = p.follow ? newest : nearest(start);
       if (value !== p.value) p.setProps({ value });
     }, [p.scene, p.follow]);
@@ -118,7 +164,15 @@
       }, 600);
       return () => clearInterval(timer);
     }, [p.playing]);
-    const move = (value, follow) => { N.address({ t: follow ? '' : value }); p.setProps({ value, follow }); };
+    const move = (value, follow) => { N.address({ t: follow ? '' : (frames[value] || {}).at }); p.setProps({ value, follow }); };
+    R.useEffect(() => {
+      const back = () => {
+        const { p, newest } = now.current, value = N.frameAt((p.scene || {}).frames || [], N.asked('t'));
+        if (value === undefined) { if (newest !== undefined && p.scene.live !== null) p.setProps({ value: newest, follow: true }); } else p.setProps({ value, follow: false });
+      };
+      window.addEventListener('popstate', back);
+      return () => window.removeEventListener('popstate', back);
+    }, []);
     N.togglePlay = () => {
       if (!mapped.length) return;
       if (!p.playing && p.value >= mapped[mapped.length - 1]) move(mapped[0], false);
@@ -143,7 +197,7 @@
   document.addEventListener('keydown', e => {
     const free = e.target === document.body || (e.target.classList && e.target.classList.contains('map'));
     if (e.key === ' ' && free && N.togglePlay) { e.preventDefault(); N.togglePlay(); }
-    if (e.key === 'Escape') { const close = document.getElementById('close'); if (close && close.offsetParent) close.click(); }
+    if (e.key === 'Escape') { const close = ['places-close', 'close'].map(id => document.getElementById(id)).find(one => one && one.offsetParent); if (close) close.click(); }
   });
 
   /* Server-sent events say that something changed; the scene is then asked for. After two failures we ask every five

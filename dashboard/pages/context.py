@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from dashboard.basemap import Basemap
 from dashboard.next_places import NextPlaces
+from dashboard.place_table import PlaceNames
 from dashboard.roles import COOKIE, role_of
 from dashboard.runs import Runs
 from dashboard.scene import Viewer
@@ -30,6 +31,7 @@ class House:
     role: str  # everyone's role where they may not
     palette: str  # address of the colour tables, without the ground
     next_places: NextPlaces = field(default_factory=NextPlaces)
+    place_names: PlaceNames = field(default_factory=PlaceNames)
 
     def role_of(self, cookies: Mapping[str, str]) -> str:
         """The role of a request by its cookies."""
