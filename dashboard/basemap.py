@@ -35,7 +35,7 @@ USUAL_ZOOMS = range(13, 18)  # a whole city to a street corner
 _SHEET = {1: 4, 2: 2}  # tiles a side by density: sheets of the same number of pixels
 _SMOOTH = 2  # drawn so many times larger
 _MAJOR = {"motorway", "trunk", "primary", "secondary", "tertiary"}
-_HALF_EQUATOR_M = 20_037_508.342789244
+HALF_EQUATOR_M = 20_037_508.342789244
 
 Ink = tuple[int, int, int, int]
 Line = npt.NDArray[np.float64]  # (points, 2) in shares of the world, from the north-west
@@ -222,7 +222,7 @@ class Basemap:
         mercator = table.to_crs("EPSG:3857").geometry.to_numpy()
 
         def shares(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-            return np.column_stack([0.5 + points[:, 0] / 2 / _HALF_EQUATOR_M, 0.5 - points[:, 1] / 2 / _HALF_EQUATOR_M])
+            return np.column_stack([0.5 + points[:, 0] / 2 / HALF_EQUATOR_M, 0.5 - points[:, 1] / 2 / HALF_EQUATOR_M])
 
         return shapely.transform(mercator, shares)
 

@@ -14,16 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from dash import html
 
+from dashboard.basemap import HALF_EQUATOR_M
 from dashboard.figures import amount_words, confidence_word
 from dashboard.scales import SCALES, base_layer
 from dashboard.street_list import BETWEEN, street_list
-from dashboard.tiles import EMPTY, LOWEST_ZOOM, NOTHING, GridFrame, Packed
+from dashboard.tiles import EMPTY, LOWEST_ZOOM, NOTHING, TILE, GridFrame, Packed
 from dashboard.words import Words
 from sensors.city import City
 
 MOST_ROWS = 200
 _SURE = 8  # confidence from which a difference can be told from 0
 
+Floats = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]  # west, south, east, north, degrees
 
 
@@ -41,10 +43,8 @@ class Names:
     """Labels of a city's places and where they lie."""
 
     labels: tuple[str, ...]
-    easting: npt.NDArray[np.float64]
-    northing: npt.NDArray[np.float64]
-    longitude: npt.NDArray[np.float64]
-    latitude: npt.NDArray[np.float64]
+    longitude: Floats
+    latitude: Floats
 
 
 @dataclass
@@ -74,14 +74,16 @@ def places_in_view(names: Names, frame: GridFrame, levels: list[Packed], layer: 
     west, south, east, north = box
     inside = (names.longitude >= west) & (names.longitude <= east)
     inside &= (names.latitude >= south) & (names.latitude <= north)
-    level = frame.level(int(np.clip(zoom, LOWEST_ZOOM, frame.native_zoom)))
+    chosen, shown = np.flatnonzero(inside), int(np.clip(zoom, LOWEST_ZOOM, frame.native_zoom))
+    level = frame.level(shown)
     packed, cell_m = levels[level], frame.cell_m * 2**level
-    rows = np.floor((names.northing - frame.south) / cell_m).astype(int) + 1
-    columns = np.floor((names.easting - frame.west) / cell_m).astype(int) + 1
-    inside &= (rows >= 0) & (rows < packed.shape[0]) & (columns >= 0) & (columns < packed.shape[1])
+    easting, northing = _pixel_centres(frame.crs, names.longitude[chosen], names.latitude[chosen], shown)
+    rows = np.floor((northing - frame.south) / cell_m).astype(int) + 1
+    columns = np.floor((easting - frame.west) / cell_m).astype(int) + 1
+    on_grid = (rows >= 0) & (rows < packed.shape[0]) & (columns >= 0) & (columns < packed.shape[1])
     found = []
-    for place in np.flatnonzero(inside):
-        pixel = packed[rows[place], columns[place]]
+    for place, row, column in zip(chosen[on_grid], rows[on_grid], columns[on_grid], strict=True):
+        pixel = packed[row, column]
         if pixel == EMPTY:
             continue
         value, confidence = int(pixel) & 255, int(pixel) >> 8
@@ -142,6 +144,17 @@ def _row(row: Row, layer: str, say: Words, sure: bool) -> html.Tr:
     return html.Tr([html.Th(row.name, scope="row"), html.Td(told), *([html.Td(word)] if sure else [])])
 
 
+def _pixel_centres(crs: str, longitude: Floats, latitude: Floats, zoom: int) -> tuple[Floats, Floats]:
+    """The middles of the tile pixels that cover some places: at the edge of a cell a pixel may show its neighbour."""
+    from pyproj import Transformer
+
+    pixel_m = 2 * HALF_EQUATOR_M / (TILE * 2**zoom)
+    x, y = Transformer.from_crs("EPSG:4326", "EPSG:3857", always_xy=True).transform(longitude, latitude)
+    middle_x, middle_y = ((np.floor(np.asarray(part) / pixel_m) + 0.5) * pixel_m for part in (x, y))
+    easting, northing = Transformer.from_crs("EPSG:3857", crs, always_xy=True).transform(middle_x, middle_y)
+    return np.asarray(easting), np.asarray(northing)
+
+
 def _names(city: City) -> Names:
     from pyproj import Transformer
 
@@ -149,4 +162,4 @@ def _names(city: City) -> Names:
     places = {name: place for name, place in street_list(city).places.items() if name not in stops}
     easting, northing = (np.array([place[axis] for place in places.values()], float) for axis in (0, 1))
     longitude, latitude = Transformer.from_crs(city.crs, "EPSG:4326", always_xy=True).transform(easting, northing)
-    return Names(tuple(places), easting, northing, np.asarray(longitude), np.asarray(latitude))
+    return Names(tuple(places), np.asarray(longitude), np.asarray(latitude))

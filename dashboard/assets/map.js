@@ -224,7 +224,9 @@
       const wide = box.current.clientWidth > 700;
       const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, zoomSnap: .125, maxBounds: bounds.pad(wide ? 1.2 : 3), maxBoundsViscosity: .6 });
       own.current.map = N.map = map;
-      if (!wide) document.querySelectorAll('.panel .fold').forEach(fold => { fold.open = false; });
+      const bare = () => N.asked('embed') || N.theme() === 'projector'; /* there the legend is all that the panel holds */
+      const fold = () => document.querySelectorAll('.panel .fold').forEach(one => { if (!wide) one.open = false; if (bare() && one.querySelector('#legends')) one.open = true; });
+      fold();
       /* What panel and time bar leave free. */
       const panel = document.getElementById('panel'), dock = document.querySelector('.dock');
       const free = {};
@@ -269,7 +271,7 @@
 
       const pick = latlng => {
         const v = latest.current.view || {};
-        if (N.asked('embed') || N.theme() === 'projector') return; /* nothing there would show what was read */
+        if (bare()) return; /* nothing there would show what was read */
         N.address({ at: `${latlng.lat.toFixed(5)},${latlng.lng.toFixed(5)}` });
         if (v.version) latest.current.setProps({ reading: { lat: +latlng.lat.toFixed(6), lon: +latlng.lng.toFixed(6), run: v.run, frame: v.frame, layer: v.layer, version: v.version } });
       };
@@ -293,7 +295,7 @@
       };
       const sized = new ResizeObserver(resize);
       for (const part of [box.current, dock, panel]) sized.observe(part);
-      const repaint = () => { base.setUrl(under()); values.refresh(); resize(); };
+      const repaint = () => { if (bare()) fold(); base.setUrl(under()); values.refresh(); resize(); };
       window.addEventListener('noctule-theme', repaint);
       return () => { window.removeEventListener('noctule-theme', repaint); sized.disconnect(); map.remove(); own.current = {}; };
     }, [props.config]);

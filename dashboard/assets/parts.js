@@ -85,7 +85,7 @@
   N.Wall = p => {
     const [link, show] = R.useState('');
     R.useEffect(() => {
-      const look = () => show(N.theme() === 'projector' ? N.permalink() : '');
+      const look = () => show(N.theme() === 'projector' && N.shownAt ? N.permalink() : '');
       const timer = setInterval(look, 2000);
       look();
       return () => clearInterval(timer);

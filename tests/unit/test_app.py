@@ -401,7 +401,7 @@ def test_what_is_no_origin_is_refused_as_an_ancestor(city, tmp_path, origin):
     settings = file.read_text("utf-8")
     assert "ancestors = []" in settings
     file.write_text(settings.replace("ancestors = []", f'ancestors = ["{origin}"]'), "utf-8")
-    with pytest.raises(CityError, match="embed.ancestors"):
+    with pytest.raises(CityError, match=r"embed\.ancestors"):
         City.open(folder)
 
 

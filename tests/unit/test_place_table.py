@@ -15,9 +15,7 @@ EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)
 def names_of(**cells):
     """Named places at cells (row, column) of the grid."""
     lonlat = np.array([FRAME.lonlat(*cell) for cell in cells.values()])
-    east = np.array([FRAME.west + (column + 0.5) * 10 for _, column in cells.values()])
-    north = np.array([FRAME.south + (row + 0.5) * 10 for row, _ in cells.values()])
-    return Names(tuple(cells), east, north, lonlat[:, 0], lonlat[:, 1])
+    return Names(tuple(cells), lonlat[:, 0], lonlat[:, 1])
 
 
 def levels_of(quantity, layer="safety", sd=3.0, ground=True):
