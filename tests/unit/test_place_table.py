@@ -5,7 +5,7 @@ import pytest
 
 from dashboard.place_table import MOST_ROWS, Names, Row, place_table, places_in_view, shortened
 from dashboard.scales import SCALES
-from dashboard.tiles import GridFrame, pyramid
+from dashboard.tiles import Block, GridFrame, pyramid, render
 from dashboard.words import words
 
 FRAME = GridFrame("EPSG:3067", 385_000.0, 6_671_000.0, 10.0, (40, 40))
@@ -37,11 +37,19 @@ def test_a_row_says_what_the_pixel_of_its_place_says(rising):
     assert rows == [Row("Alpha", float(round(rising[7, 9])), 14)]
 
 
-def test_farther_out_a_row_says_the_mean_that_is_shown_and_nothing_finer(rising):
-    zoom = next(z for z in range(FRAME.native_zoom, 7, -1) if FRAME.level(z) == 2)
-    cells = {name: (8 + row, 8 + row) for row, name in enumerate(("A", "B", "C", "D"))}
-    rows = places_in_view(names_of(**cells), FRAME, levels_of(rising), "safety", EVERYWHERE, zoom)
-    assert {row.value for row in rows} == {float(round(rising[8:12, 8:12].mean()))}
+@pytest.mark.parametrize("zoom", [12, 13, 14, 15, 16, 17])
+def test_at_every_zoom_a_row_says_what_the_tile_of_that_zoom_shows(rising, zoom):
+    names, levels = names_of(**{f"P{row:02d}": (row, 39 - row) for row in range(40)}), levels_of(rising)
+    zoom = min(zoom, FRAME.native_zoom)
+    rows = places_in_view(names, FRAME, levels, "safety", EVERYWHERE, zoom)
+    told = {row.name: round(row.value) for row in rows}
+    for label, longitude, latitude in zip(names.labels, names.longitude, names.latitude, strict=True):
+        down = 0.5 - np.log(np.tan(np.pi / 4 + np.radians(latitude) / 2)) / 2 / np.pi
+        x, y = (longitude + 180) / 360 * 2**zoom, down * 2**zoom
+        tile = np.frombuffer(render(FRAME, levels, Block(zoom, int(x), int(x), int(y), int(y))), np.uint8)
+        pixels = np.cumsum(tile.reshape(2, 256, 256), axis=2, dtype=np.uint8)
+        shown = pixels[0, int(y % 1 * 256), int(x % 1 * 256)]
+        assert told.get(label, 255) == int(shown), label
 
 
 def test_only_what_is_in_view_is_listed_in_the_order_of_the_alphabet(rising):
