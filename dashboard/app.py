@@ -19,7 +19,8 @@ from starlette.types import ASGIApp
 from dashboard.basemap import Basemap
 from dashboard.bundles import Bundles
 from dashboard.pages import about, answers, live, plan, research
-from dashboard.pages.context import House, asked
+from dashboard.pages.context import House, asked, theme_of
+from dashboard.palette import GROUNDS
 from dashboard.push import Push
 from dashboard.routes import Routes, palettes
 from dashboard.runs import Runs
@@ -35,7 +36,7 @@ _OWN = re.compile(r"/_dash-(layout|dependencies|update-component)|/assets/.*|/_f
 _SUITES = "/_dash-component-suites/"
 
 _INDEX = """<!DOCTYPE html>
-<html lang="__LANGUAGE__">
+<html lang="__LANGUAGE__"__THEME__>
 <head>
 <title>{%title%}</title>
 {%metas%}
@@ -54,14 +55,16 @@ _INDEX = """<!DOCTYPE html>
 
 
 class Pages(Dash):
-    """Dash, with the language of each page on its `html` element."""
+    """Dash, with the language and the chosen theme of each page on its `html` element."""
 
     def interpolate_index(self, **parts: Any) -> str:  # type: ignore[override]  # Dash passes keywords only
-        """The first bytes of a page, in the language that its address asks for."""
+        """The first bytes of a page, in the language and the theme that its address asks for."""
         request = self.backend.request_adapter()
         query = parse_qs(str(request.full_path).partition("?")[2]) if self.backend.has_request_context() else {}
         say = words(query.get("lang", [""])[0])
         page: str = super().interpolate_index(**parts)  # type: ignore[no-untyped-call]
+        theme = theme_of(query.get("theme", [""])[0])
+        page = page.replace("__THEME__", f' data-theme="{theme}"' if theme else "", 1)
         return page.replace("__LANGUAGE__", escape(say.language, quote=True), 1)
 
 
@@ -85,14 +88,15 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
             f"{city.path}/city.toml says nothing under [purpose]; a city that is served must say what it uses the map "
             "for and who answers for it (uses, responsible, retention, review)"
         )
-    palette = f"/palette/{hashlib.sha256(palettes()).hexdigest()[:12]}.bin"
+    palette = f"/palette/{hashlib.sha256(b''.join(map(palettes, GROUNDS))).hexdigest()[:12]}"
     house = House(city, city_clock(city.path), Runs(city), Basemap(city), switch, role, palette)
     dash = _dash(house)
     push = Push(house.runs, house.clock)
-    policy = content_policy(dash.csp_hashes())
+    hashes = dash.csp_hashes()
+    always, embedded = (headers(content_policy(hashes, who)) for who in ((), city.settings.embed.ancestors))
     if warm:
         threading.Thread(target=_warm, args=(house,), name="basemap", daemon=True).start()
-    return Door(Routes(house, push, Bundles(_Known(dash))), headers(policy))
+    return Door(Routes(house, push, Bundles(_Known(dash))), always, embedded)
 
 
 def _dash(house: House) -> Dash:
@@ -158,5 +162,6 @@ def _warm(house: House) -> None:
     """Load and draw what the first visitors need, so that they need not wait for it."""
     house.runs.ground(house.runs.frame)
     live_scene(house.runs, house.clock, Viewer("viewer", words("en")))
-    for density in (1, 2):
-        house.basemap.warm(density, pause_s=0.1)
+    for ground in ("dark", "light"):  # high contrast is rarer, and drawn when it is first asked for
+        for density in (1, 2):
+            house.basemap.warm(density, pause_s=0.1, ground=ground)

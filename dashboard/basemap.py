@@ -3,7 +3,8 @@
 One transparent layer lies over the values: buildings and water cover what was estimated for whole cells with their true
 outlines, streets are thin dark lines, and names have a halo. Tiles are drawn in sheets (a drawing costs the
 same for one tile as for sixteen), twice as large and then shrunk, because Pillow's lines have hard edges. They are
-kept in `store/basemap/`, under a digest of the places, and never change under their address.
+kept in `store/basemap/`, under a digest of the places and of what they are drawn on, and never change under their
+address.
 """
 
 from __future__ import annotations
@@ -27,20 +28,47 @@ from dashboard.tiles import HIGHEST_ZOOM, LOWEST_ZOOM, TILE
 from sensors.city import City
 from sensors.errors import CityError
 
+LAND = {"dark": "#0d131c", "light": "#f4f2ed", "contrast": "#000000"}  # the page's own ground, under everything
 STYLE = 3  # raise with any change of what is drawn, so that kept tiles are drawn anew
 USUAL_ZOOMS = range(13, 18)  # a whole city to a street corner
-LAND = "#0d131c"  # the page's own ground, under everything
 
 _SHEET = {1: 4, 2: 2}  # tiles a side by density: sheets of the same number of pixels
 _SMOOTH = 2  # drawn so many times larger
-_BUILDING, _BUILDING_EDGE = (24, 31, 43, 238), (52, 64, 82, 255)
-_WATER, _PARK_EDGE = (20, 40, 62, 255), (86, 140, 104, 150)
-_STREET, _STREET_MAJOR = (7, 11, 17, 105), (7, 11, 17, 150)
-_NAME, _NAME_AREA, _HALO = (222, 229, 238, 255), (150, 196, 166, 255), (9, 13, 19, 225)
 _MAJOR = {"motorway", "trunk", "primary", "secondary", "tertiary"}
-_HALF_EQUATOR_M = 20_037_508.342789244
+HALF_EQUATOR_M = 20_037_508.342789244
 
+Ink = tuple[int, int, int, int]
 Line = npt.NDArray[np.float64]  # (points, 2) in shares of the world, from the north-west
+
+
+@dataclass(frozen=True, slots=True)
+class Inks:
+    """What a city is drawn with on one ground."""
+
+    building: Ink
+    building_edge: Ink
+    water: Ink
+    park_edge: Ink
+    street: Ink
+    street_major: Ink
+    name: Ink
+    halo: Ink
+
+
+INKS = {
+    "dark": Inks(
+        (24, 31, 43, 238), (52, 64, 82, 255), (20, 40, 62, 255), (86, 140, 104, 150),
+        (7, 11, 17, 105), (7, 11, 17, 150), (222, 229, 238, 255), (9, 13, 19, 225),
+    ),
+    "light": Inks(
+        (224, 222, 216, 240), (178, 174, 166, 255), (176, 205, 228, 255), (70, 122, 86, 150),
+        (255, 255, 255, 120), (255, 255, 255, 190), (28, 34, 44, 255), (255, 255, 255, 230),
+    ),
+    "contrast": Inks(
+        (0, 0, 0, 255), (170, 180, 195, 255), (0, 32, 84, 255), (140, 255, 170, 200),
+        (0, 0, 0, 160), (0, 0, 0, 220), (255, 255, 255, 255), (0, 0, 0, 255),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +79,6 @@ class Name:
     x: float
     y: float
     angle: float
-    colour: tuple[int, int, int, int]
 
 
 class Basemap:
@@ -63,38 +90,39 @@ class Basemap:
         self._names: dict[tuple[int, int], list[Name]] = {}
 
     @cached_property
-    def digest(self) -> str:
-        """Which places and which style the tiles show; part of their address."""
-        return places_digest(self._city, f"style {STYLE}")
+    def digests(self) -> dict[str, str]:
+        """By ground, which places and which style the tiles show; part of their address."""
+        # Dark tiles keep the address they had before there was another ground.
+        notes = {ground: f"style {STYLE}" + ("" if ground == "dark" else f" {ground}") for ground in INKS}
+        return {ground: places_digest(self._city, note) for ground, note in notes.items()}
 
-    @property
-    def shelf(self) -> Path:
-        """Where tiles are kept."""
-        return self._city.shelf("basemap", self.digest)
+    def shelf(self, ground: str = "dark") -> Path:
+        """Where the tiles of a ground are kept."""
+        return self._city.shelf("basemap", self.digests[ground])
 
-    def tile(self, zoom: int, x: int, y: int, density: int = 1) -> bytes | None:
+    def tile(self, zoom: int, x: int, y: int, density: int = 1, ground: str = "dark") -> bytes | None:
         """A PNG, 256 pixels times `density` (1 or 2) a side; None for a tile that does not exist."""
         if not LOWEST_ZOOM <= zoom <= HIGHEST_ZOOM or density not in (1, 2):
             return None
         if not (0 <= x < 2**zoom and 0 <= y < 2**zoom):
             return None
-        file = self._file(zoom, x, y, density)
+        file = self._file(zoom, x, y, density, ground)
         if not file.is_file():
             if not self._touches(zoom, x, y):
                 return _clear_tile()
             with self._lock:
                 if not file.is_file():
-                    self._draw_sheet(zoom, x // _SHEET[density], y // _SHEET[density], density)
+                    self._draw_sheet(zoom, x // _SHEET[density], y // _SHEET[density], density, ground)
         return file.read_bytes()
 
-    def warm(self, density: int = 1, pause_s: float = 0.0) -> None:
+    def warm(self, density: int = 1, pause_s: float = 0.0, ground: str = "dark") -> None:
         """Draw all tiles of the usual zooms that are not there yet, leaving others `pause_s` between two drawings."""
         west, north, east, south = self._box
         for zoom in USUAL_ZOOMS:
             for y in range(int(north * 2**zoom), int(south * 2**zoom) + 1):
                 for x in range(int(west * 2**zoom), int(east * 2**zoom) + 1):
-                    if not self._file(zoom, x, y, density).is_file():
-                        self.tile(zoom, x, y, density)
+                    if not self._file(zoom, x, y, density, ground).is_file():
+                        self.tile(zoom, x, y, density, ground)
                         time.sleep(pause_s)
 
     def _touches(self, zoom: int, x: int, y: int) -> bool:
@@ -102,27 +130,35 @@ class Basemap:
         span = 2**zoom
         return bool(x + 1 >= west * span and x <= east * span and y + 1 >= north * span and y <= south * span)
 
-    def _file(self, zoom: int, x: int, y: int, density: int) -> Path:
-        return self.shelf / f"{zoom}" / f"{x}-{y}@{density}.png"
+    def _file(self, zoom: int, x: int, y: int, density: int, ground: str) -> Path:
+        return self.shelf(ground) / f"{zoom}" / f"{x}-{y}@{density}.png"
 
-    def _draw_sheet(self, zoom: int, column: int, row: int, density: int) -> None:
+    def _draw_sheet(self, zoom: int, column: int, row: int, density: int, ground: str) -> None:
         across = _SHEET[density]
         side = across * TILE * density
         scale = side * _SMOOTH * 2**zoom / across
         left, top = column * side * _SMOOTH, row * side * _SMOOTH
-        sheet = Image.new("RGBA", (side * _SMOOTH, side * _SMOOTH), (0, 0, 0, 0))
-        self._draw_places(ImageDraw.Draw(sheet), scale, left, top, sheet.width, zoom, density)
+        sheet, inks = Image.new("RGBA", (side * _SMOOTH, side * _SMOOTH), (0, 0, 0, 0)), INKS[ground]
+        self._draw_places(ImageDraw.Draw(sheet), scale, left, top, sheet.width, zoom, density, inks)
         sheet = sheet.resize((side, side), Image.Resampling.BOX)
         for name in self._names_at(zoom, density):
-            _write(sheet, name, column * side, row * side, density)
+            _write(sheet, name, column * side, row * side, density, inks)
         for place in range(across * across):
             i, j = place % across, place // across
             size = TILE * density
             tile = sheet.crop((i * size, j * size, (i + 1) * size, (j + 1) * size))
-            _keep(self._file(zoom, column * across + i, row * across + j, density), _png(tile))
+            _keep(self._file(zoom, column * across + i, row * across + j, density, ground), _png(tile))
 
     def _draw_places(
-        self, draw: ImageDraw.ImageDraw, scale: float, left: float, top: float, side: int, zoom: int, density: int
+        self,
+        draw: ImageDraw.ImageDraw,
+        scale: float,
+        left: float,
+        top: float,
+        side: int,
+        zoom: int,
+        density: int,
+        inks: Inks,
     ) -> None:
         unit = density * _SMOOTH  # one pixel of the page
 
@@ -135,18 +171,18 @@ class Basemap:
 
         places = self._places
         for ring in seen(*places["water"]):
-            draw.polygon(ring, fill=_WATER)
+            draw.polygon(ring, fill=inks.water)
         for ring in seen(*places["park"]):
-            draw.line([*ring, ring[0]], fill=_PARK_EDGE, width=max(1, round(1.2 * unit)))
+            draw.line([*ring, ring[0]], fill=inks.park_edge, width=max(1, round(1.2 * unit)))
         width = 2.0 ** ((zoom - 15) / 1.6)
         for line in seen(*places["minor"]):
-            draw.line(line, fill=_STREET, width=max(1, round(1.1 * width * unit)), joint="curve")
+            draw.line(line, fill=inks.street, width=max(1, round(1.1 * width * unit)), joint="curve")
         for line in seen(*places["major"]):
-            draw.line(line, fill=_STREET_MAJOR, width=max(1, round(2.4 * width * unit)), joint="curve")
+            draw.line(line, fill=inks.street_major, width=max(1, round(2.4 * width * unit)), joint="curve")
         if zoom >= 13:
-            edge = _BUILDING_EDGE if zoom >= 15 else None
+            edge = inks.building_edge if zoom >= 15 else None
             for ring in seen(*places["building"]):
-                draw.polygon(ring, fill=_BUILDING, outline=edge, width=unit if zoom >= 15 else 1)
+                draw.polygon(ring, fill=inks.building, outline=edge, width=unit if zoom >= 15 else 1)
 
     @cached_property
     def _places(self) -> dict[str, tuple[list[Line], npt.NDArray[np.float64]]]:
@@ -186,7 +222,7 @@ class Basemap:
         mercator = table.to_crs("EPSG:3857").geometry.to_numpy()
 
         def shares(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-            return np.column_stack([0.5 + points[:, 0] / 2 / _HALF_EQUATOR_M, 0.5 - points[:, 1] / 2 / _HALF_EQUATOR_M])
+            return np.column_stack([0.5 + points[:, 0] / 2 / HALF_EQUATOR_M, 0.5 - points[:, 1] / 2 / HALF_EQUATOR_M])
 
         return shapely.transform(mercator, shares)
 
@@ -235,7 +271,7 @@ def _along(text: str, line: Any, share: float, wide: float, length: float, scale
         return None
     angle = math.degrees(math.atan2(-dy, dx))
     angle = angle - 180 if angle > 90 else angle + 180 if angle < -90 else angle
-    return Name(text, (first.x + last.x) / 2 * scale, (first.y + last.y) / 2 * scale, angle, _NAME)
+    return Name(text, (first.x + last.x) / 2 * scale, (first.y + last.y) / 2 * scale, angle)
 
 
 def _room(name: Name, wide: float, high: float, taken: list[tuple[float, float, float, float]]) -> bool:
@@ -249,15 +285,15 @@ def _room(name: Name, wide: float, high: float, taken: list[tuple[float, float, 
     return True
 
 
-def _write(sheet: Image.Image, name: Name, left: float, top: float, density: int) -> None:
+def _write(sheet: Image.Image, name: Name, left: float, top: float, density: int, inks: Inks) -> None:
     font = _font(12 * density)
     wide, high = int(font.getlength(name.text)) + 10 * density, 22 * density
     reach = wide  # a turned label is nowhere farther from its middle than its length
     if not (-reach < name.x - left < sheet.width + reach and -reach < name.y - top < sheet.height + reach):
         return
-    label = Image.new("RGBA", (wide, high), (*_HALO[:3], 0))
+    label = Image.new("RGBA", (wide, high), (*inks.halo[:3], 0))
     ImageDraw.Draw(label).text(
-        (wide / 2, high / 2), name.text, name.colour, font, anchor="mm", stroke_width=2 * density, stroke_fill=_HALO
+        (wide / 2, high / 2), name.text, inks.name, font, anchor="mm", stroke_width=2 * density, stroke_fill=inks.halo
     )
     turned = label.rotate(name.angle, Image.Resampling.BICUBIC, expand=True)
     corner = (round(name.x - left - turned.width / 2), round(name.y - top - turned.height / 2))

@@ -66,4 +66,4 @@ def _warm(city: Path) -> None:
     basemap, runs = Basemap(opened), Runs(opened)
     runs.ground(runs.frame)
     basemap.warm()
-    print(f"The basemap of {opened.name} is drawn: {sum(1 for _ in basemap.shelf.rglob('*.png'))} tiles.")
+    print(f"The basemap of {opened.name} is drawn: {sum(1 for _ in basemap.shelf().rglob('*.png'))} tiles.")

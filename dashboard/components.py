@@ -47,12 +47,20 @@ NightMap = _component("NightMap", ["id", "config", "view", "reading"])
 Choice = _component("Choice", ["id", "legend", "options", "value"])
 # One of many, in one line: `options` may be {..., disabled}; `words` are for scripts.
 Pick = _component("Pick", ["id", "legend", "options", "value", "words"])
+# The theme, kept in the address; '' leaves it to the device.
+ThemePick = _component("ThemePick", ["id", "legend", "options", "value"])
 # Some of several: check boxes. `value` is a list.
 Choices = _component("Choices", ["id", "legend", "options", "value"])
 # The night's steps with play, marks of the journal and, on Live, the way back to now.
 TimeBar = _component("TimeBar", ["id", "labels", "scene", "value", "follow", "playing"])
 # Nights to choose from, each with how much of it is mapped; choosing one opens its address.
 NightPicker = _component("NightPicker", ["id", "legend", "options", "value"])
+# Asks for the table of places in view: `asked` is {run, frame, version, layer, box, zoom}.
+TableButton = _component("TableButton", ["id", "label", "asked"])
+# Copies an address that shows this view at this moment, also tomorrow.
+CopyLink = _component("CopyLink", ["id", "label", "copied", "by_hand"])
+# On a projector: the view's address as a picture that a phone reads.
+Wall = _component("Wall", ["id", "label", "alt"])
 # Listens to the server and fetches the scene when something changed; `trouble` is '', 'reconnecting' or 'polling'.
 Follow = _component("Follow", ["id", "url", "live", "labels", "scene", "trouble"])
 # The demo's switch between roles; the server decides what a role may see.

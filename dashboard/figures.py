@@ -11,7 +11,7 @@ import numpy as np
 from dash import html
 
 from dashboard.components import aria, data
-from dashboard.palette import tiers
+from dashboard.palette import GROUNDS, tiers
 from dashboard.probe import Probe
 from dashboard.scales import EVERYONE, SCALES, base_layer, people_of
 from dashboard.words import Words
@@ -19,12 +19,13 @@ from dashboard.words import Words
 # Below a twentieth of a probit a contribution moves P(feels safe) by less than two points of 100; a quarter moves ten.
 _A_LITTLE, _CLEARLY = 0.05, 0.25
 _CURVE_MARKS = {"safety": (50.0, 100.0), "light": (1.0, 100.0), "footfall": (100.0, 10_000.0), "noise": (60.0, 90.0)}
+_GROUND_COLOURS = tuple(f"--{ground}" for ground in GROUNDS)  # the style sheet takes the theme's
 _CONFIDENCE = ("confidence.verylow", "confidence.low", "confidence.medium", "confidence.high")
 
 
 def legend(layer: str, say: Words) -> html.Div:
     """A layer's colours by value and confidence, its ticks, and the hatched entry."""
-    rows = tiers(layer)
+    rows = _rows(layer)
     if _differs(layer):
         shown = [(rows[0], say("legend.sure")), (rows[-1], say("legend.grey"))]
     elif layer == "safety":
@@ -35,7 +36,7 @@ def legend(layer: str, say: Words) -> html.Div:
         shown = [(rows[0], say("confidence.high")), (rows[2], say("confidence.low"))]
     bars = []
     for row, word in shown:
-        cells = [html.I(style={"background": colour}) for colour in row.colours]
+        cells = [html.I(style=dict(zip(_GROUND_COLOURS, colours, strict=True))) for colours in row]
         bars.append(html.Div([html.Div(cells, className="ramp"), html.Span(word, className="sure")], className="tier"))
     ticks = [html.Span(text, style={"left": f"{place:.0f}%", "transform": f"translateX(-{place:.0f}%)"})
              for place, text in _ticks(layer, say)]  # fmt: skip
@@ -43,7 +44,17 @@ def legend(layer: str, say: Words) -> html.Div:
                     className="tier")  # fmt: skip
     hatch = html.Div([html.I(className="hatch"), html.Span(say("legend.hatched"))], className="none")
     note = [html.P(say("legend.noise"), className="note")] if layer == "noise" else []
-    return html.Div([*bars, ends, hatch, *note], className="legend", **data(layer=base_layer(layer)))
+    what = html.P(layer_name(layer, say) if base_layer(layer) != "gap" else say("layer.gap"), className="what")
+    return html.Div([what, *bars, ends, hatch, *note], className="legend", **data(layer=base_layer(layer)))
+
+
+def _rows(layer: str) -> list[list[tuple[str, ...]]]:
+    """The legend's rows, surest first: for each cell its colour on every ground.
+
+    High contrast has fewer colours, so that neighbours share one; a theme then costs no request.
+    """
+    grounds = [tiers(layer, ground) for ground in GROUNDS]
+    return [list(zip(*(tier.colours for tier in row), strict=True)) for row in zip(*grounds, strict=True)]
 
 
 def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool, population: str = "answered") -> list[object]:
@@ -84,6 +95,16 @@ def layer_name(layer: str, say: Words) -> str:
         return say(f"gap.{whom}")
     name = say(f"layer.{base}")
     return name if whom == EVERYONE else f"{name} · {say(f'of.{whom}')}"
+
+
+def amount_words(layer: str, value: float, say: Words) -> str:
+    """A layer's quantity with its unit, to as many digits as are claimed."""
+    return _amount(layer, value, say) + _unit(layer, value, say)
+
+
+def confidence_word(confidence: int) -> str:
+    """The key of the word for a confidence of 0..15."""
+    return _CONFIDENCE[confidence // 4]
 
 
 def _differs(layer: str) -> bool:

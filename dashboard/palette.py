@@ -4,6 +4,9 @@ Perceived safety uses a value-suppressing palette (Correll, Moritz and Heer 2018
 four, two, one grey, so that nobody can read a fine difference out of a coarse estimate. No red anywhere, and lightness
 rises with the value, so that the order survives a grey print and every common colour vision (adjacent CIE76 >= 5.3 in
 protan, deutan and tritan simulation; reference palette of the design).
+
+Each ramp has a twin for light ground, the same hues with their lightness reversed, so that more stands out more on
+either; and one of four colours for high contrast, opaque, the lowest of which keeps 3 : 1 to black.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ LEVELS = 101  # values 0..100 as whole numbers
 STEPS = 16  # confidence 0 (least) .. 15 (most)
 TIER_BINS = (1, 2, 4, 8)  # colours per tier, least sure first; four confidence steps a tier
 GREY = "#7d848f"
+GROUNDS = ("dark", "light", "contrast")  # what a map is drawn on; a theme chooses one
 
 RAMPS: dict[str, tuple[str, ...]] = {
     "safety": ("#7b5ea7", "#6f78bd", "#5a93c4", "#4dacbf", "#57c3ae", "#86d49a", "#c3e08d", "#f7ea9a"),
@@ -33,6 +37,28 @@ RAMPS: dict[str, tuple[str, ...]] = {
     "safety_change": ("#dcb8ff", "#a678dc", "#4b535c", "#45b3a9", "#8ff7e6"),
     "light_change": ("#dcb8ff", "#a678dc", "#4b535c", "#45b3a9", "#8ff7e6"),
 }
+# Mirrored in CIELAB: lightness from 88 down to 34, hue kept, chroma as far as the screen goes.
+_LIGHT: dict[str, tuple[str, ...]] = {
+    "safety": ("#e8d5ff", "#bfc3ff", "#6cb9f8", "#0aadc5", "#079b86", "#168746", "#476d01", "#565200"),
+    "light": ("#dbdafe", "#c4bcff", "#c69cd7", "#c3846e", "#a07508", "#756500", "#565033"),
+    "footfall": ("#ade5f9", "#6dcdda", "#23b3af", "#02977d", "#347656", "#415544"),
+    "noise": ("#dadaff", "#bfb6fe", "#b08ffb", "#a370c8", "#8f5592", "#6a445d"),
+    "evidence": ("#ceddff", "#9ec2ec", "#6ea9ca", "#4d8e9e", "#43726e", "#455349"),
+    "safety_change": ("#583582", "#9760dd", "#cdd8e6", "#038b82", "#005047"),
+    "light_change": ("#583582", "#9760dd", "#cdd8e6", "#038b82", "#005047"),
+}
+# Lightness 48, 64, 80 and 96: as far apart as four colours can be on black.
+_CONTRAST: dict[str, tuple[str, ...]] = {
+    "safety": ("#845fc0", "#37a5d9", "#62dda1", "#fff4c0"),
+    "light": ("#666cb2", "#b68cc8", "#f5be55", "#fdf4d0"),
+    "footfall": ("#3e7a8c", "#1dacad", "#6edab9", "#e1fae4"),
+    "noise": ("#626cba", "#a28af9", "#e8b3ff", "#ffeff9"),
+    "evidence": ("#5f7296", "#6ba1c7", "#93d1da", "#e6f8eb"),
+    "safety_change": ("#eedcfe", "#c28eff", "#555f6b", "#03b9ae", "#65f9e4"),
+    "light_change": ("#eedcfe", "#c28eff", "#555f6b", "#03b9ae", "#65f9e4"),
+}
+TWINS = {"dark": RAMPS, "light": _LIGHT, "contrast": _CONTRAST}
+GREYS = {"dark": GREY, "light": "#aeb4bd", "contrast": "#8f97a3"}
 DIFFERENCES = ("safety_change", "light_change")  # grey unless distinguishable from 0
 
 # How much of the grey is mixed in, least sure tier first.
@@ -62,14 +88,14 @@ def interpolate(colours: tuple[str, ...], count: int) -> Colours:
     return np.asarray(stops[lower] * (1 - share) + stops[lower + 1] * share)
 
 
-def tiers(layer: str) -> list[Tier]:
+def tiers(layer: str, ground: str = "dark") -> list[Tier]:
     """The legend's rows of a layer, surest first.
 
     >>> [len(tier.colours) for tier in tiers("safety")]
     [8, 4, 2, 1]
     """
     layer = ramp_of(layer)
-    table = lookup(layer)
+    table = lookup(layer, ground)
     rows = []
     for tier in (3, 2, 1, 0):
         bins = TIER_BINS[tier] if layer == "safety" else 24
@@ -78,28 +104,37 @@ def tiers(layer: str) -> list[Tier]:
     return rows
 
 
-def lookup(layer: str) -> npt.NDArray[np.uint8]:
-    """RGBA of every confidence step and value, shape (16, 101, 4)."""
+def lookup(layer: str, ground: str = "dark") -> npt.NDArray[np.uint8]:
+    """RGBA of every confidence step and value on a ground, shape (16, 101, 4)."""
     table = np.zeros((STEPS, LEVELS, 4), np.uint8)
-    values = np.arange(LEVELS)
     for step in range(STEPS):
-        tier = step // 4
-        if layer in DIFFERENCES:
-            sure = step >= STEPS // 2
-            colour = interpolate(RAMPS[layer], LEVELS) if sure else np.tile(rgb(GREY), (LEVELS, 1))
-            table[step, :, :3] = np.rint(colour)
-            table[step, :, 3] = 215 if sure else 120
-        elif layer == "safety":
-            bins = TIER_BINS[tier]
-            groups = interpolate(RAMPS[layer], 8).reshape(bins, 8 // bins, 3).mean(axis=1)
-            colour = groups[np.minimum((values * bins) // 100, bins - 1)]
-            table[step, :, :3] = np.rint(_greyed(colour, _GREYING["safety"][tier]))
-            table[step, :, 3] = _OPACITY["safety"][tier]
-        else:
-            table[step, :, :3] = np.rint(_greyed(interpolate(RAMPS[layer], LEVELS), _MILD_GREYING[tier]))
-            # Noise fades away from its meters instead of only turning grey: beyond them it is a model's guess.
-            table[step, :, 3] = 45 + 11 * step if layer == "noise" else 212
+        table[step, :, :3] = np.rint(_colours(layer, step, ground))
+        table[step, :, 3] = 255 if ground == "contrast" and layer != "noise" else _opacity(layer, step)
     return table
+
+
+def _colours(layer: str, step: int, ground: str) -> Colours:
+    """The colours of all values at one step of confidence, shape (101, 3)."""
+    ramp, grey = TWINS[ground][layer], rgb(GREYS[ground])
+    values, tier = np.arange(LEVELS), step // 4
+    if layer in DIFFERENCES:
+        return interpolate(ramp, LEVELS) if step >= STEPS // 2 else np.tile(grey, (LEVELS, 1))
+    if layer == "safety":
+        bins = min(TIER_BINS[tier], len(ramp))
+        groups = interpolate(ramp, len(ramp)).reshape(bins, len(ramp) // bins, 3).mean(axis=1)
+        return _greyed(groups[np.minimum((values * bins) // 100, bins - 1)], _GREYING["safety"][tier], grey)
+    bins = len(ramp)
+    flat = interpolate(ramp, bins)[np.minimum((values * bins) // 100, bins - 1)]
+    return _greyed(flat if ground == "contrast" else interpolate(ramp, LEVELS), _MILD_GREYING[tier], grey)
+
+
+def _opacity(layer: str, step: int) -> int:
+    if layer in DIFFERENCES:
+        return 215 if step >= STEPS // 2 else 120
+    if layer == "safety":
+        return _OPACITY["safety"][step // 4]
+    # Noise fades away from its meters instead of only turning grey: beyond them it is a model's guess.
+    return 45 + 11 * step if layer == "noise" else 212
 
 
 def rgb(colour: str) -> Colours:
@@ -107,8 +142,8 @@ def rgb(colour: str) -> Colours:
     return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)], float)
 
 
-def _greyed(colour: Colours, share: float) -> Colours:
-    return colour * (1 - share) + rgb(GREY) * share
+def _greyed(colour: Colours, share: float, grey: Colours) -> Colours:
+    return colour * (1 - share) + grey * share
 
 
 def _hex(colour: npt.NDArray[np.uint8]) -> str:

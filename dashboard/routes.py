@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import logging
 import re
@@ -15,9 +16,10 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import date
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,7 +28,7 @@ from dashboard.asking import Asking
 from dashboard.inset import NO_PICTURE, inset
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
-from dashboard.palette import RAMPS, lookup
+from dashboard.palette import GROUNDS, RAMPS, lookup
 from dashboard.push import FullError, Push
 from dashboard.roles import COOKIE, ROLES, may, may_run
 from dashboard.scales import GAP_LAYERS, SCALES
@@ -61,6 +63,7 @@ _INSET = re.compile(
     re.ASCII,
 )
 _OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
+_LONGEST_LINK = 600  # more than any view of ours has; a larger picture no phone reads across a room
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _LIGHTING_KEPT_S = 600.0  # a city's table takes seconds, and lamps and streets change by the day
 _REPORT_KEPT_S = 60.0  # one takes seconds to gather; who presses twice waits once
@@ -119,6 +122,7 @@ class Routes:
             "export": self._export,
             "lighting": self._lighting,
             "report": self._report,
+            "qr.svg": self._qr,
             "ask": self._asking,
         }
         return routes.get(first)
@@ -159,19 +163,21 @@ class Routes:
 
     async def _base(self, scope: Scope, _receive: Receive) -> Answer:
         match = _BASE.fullmatch(scope["path"])
-        if match is None or match["digest"] != self._house.basemap.digest:
+        if match is None or match["digest"] not in self._house.basemap.digests.values():
             return _GONE
         place = (int(match["zoom"]), int(match["x"]), int(match["y"]))
-        body = await asyncio.to_thread(self._house.basemap.tile, *place, 2 if match["retina"] else 1)
+        ground = next(name for name, digest in self._house.basemap.digests.items() if digest == match["digest"])
+        body = await asyncio.to_thread(self._house.basemap.tile, *place, 2 if match["retina"] else 1, ground)
         return _GONE if body is None else (200, [(b"content-type", b"image/png"), FOR_EVER], body)
 
     async def _palette(self, scope: Scope, _receive: Receive) -> Answer:
-        if scope["path"] != self._house.palette:
+        base, _, ground = scope["path"].removesuffix(".bin").rpartition("/")
+        if base != self._house.palette or ground not in GROUNDS or not scope["path"].endswith(".bin"):
             return _GONE
         return (
             200,
             [(b"content-type", b"application/octet-stream"), (b"content-encoding", b"gzip"), FOR_EVER],
-            palettes(),
+            palettes(ground),
         )
 
     async def _inset(self, scope: Scope, _receive: Receive) -> Answer:
@@ -197,6 +203,22 @@ class Routes:
         body = inset(levels, key[1])
         self._house.runs.bodies.put(key, body)
         return body
+
+    async def _qr(self, scope: Scope, _receive: Receive) -> Answer:
+        """An address of this server as a picture for phones; of no other server's, else we would vouch for it."""
+        to = _query(scope).get("to", "")
+        try:
+            parts = urlsplit(to)
+        except ValueError:
+            return _GONE
+        ours = parts.netloc == _header(scope, b"host").decode("latin-1") and parts.scheme in ("http", "https")
+        if scope["path"] != "/qr.svg" or not ours or len(to) > _LONGEST_LINK or not to.isascii():
+            return _GONE
+        import segno
+
+        picture = io.BytesIO()
+        segno.make(to, error="l", micro=False).save(picture, kind="svg", border=2, dark="#000", light="#fff")
+        return 200, [(b"content-type", b"image/svg+xml"), NEVER], picture.getvalue()
 
     async def _overlay(self, scope: Scope, _receive: Receive) -> Answer:
         match = _OVERLAY.fullmatch(scope["path"])
@@ -371,9 +393,10 @@ class Routes:
         return self._house.role_of({name: morsel.value for name, morsel in jar.items()})
 
 
-def palettes() -> bytes:
-    """The colour tables of all layers in the order of `PALETTE_LAYERS`, gzipped."""
-    return gzip.compress(b"".join(lookup(layer).tobytes() for layer in PALETTE_LAYERS), 9, mtime=0)
+@lru_cache(maxsize=len(GROUNDS))
+def palettes(ground: str) -> bytes:
+    """The colour tables of all layers on a ground, in the order of `PALETTE_LAYERS`, gzipped."""
+    return gzip.compress(b"".join(lookup(layer, ground).tobytes() for layer in PALETTE_LAYERS), 9, mtime=0)
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+EMBEDDABLE = ("/", "/research", "/plan")  # pages with a map
 MOST_BODY_BYTES = 1_000_000
 
 Headers = list[tuple[bytes, bytes]]
 
 
-def content_policy(script_hashes: Iterable[str]) -> str:
+def content_policy(script_hashes: Iterable[str], ancestors: Iterable[str] = ()) -> str:
     """The Content-Security-Policy: our own origin only, no eval, inline scripts only by their hash.
+
+    `ancestors` are the origins whose pages may show ours inside them.
 
     `style-src` needs 'unsafe-inline': React writes style attributes and Leaflet's package injects its sheet.
     """
@@ -26,7 +30,7 @@ def content_policy(script_hashes: Iterable[str]) -> str:
             "worker-src 'self'",  # the form's own, for a phone without a network
             "object-src 'none'",
             "base-uri 'none'",
-            "frame-ancestors 'self'",
+            " ".join(["frame-ancestors 'self'", *ancestors]),
             "form-action 'self'",
         ]
     )
@@ -62,8 +66,8 @@ def foreign(scope: Scope) -> bool:
 class Door:
     """Adds the headers, and refuses foreign, oversized and websocket requests."""
 
-    def __init__(self, app: ASGIApp, always: Headers) -> None:
-        self._app, self._always = app, always
+    def __init__(self, app: ASGIApp, always: Headers, embedded: Headers) -> None:
+        self._app, self._always, self._embedded = app, always, embedded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,11 +78,13 @@ class Door:
             await self._app(scope, receive, send)
             return
 
+        always = self._embedded if _embeds(scope) else self._always
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", []))
                 own = {name for name, _ in given}  # the answer form has a stricter policy than the pages
-                message["headers"] = [*given, *(pair for pair in self._always if pair[0] not in own)]
+                message["headers"] = [*given, *(pair for pair in always if pair[0] not in own)]
             await send(message)
 
         if foreign(scope):
@@ -87,6 +93,12 @@ class Door:
             await refuse(with_headers, 413)
         else:
             await self._app(scope, receive, with_headers)
+
+
+def _embeds(scope: Scope) -> bool:
+    """Whether a page is asked for as one that stands inside another."""
+    query = parse_qs(scope["query_string"][:2000].decode("latin-1"))
+    return scope["path"] in EMBEDDABLE and query.get("embed", [""])[0] == "1"
 
 
 async def refuse(send: Send, status: int) -> None:

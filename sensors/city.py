@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 DIMMING_CURVES = ("linear", "dali-log")
 ASKED_BY = ("prompted", "random-time", "intercept", "panel")  # of CODES["trigger"]; the rest comes by itself
+# Scheme, host and port and nothing else: what a content security policy takes, without room for another directive.
+_ORIGIN = re.compile(r"https?://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?", re.ASCII)
+_MOST_ANCESTORS = 20
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # a topic level: lower-case ASCII, digits, hyphen
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
@@ -173,6 +176,12 @@ class PurposeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     review: str = ""
 
 
+class EmbedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who else may show the map inside a page of theirs."""
+
+    ancestors: tuple[str, ...] = ()  # origins, like https://www.example.org; our own always may
+
+
 class CitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything in `city.toml`."""
 
@@ -192,6 +201,7 @@ class CitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     release: ReleaseSettings = msgspec.field(default_factory=ReleaseSettings)
     purpose: PurposeSettings = msgspec.field(default_factory=PurposeSettings)
     asking: AskingSettings = msgspec.field(default_factory=AskingSettings)
+    embed: EmbedSettings = msgspec.field(default_factory=EmbedSettings)
     attribution: tuple[str, ...] = ()
     licence: str = ""
     # Shares of the people out at night by group, for the population view; empty means the mix of those who answered.
@@ -352,6 +362,13 @@ def _problems(settings: CitySettings) -> list[str]:
     if settings.release.public_cell_m < 200:
         problems.append(f"release.public_cell_m {settings.release.public_cell_m:g} must be at least 200")
     problems += _asking_problems(settings.asking)
+    problems += [
+        f"embed.ancestors '{origin[:80]}' must be an origin like https://www.example.org"
+        for origin in settings.embed.ancestors
+        if not _ORIGIN.fullmatch(origin)
+    ]
+    if len(settings.embed.ancestors) > _MOST_ANCESTORS:
+        problems.append(f"embed.ancestors lists {len(settings.embed.ancestors)}; at most {_MOST_ANCESTORS} can be")
     if settings.dialects:
         from sensors.dialects.rules import rule_problems  # what few cities have should cost the others no import
 

@@ -101,7 +101,7 @@ def watch_a_lamp(folder: Path, port: int, broker: str, changes: int) -> dict[str
     foreign: list[str] = []
     with sync_playwright() as play, Publisher(broker, "benchmark") as publisher:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        page = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark").new_page()
         page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         origin = f"http://127.0.0.1:{port}"

@@ -6,20 +6,19 @@
   const N = (window.noctule = window.noctule || {});
   const SIZE = 256, BYTES = 2 * SIZE * SIZE, NONE = 255, MOST_TILES = 80, KEPT = 700;
   const PALETTES = ['safety', 'light', 'footfall', 'noise', 'evidence', 'safety_change', 'light_change'];
-  const HATCH = 0x66b4a698 | 0; /* ABGR: a light grey-blue at 40 % */
+  const HATCH = { dark: 0x66b4a698, light: 0x8f7a6b5e | 0, contrast: 0xb4ffffff | 0 }; /* ABGR, by what the map is drawn on */
 
   const kept = new Map(), pending = new Map(), tables = {};
   const key = (v, c) => `${v.layer}/${v.run}/${v.frame}/${v.version}/${c.z}/${c.x}/${c.y}`;
   N.stats = { requests: 0, painted: '', paintedAt: 0 };
 
   function loadTables(config) {
-    if (!N.tables) {
-      N.tables = fetch(config.palette).then(r => r.arrayBuffer()).then(all => {
-        const words = new Uint32Array(all), each = config.levels * config.steps;
-        PALETTES.forEach((name, i) => { tables[name] = words.subarray(i * each, (i + 1) * each); });
-      });
-    }
-    return N.tables;
+    const ground = N.ground();
+    N.tables = N.tables || {};
+    return (N.tables[ground] = N.tables[ground] || fetch(`${config.palette}/${ground}.bin`).then(r => r.arrayBuffer()).then(all => {
+      const words = new Uint32Array(all), each = config.levels * config.steps, mine = (tables[ground] = {});
+      PALETTES.forEach((name, i) => { mine[name] = words.subarray(i * each, (i + 1) * each); });
+    }));
   }
 
   /* Rows come as differences modulo 256. */
@@ -66,15 +65,15 @@
 
   /* Paint a tile of the shown zoom from a tile of at most the native zoom; hatching is drawn in pixels of the screen. */
   function paint(canvas, bytes, layer) {
-    const c = canvas.coords, d = canvas.deeper, n = SIZE * SIZE, table = tables[N.colours[layer]], out = new Uint32Array(n);
-    if (bytes) {
+    const c = canvas.coords, d = canvas.deeper, n = SIZE * SIZE, ground = N.ground(), table = (tables[ground] || {})[N.colours[layer]], hatch = HATCH[ground], out = new Uint32Array(n);
+    if (bytes && table) {
       const left = (c.x - ((c.x >> d) << d)) * SIZE >> d, top = (c.y - ((c.y >> d) << d)) * SIZE >> d;
       for (let y = 0, o = 0; y < SIZE; y++) {
         const row = (top + (y >> d)) * SIZE + left;
         for (let x = 0; x < SIZE; x++, o++) {
           const i = row + (x >> d), value = bytes[i];
           if (value !== NONE) out[o] = table[bytes[n + i] * 101 + value];
-          else if (bytes[n + i] === 0 && (x + y) % 8 < 2) out[o] = HATCH;
+          else if (bytes[n + i] === 0 && (x + y) % 8 < 2) out[o] = hatch;
         }
       }
     }
@@ -139,7 +138,8 @@
     canvas.width = wide * density; canvas.height = high * density;
     g.scale(density, density); g.translate(middle.x, middle.y); g.rotate(-.3);
     g.font = '600 15px system-ui, sans-serif'; g.textAlign = 'center'; g.lineWidth = 3; g.lineJoin = 'round';
-    g.strokeStyle = 'rgba(9,13,19,.4)'; g.fillStyle = 'rgba(255,255,255,.42)';
+    const light = N.ground() === 'light';
+    g.strokeStyle = light ? 'rgba(255,255,255,.5)' : 'rgba(9,13,19,.4)'; g.fillStyle = light ? 'rgba(20,28,40,.5)' : 'rgba(255,255,255,.42)';
     const across = g.measureText(text).width + 260, down = 230, far = Math.hypot(wide, high);
     for (let row = -Math.ceil(far / down); row * down < far; row++) for (let column = -Math.ceil(far / across); column * across < far; column++) {
       const x = (column + (row & 1) / 2) * across, y = row * down;
@@ -224,7 +224,9 @@
       const wide = box.current.clientWidth > 700;
       const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, zoomSnap: .125, maxBounds: bounds.pad(wide ? 1.2 : 3), maxBoundsViscosity: .6 });
       own.current.map = N.map = map;
-      if (!wide) document.querySelectorAll('.panel .fold').forEach(fold => { fold.open = false; });
+      const bare = () => N.asked('embed') || N.theme() === 'projector'; /* there the legend is all that the panel holds */
+      const fold = () => document.querySelectorAll('.panel .fold').forEach(one => { if (!wide) one.open = false; if (bare() && one.querySelector('#legends')) one.open = true; });
+      fold();
       /* What panel and time bar leave free. */
       const panel = document.getElementById('panel'), dock = document.querySelector('.dock');
       const free = {};
@@ -242,7 +244,8 @@
       L.control.scale({ imperial: false, position: 'bottomright' }).addTo(map);
       L.control.zoom({ position: 'bottomright', zoomInTitle: q.zoomin, zoomOutTitle: q.zoomout }).addTo(map);
       const values = (own.current.values = valueLayer(L, config, () => latest.current.view || {}).addTo(map));
-      L.tileLayer(`${config.base}/{z}/{x}/{y}{r}.png`, { tileSize: SIZE, maxNativeZoom: 17, minZoom: 8, pane: 'over', keepBuffer: 2 }).addTo(map);
+      const under = () => `${config.base[N.ground()]}/{z}/{x}/{y}{r}.png`;
+      const base = L.tileLayer(under(), { tileSize: SIZE, maxNativeZoom: 17, minZoom: 8, pane: 'over', keepBuffer: 2 }).addTo(map);
 
       const tip = document.createElement('div');
       tip.className = 'tip'; tip.hidden = true; box.current.appendChild(tip);
@@ -268,6 +271,7 @@
 
       const pick = latlng => {
         const v = latest.current.view || {};
+        if (bare()) return; /* nothing there would show what was read */
         N.address({ at: `${latlng.lat.toFixed(5)},${latlng.lng.toFixed(5)}` });
         if (v.version) latest.current.setProps({ reading: { lat: +latlng.lat.toFixed(6), lon: +latlng.lng.toFixed(6), run: v.run, frame: v.frame, layer: v.layer, version: v.version } });
       };
@@ -281,16 +285,19 @@
       const mark = (own.current.mark = document.createElement('canvas'));
       mark.className = 'simulated-mark';
       box.current.appendChild(mark);
-      const sized = new ResizeObserver(() => {
+      const resize = () => {
         map.invalidateSize({ animate: false });
         box.current.parentElement.style.setProperty('--dock', dock.offsetHeight + 'px');
         measure();
         if (untouched) fit();
         const size = map.getSize();
         drawMark(mark, q.simulated, L.point(wide ? (free.left + size.x) / 2 : size.x / 2, (free.top + size.y - free.bottom) / 2));
-      });
+      };
+      const sized = new ResizeObserver(resize);
       for (const part of [box.current, dock, panel]) sized.observe(part);
-      return () => { sized.disconnect(); map.remove(); own.current = {}; };
+      const repaint = () => { if (bare()) fold(); base.setUrl(under()); values.refresh(); resize(); };
+      window.addEventListener('noctule-theme', repaint);
+      return () => { window.removeEventListener('noctule-theme', repaint); sized.disconnect(); map.remove(); own.current = {}; };
     }, [props.config]);
 
     const view = props.view || {}, { run, frame, version, layer } = view;
@@ -330,6 +337,7 @@
       return () => { over = true; Object.values(mine).forEach(dots => dots.remove()); };
     }, [overlays, props.config]);
 
+    N.view = () => latest.current.view || {};
     N.ahead = view => own.current.values && own.current.values.ahead(view);
     return R.createElement('div', { id: props.id, ref: box, className: 'map', tabIndex: 0, role: 'application', 'aria-label': props.config.labels.name });
   };

@@ -4,30 +4,102 @@
   const R = window.React, h = R.createElement;
   const N = (window.noctule = window.noctule || {});
 
-  /* The view stands in the address: what is shown can be sent to somebody. */
+  /* The theme of the address; where it names none, what the device prefers. A map is drawn on one of three grounds. */
+  const THEMES = ['dark', 'light', 'contrast', 'projector'], prefers = what => matchMedia(`(prefers-${what})`);
+  const devices = [prefers('contrast: more'), prefers('color-scheme: light')];
+  N.theme = () => (THEMES.includes(N.asked('theme')) ? N.asked('theme') : devices[0].matches ? 'contrast' : devices[1].matches ? 'light' : 'dark');
+  N.ground = () => (N.theme() === 'projector' ? 'dark' : N.theme());
+  N.dress = () => {
+    const before = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = N.theme();
+    for (const link of document.querySelectorAll('a.page-tab')) { const to = new URL(link.href); if (N.asked('theme')) to.searchParams.set('theme', N.asked('theme')); else to.searchParams.delete('theme'); link.href = to; }
+    const meta = document.querySelector('meta[name=theme-color]');
+    if (meta) meta.content = getComputedStyle(document.documentElement).getPropertyValue('--ground').trim();
+    if (before !== N.theme()) window.dispatchEvent(new Event('noctule-theme'));
+  };
+
+  /* The view stands in the address: what is shown can be sent to somebody, and a choice is a step that Back undoes. */
   N.asked = name => new URLSearchParams(location.search).get(name) || '';
-  N.address = changes => {
+  N.address = (changes, step) => {
     const query = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries(changes)) { if (value === '' || value === null || value === undefined) query.delete(name); else query.set(name, value); }
     const text = query.toString();
-    history.replaceState(history.state, '', location.pathname + (text ? '?' + text : '') + location.hash);
+    history[step ? 'pushState' : 'replaceState'](history.state, '', location.pathname + (text ? '?' + text : '') + location.hash);
+  };
+  /* A control follows the address when somebody goes back. */
+  N.follows = (p, read) => {
+    const now = R.useRef(p); now.current = p;
+    R.useEffect(() => {
+      const back = () => { const value = read(now.current); if (String(value) !== String(now.current.value)) now.current.setProps({ value }); };
+      window.addEventListener('popstate', back);
+      return () => window.removeEventListener('popstate', back);
+    }, []);
+  };
+  const one = p => { const value = N.asked(p.id); return p.options.some(o => o.value === value) ? value : p.options[0].value; };
+
+  N.Choice = p => { N.follows(p, one); return h('fieldset', { id: p.id, className: 'choice' }, h('legend', null, p.legend), h('div', { className: 'chips' }, p.options.map(o =>
+    h('label', { key: o.value, className: o.value === p.value ? 'chip on' : 'chip' },
+      h('input', { type: 'radio', name: p.id, value: o.value, checked: o.value === p.value, onChange: () => { N.address({ [p.id]: o.value }, true); p.setProps({ value: o.value }); } }),
+      h('span', null, o.label))))); };
+
+  N.Pick = p => { N.follows(p, one); return h('label', { className: 'pick' }, h('span', null, p.legend),
+    h('select', { id: p.id, value: p.value, onChange: e => { N.address({ [p.id]: e.target.value }, true); p.setProps({ value: e.target.value }); } },
+      p.options.map(o => h('option', { key: o.value, value: o.value, disabled: !!o.disabled }, o.label)))); };
+
+  N.ThemePick = p => {
+    N.follows(p, () => (THEMES.includes(N.asked('theme')) ? N.asked('theme') : ''));
+    R.useEffect(() => {
+      N.dress();
+      devices.forEach(device => device.addEventListener('change', N.dress));
+      return () => devices.forEach(device => device.removeEventListener('change', N.dress));
+    });
+    return h('label', { className: 'theme' }, h('span', null, p.legend),
+      h('select', { id: p.id, value: p.value, 'aria-label': p.legend, onChange: e => { N.address({ theme: e.target.value }, true); p.setProps({ value: e.target.value }); } },
+        p.options.map(o => h('option', { key: o.value, value: o.value }, o.label))));
   };
 
-  N.Choice = p => h('fieldset', { id: p.id, className: 'choice' }, h('legend', null, p.legend), h('div', { className: 'chips' }, p.options.map(o =>
-    h('label', { key: o.value, className: o.value === p.value ? 'chip on' : 'chip' },
-      h('input', { type: 'radio', name: p.id, value: o.value, checked: o.value === p.value, onChange: () => { N.address({ [p.id]: o.value }); p.setProps({ value: o.value }); } }),
-      h('span', null, o.label)))));
-
-  N.Pick = p => h('label', { className: 'pick' }, h('span', null, p.legend),
-    h('select', { id: p.id, value: p.value, onChange: e => { N.address({ [p.id]: e.target.value }); p.setProps({ value: e.target.value }); } },
-      p.options.map(o => h('option', { key: o.value, value: o.value, disabled: !!o.disabled }, o.label))));
-
-  N.Choices = p => h('fieldset', { id: p.id, className: 'choices' }, h('legend', null, p.legend), p.options.map(o =>
+  N.Choices = p => { N.follows(p, p => N.asked('over').split('.').filter(v => p.options.some(o => o.value === v))); return h('fieldset', { id: p.id, className: 'choices' }, h('legend', null, p.legend), p.options.map(o =>
     h('label', { key: o.value, className: 'check' },
       h('input', { type: 'checkbox', checked: p.value.includes(o.value), onChange: e => {
         const value = e.target.checked ? [...p.value, o.value] : p.value.filter(v => v !== o.value);
-        N.address({ over: value.join('.') }); p.setProps({ value });
-      } }), h('i', { className: 'dotkey ' + o.value }), h('span', null, o.label))));
+        N.address({ over: value.join('.') }, true); p.setProps({ value });
+      } }), h('i', { className: 'dotkey ' + o.value }), h('span', null, o.label)))); };
+
+  /* An address that shows the same view tomorrow: the step in it is a moment, not a place on tonight's bar. */
+  N.permalink = () => {
+    const to = new URL(location.href);
+    if (N.shownAt) to.searchParams.set('t', N.shownAt);
+    to.searchParams.set('lang', document.documentElement.lang);
+    if (N.theme() === 'projector') to.searchParams.delete('theme');
+    return to.href;
+  };
+  N.CopyLink = p => {
+    const [told, tell] = R.useState('');
+    const copy = () => {
+      const link = N.permalink(), byHand = () => tell(link);
+      if (navigator.clipboard) navigator.clipboard.writeText(link).then(() => tell('copied'), byHand); else byHand();
+    };
+    return h(R.Fragment, null, h('button', { id: p.id, type: 'button', className: 'btn small', onClick: copy }, p.label), h('span', { role: 'status' }, told === 'copied' ? p.copied : ''),
+      told && told !== 'copied' ? h('label', { className: 'pick' }, h('span', null, p.by_hand), h('input', { readOnly: true, value: told, onFocus: e => e.target.select() })) : null);
+  };
+  N.Wall = p => {
+    const [link, show] = R.useState('');
+    R.useEffect(() => {
+      const look = () => show(N.theme() === 'projector' && N.shownAt ? N.permalink() : '');
+      const timer = setInterval(look, 2000);
+      look();
+      return () => clearInterval(timer);
+    }, []);
+    return h('aside', { id: p.id, className: 'wall', 'aria-label': p.label }, link ? h('img', { src: '/qr.svg?to=' + encodeURIComponent(link), alt: p.alt }) : null,
+      h('div', null, p.label, h('br'), h('a', { href: link || '#' }, location.host)));
+  };
+  /* What the table lists is what the map shows at this moment; it changes only when it is asked for again. */
+  N.TableButton = p => h('button', { id: p.id, type: 'button', className: 'btn small', 'aria-haspopup': 'dialog', onClick: () => {
+    const v = N.view ? N.view() : {}, b = N.map.getBounds();
+    p.setProps({ asked: { run: v.run, frame: v.frame, version: v.version, layer: v.layer, zoom: Math.round(N.map.getZoom()), box: [b.getWest(), b.getSouth(), b.getEast(), b.getNorth()], turn: ((p.asked || {}).turn || 0) + 1 } });
+    let tries = 0;
+    const wait = setInterval(() => { const title = document.getElementById('places-title'); if (title && title.offsetParent) title.focus(); if (++tries > 100 || document.activeElement === title) clearInterval(wait); }, 50);
+  } }, p.label);
 
   N.RoleSwitch = p => h('label', { className: 'role', title: p.note }, h('span', null, p.label),
     h('select', { id: p.id, value: p.value, onChange: e => fetch('/role', { method: 'POST', body: 'role=' + e.target.value }).then(() => location.reload()) },
@@ -53,8 +125,18 @@
     if (link.dataset.lang) N.go({ lang: link.dataset.lang });
     else N.go(Object.fromEntries(to.searchParams), to.pathname);
   });
-  const speak = () => { document.documentElement.lang = N.asked('lang') === 'fr' ? 'fr' : 'en'; };
+  const speak = () => { document.documentElement.lang = N.asked('lang') === 'fr' ? 'fr' : 'en'; N.dress(); };
   window.addEventListener('popstate', speak);
+  N.dress();
+
+  /* The step of a moment, or of a number as addresses once had it. */
+  N.frameAt = (frames, t) => {
+    if (/^\d{1,4}$/.test(t)) return +t < frames.length ? +t : undefined;
+    const at = Date.parse(t);
+    if (isNaN(at) || !frames.length) return undefined;
+    const from = i => Math.abs(Date.parse(frames[i].at) - at);
+    return frames.reduce((best, f, i) => (from(i) < from(best) ? i : best), 0);
+  };
 
   N.TimeBar = p => {
     const scene = p.scene || {}, frames = scene.frames || [], q = p.labels, last = frames.length - 1;
@@ -66,7 +148,8 @@
     R.useEffect(() => {
       if (!mapped.length) return;
       /* A replay opens at 23:00, the hour that most questions are about. */
-      const start = p.value === null || p.value === undefined ? Math.max(0, frames.findIndex(f => f.label === '23:00')) : p.value;
+      const given = N.frameAt(frames, N.asked('t'));
+      const start = p.value === null || p.value === undefined ? given !== undefined ? given : Math.max(0, frames.findIndex(f => f.label === '23:00')) : p.value;
       const value = p.follow ? newest : nearest(start);
       if (value !== p.value) p.setProps({ value });
     }, [p.scene, p.follow]);
@@ -81,7 +164,15 @@
       }, 600);
       return () => clearInterval(timer);
     }, [p.playing]);
-    const move = (value, follow) => { N.address({ t: follow ? '' : value }); p.setProps({ value, follow }); };
+    const move = (value, follow) => { N.address({ t: follow ? '' : (frames[value] || {}).at }); p.setProps({ value, follow }); };
+    R.useEffect(() => {
+      const back = () => {
+        const { p, newest } = now.current, value = N.frameAt((p.scene || {}).frames || [], N.asked('t'));
+        if (value === undefined) { if (newest !== undefined && p.scene.live !== null) p.setProps({ value: newest, follow: true }); } else p.setProps({ value, follow: false });
+      };
+      window.addEventListener('popstate', back);
+      return () => window.removeEventListener('popstate', back);
+    }, []);
     N.togglePlay = () => {
       if (!mapped.length) return;
       if (!p.playing && p.value >= mapped[mapped.length - 1]) move(mapped[0], false);
@@ -106,7 +197,7 @@
   document.addEventListener('keydown', e => {
     const free = e.target === document.body || (e.target.classList && e.target.classList.contains('map'));
     if (e.key === ' ' && free && N.togglePlay) { e.preventDefault(); N.togglePlay(); }
-    if (e.key === 'Escape') { const close = document.getElementById('close'); if (close && close.offsetParent) close.click(); }
+    if (e.key === 'Escape') { const close = ['places-close', 'close'].map(id => document.getElementById(id)).find(one => one && one.offsetParent); if (close) close.click(); }
   });
 
   /* Server-sent events say that something changed; the scene is then asked for. After two failures we ask every five

@@ -22,6 +22,7 @@
         if (frame && frame.version && to.searchParams.has('step')) to.searchParams.set('step', frame.at);
         link.href = to;
       }
+      N.shownAt = frame ? frame.at : '';
       N.wanted = frame && has ? `${layer}/${frame.run}/${place}/${frame.version}` : '';
       N.busy = () => !!N.wanted && N.stats.painted !== N.wanted;
       if (scene && N.playing && N.ahead) {
@@ -33,7 +34,7 @@
       const picture = shown ? `/inset/gap_${gap}/${frame.run}/${next.frame}/${frame.version}.png` : '';
       return [same(next, view) ? keep : next, base, base, offered, picture, words.gap[gap], shown ? words.gap[gap] + '. ' + words.beside : words.none];
     },
-    gap() { N.address({ layer: 'gap' }); return 'gap'; },
+    gap() { N.address({ layer: 'gap' }, true); return 'gap'; },
     /* scene -> title, banner, the two clocks and the status line */
     tell(scene, trouble, follow, labels) {
       const keep = window.dash_clientside.no_update;
@@ -41,6 +42,7 @@
       const w = scene.words, kind = trouble ? 'trouble' : scene.alert ? 'stale' : scene.state;
       return [w.title, w.banner, w.sensors, w.answers, trouble ? labels[trouble] : w.status, 'status ' + kind, scene];
     },
+    leave() { const button = document.getElementById('to-table'); if (button) button.focus(); return true; },
     close() { N.address({ at: '' }); return null; },
   };
 })();

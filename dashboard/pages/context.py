@@ -8,12 +8,15 @@ from urllib.parse import parse_qs
 
 from dashboard.basemap import Basemap
 from dashboard.next_places import NextPlaces
+from dashboard.place_table import PlaceNames
 from dashboard.roles import COOKIE, role_of
 from dashboard.runs import Runs
 from dashboard.scene import Viewer
 from dashboard.words import Words, words
 from sensors.city import City
 from sensors.clock import Clock
+
+THEMES = ("dark", "light", "contrast", "projector")
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,9 @@ class House:
     basemap: Basemap
     switch: bool  # whether visitors may choose their role: the demo on this machine
     role: str  # everyone's role where they may not
-    palette: str  # address of the colour tables
+    palette: str  # address of the colour tables, without the ground
     next_places: NextPlaces = field(default_factory=NextPlaces)
+    place_names: PlaceNames = field(default_factory=PlaceNames)
 
     def role_of(self, cookies: Mapping[str, str]) -> str:
         """The role of a request by its cookies."""
@@ -47,6 +51,11 @@ class Asked:
     def viewer(self) -> Viewer:
         """Who looks, and in which language."""
         return Viewer(self.role, self.say)
+
+
+def theme_of(text: str) -> str:
+    """The theme that an address chooses; empty where it leaves it to the device."""
+    return text if text in THEMES else ""
 
 
 def asked(path: str, search: str, role: str) -> Asked:

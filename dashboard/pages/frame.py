@@ -1,4 +1,4 @@
-"""The frame of every page: the header with city, pages, status, role and language."""
+"""The frame of every page: the header with city, pages, status, role, theme and language."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from dash import html
 
 from dashboard import figures
-from dashboard.components import RoleSwitch, aria, data
-from dashboard.pages.context import Asked, House
+from dashboard.components import RoleSwitch, ThemePick, aria, data
+from dashboard.pages.context import THEMES, Asked, House, theme_of
 from dashboard.roles import ROLES, may
 from dashboard.words import LANGUAGES
 
@@ -25,7 +25,7 @@ _MARK = (
 
 
 def header(house: House, asked: Asked, page: str) -> html.Header:
-    """City, pages, status, role and language."""
+    """City, pages, status, role, theme and language."""
     say = asked.say
     brand = html.Div(
         [
@@ -46,19 +46,29 @@ def header(house: House, asked: Asked, page: str) -> html.Header:
             brand,
             html.Nav(tabs, **aria(label=say("frame.pages"))),
             html.Div(id="status", className="status", role="status"),
-            html.Div([_role(house, asked), *languages], className="right"),
+            html.Div([_role(house, asked), _theme(asked), *languages], className="right"),
         ]
     )
 
 
 def address(asked: Asked, path: str, **changes: str) -> str:
-    """A page's address in the language of this one."""
-    return f"{path}?{urlencode({'lang': asked.say.language} | changes)}"
+    """A page's address in the language and the chosen theme of this one."""
+    theme = theme_of(asked.query.get("theme", ""))
+    kept = {"lang": asked.say.language} | ({"theme": theme} if theme else {})
+    return f"{path}?{urlencode(kept | changes)}"
 
 
 def _tab(asked: Asked, name: str, here: bool) -> html.A:
     current = aria(current="page") if here else {}
     return html.A(asked.say(f"page.{name}"), href=address(asked, PATHS[name]), className="page-tab", **current)
+
+
+def _theme(asked: Asked) -> Any:
+    say = asked.say
+    options = [{"value": name, "label": say(f"theme.{name or 'device'}")} for name in ("", *THEMES)]
+    return ThemePick(
+        id="theme", legend=say("theme.name"), options=options, value=theme_of(asked.query.get("theme", ""))
+    )
 
 
 def _role(house: House, asked: Asked) -> Any:

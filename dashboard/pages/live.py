@@ -8,13 +8,31 @@ from dash import Dash
 
 from dashboard.pages import stage
 from dashboard.pages.context import Asked, House
-from dashboard.pages.frame import header
+from dashboard.roles import may
+from dashboard.runs import NOW, PUBLIC
 from dashboard.scales import LAYERS
+from sensors.night import night_of, parse_rfc3339
 
 
 def layout(house: House, asked: Asked) -> list[Any]:
     """The page."""
-    return [header(house, asked, "live"), stage.stage(house, asked, "", LAYERS, asked.say("title.live"))]
+    run = _earlier(house, asked)
+    return stage.page(house, asked, "live", run, LAYERS, asked.say("title.live"))
+
+
+def _earlier(house: House, asked: Asked) -> str:
+    """The run of the night of an absolute time in the address; empty where that is tonight or not to be had.
+
+    So a link that was copied last night still shows last night.
+    """
+    try:
+        night = night_of(parse_rfc3339(asked.query.get("t", "")), house.city.zone).name
+    except (ValueError, OverflowError):
+        return ""
+    public = not may(asked.role, "nights")
+    name = PUBLIC + night if public else night
+    now = None if public else house.runs.get(NOW)
+    return name if name in house.runs.nights(public=public) and (now is None or now.night != night) else ""
 
 
 def register(app: Dash, house: House) -> None:

@@ -10,7 +10,7 @@ from analytics import atlas
 from dashboard.components import aria
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address, header
-from dashboard.pages.stage import stage
+from dashboard.pages.stage import page
 from dashboard.roles import may
 from dashboard.runs import PLAN
 from dashboard.scales import CHANGES
@@ -34,7 +34,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     chosen = chosen if chosen in names else names[0]
     title = say("title.plan")
     extra = [_table(house, asked, names, chosen), html.P(say("plan.note"), className="note")]
-    return [header(house, asked, "plan"), stage(house, asked, PLAN + chosen, CHANGES, title, extra)]
+    return page(house, asked, "plan", PLAN + chosen, CHANGES, title, extra)
 
 
 def register(app: Dash, house: House) -> None:

@@ -8,8 +8,8 @@ from dash import Dash, html
 
 from dashboard.components import NightPicker, data
 from dashboard.pages.context import Asked, House
-from dashboard.pages.frame import address, header
-from dashboard.pages.stage import stage
+from dashboard.pages.frame import address
+from dashboard.pages.stage import page
 from dashboard.roles import may
 from dashboard.runs import PUBLIC, Run
 from dashboard.scales import LAYERS
@@ -29,7 +29,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     if run is not None:
         extra.append(provenance(run, asked))
     title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
-    return [header(house, asked, "research"), stage(house, asked, name or "none", LAYERS, title, extra)]
+    return page(house, asked, "research", name or "none", LAYERS, title, extra)
 
 
 def register(app: Dash, house: House) -> None:

@@ -10,11 +10,26 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html
 from analytics.groups import GAPS
 from dashboard import figures
 from dashboard.basemap import LAND
-from dashboard.components import Choice, Choices, Follow, NightMap, Pick, TimeBar, aria, data
+from dashboard.components import (
+    Choice,
+    Choices,
+    CopyLink,
+    Follow,
+    NightMap,
+    Pick,
+    TableButton,
+    TimeBar,
+    Wall,
+    aria,
+    data,
+)
 from dashboard.pages.context import Asked, House, asked
+from dashboard.pages.frame import header
 from dashboard.palette import LEVELS, STEPS, ramp_of
+from dashboard.place_table import place_table, places_in_view
 from dashboard.probe import probe
 from dashboard.roles import may, may_run
+from dashboard.runs import Run
 from dashboard.scales import EVERYONE, GAP_LAYERS, OF_GROUPS, PEOPLE, SCALES, base_layer
 from dashboard.words import Words
 from sensors.errors import NoctuleError
@@ -22,6 +37,22 @@ from sensors.errors import NoctuleError
 OVERLAYS = ("lamps", "venues", "stops", "sensors")
 _TIME_WORDS = ("play", "pause", "name", "live", "follow", "unmapped", "journal")
 _FOLLOW_WORDS = ("reconnecting", "polling")
+
+
+def page(
+    house: House,
+    asked: Asked,
+    name: str,
+    run: str,
+    layers: tuple[str, ...],
+    title: str,
+    extra: list[Any] | None = None,
+) -> list[Any]:
+    """A page that has a stage: the header and the stage, embedded the stage alone."""
+    main = stage(house, asked, run, layers, title, extra)
+    if embedded(asked):  # the line that says how fresh it is has nowhere to stand
+        return [html.Div(html.Div(id="status"), hidden=True), main]
+    return [header(house, asked, name), main]
 
 
 def stage(
@@ -45,6 +76,22 @@ def stage(
             NightMap(id="map", config=_map_config(house, asked, layers), view={"layer": layer}),
             html.Div(id="banner", className="banner", role="note"),
             _panel(asked, layers, layer, title, extra or []),
+            html.Section(
+                [
+                    html.Button(
+                        "×", id="places-close", className="close", n_clicks=0, **aria(label=say("table.close"))
+                    ),
+                    html.H2(say("table.title"), id="places-title", tabIndex=-1),
+                    html.Div(
+                        id="places-body", className="scroll", tabIndex=0, role="group", **aria(label=say("table.title"))
+                    ),
+                ],
+                id="places",
+                className="places",
+                hidden=True,
+                **aria(labelledby="places-title"),
+            ),
+            Wall(id="wall", label=say("wall.label"), alt=say("wall.alt")),
             html.Aside(
                 [close, html.Div(id="details-body", **aria(live="polite"))],
                 id="details",
@@ -61,7 +108,13 @@ def stage(
             ),
         ],
         id="main",
+        className="embed" if embedded(asked) else "",
     )
+
+
+def embedded(asked: Asked) -> bool:
+    """Whether a page is asked for to stand inside another one: the map, its legend and what it must say, no more."""
+    return asked.query.get("embed") == "1"
 
 
 def register(app: Dash, house: House) -> None:
@@ -80,6 +133,24 @@ def register(app: Dash, house: House) -> None:
         role = house.role_of(dict(ctx.cookies))
         return place_details(house, asked("/", str(search or ""), role), reading), False
 
+    @app.callback(
+        Output("places-body", "children"),
+        Output("places-title", "children"),
+        Output("places", "hidden"),
+        Input("to-table", "asked"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def list_places(view: Any, search: Any) -> tuple[object, str, bool]:
+        role = house.role_of(dict(ctx.cookies))
+        return *table_of_view(house, asked("/", str(search or ""), role), view), False
+
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("noctule", "leave"),
+        Output("places", "hidden", allow_duplicate=True),
+        Input("places-close", "n_clicks"),
+        prevent_initial_call=True,
+    )
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("noctule", "show"),
         Output("map", "view"),
@@ -134,8 +205,8 @@ def place_details(house: House, asked: Asked, reading: Any) -> list[object]:
         name, frame, layer = str(reading["run"]), int(reading["frame"]), str(reading["layer"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return gone
-    run = house.runs.get(name) if may_run(asked.role, name) else None
-    if run is None or layer not in run.layers or not 0 <= frame < len(run.versions) or run.versions[frame] is None:
+    run = _run(house, asked, name, frame, layer)
+    if run is None:
         return gone
     try:
         found = probe(house.runs, run, frame, layer, longitude, latitude)
@@ -144,6 +215,36 @@ def place_details(house: House, asked: Asked, reading: Any) -> list[object]:
     population = "out" if house.city.settings.group_shares else "answered"
     population = "shares" if run.shares_alone else population
     return figures.details(found, say, house.city.zone, layer in house.runs.simulated(run), population)
+
+
+def table_of_view(house: House, asked: Asked, view: Any) -> tuple[object, str]:
+    """The table of the places in view, with its title; one sentence where this role may not read it or it is gone."""
+    say = asked.say
+    gone = html.P(say("details.gone")), say("table.title")
+    try:
+        name, frame, layer = str(view["run"]), int(view["frame"]), str(view["layer"])
+        version, zoom = str(view["version"]), int(view["zoom"])
+        west, south, east, north = (float(edge) for edge in view["box"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return gone
+    run = _run(house, asked, name, frame, layer)
+    levels = None if run is None else house.runs.levels(name, layer, frame, version)
+    if run is None or levels is None:
+        return gone
+    rows = places_in_view(house.place_names.of(house.city), run.frame, levels, layer, (west, south, east, north), zoom)
+    title = say("table.of", layer=figures.layer_name(layer, say))
+    when = say.moment(run.times[frame], house.city.zone)
+    if layer in house.runs.simulated(run):
+        when += " · " + say("simulated.mark")
+    return place_table(rows, layer, say, when), title
+
+
+def _run(house: House, asked: Asked, name: str, frame: int, layer: str) -> Run | None:
+    """The run that is asked about, if this role may read it and it has this frame of this layer."""
+    run = house.runs.get(name) if may_run(asked.role, name) else None
+    if run is None or layer not in run.layers or not 0 <= frame < len(run.versions) or run.versions[frame] is None:
+        return None
+    return run
 
 
 def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra: list[Any]) -> html.Section:
@@ -178,6 +279,13 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
             Choice(id="layer", legend=say("panel.layer"), options=options, value=layer),
             _whom(asked, layer),
             html.Details([html.Summary(say("panel.legend")), legends], open=True, className="fold"),
+            html.Div(
+                [
+                    TableButton(id="to-table", label=say("table.show"), asked=None),
+                    CopyLink(id="copy", label=say("link.copy"), copied=say("link.copied"), by_hand=say("link.byhand")),
+                ],
+                className="acts",
+            ),
             clocks,
             html.Details([html.Summary(say("panel.more")), *more], open=bool(chosen), className="fold"),
         ],
@@ -215,7 +323,7 @@ def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str
     say, frame = asked.say, house.runs.frame
     return {
         "tiles": f"/tiles/v/{house.city.id}",
-        "base": f"/base/{house.basemap.digest}",
+        "base": {ground: f"/base/{digest}" for ground, digest in house.basemap.digests.items()},
         "palette": house.palette,
         "levels": LEVELS,
         "steps": STEPS,

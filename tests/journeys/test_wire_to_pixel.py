@@ -109,7 +109,7 @@ class Screen:
 @pytest.fixture
 def screen(service: Service, browser: Any) -> Any:
     said: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark")
     page = context.new_page()
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))

@@ -386,3 +386,127 @@ def test_the_link_to_a_csv_names_one_step_since_a_night_of_a_city_is_too_much_fo
     run = Runs(city).get("2026-11-20")
     links = str(provenance(run, asked("/research", "", "researcher")))
     assert "format=csv&layer=safety&step=2026-11-20T18%3A30%3A00.000Z" in links
+
+
+def test_only_an_embedded_page_may_stand_in_the_pages_that_the_city_names(city, tmp_path):
+    from msgspec import structs
+
+    folder = tmp_path / "town"
+    shutil.copytree(city.path, folder)
+    opened = City.open(folder)
+    write_settings(
+        folder,
+        structs.replace(
+            opened.settings, embed=structs.replace(opened.settings.embed, ancestors=("https://www.example.org",))
+        ),
+    )
+    app = build(folder, switch=True, warm=False)
+
+    def ancestors(path):
+        policy = ask(app, path)[1]["content-security-policy"]
+        return next(part for part in policy.split("; ") if part.startswith("frame-ancestors"))
+
+    assert ancestors("/?embed=1") == "frame-ancestors 'self' https://www.example.org"
+    assert ancestors("/research?lang=fr&embed=1") == "frame-ancestors 'self' https://www.example.org"
+    for path in ("/", "/?embed=0", "/?embed=0&embed=1", "/about?embed=1", "/answers?embed=1", "/ask?embed=1"):
+        assert "example.org" not in ask(app, path)[1]["content-security-policy"], path
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://a.org; script-src *",
+        "*",
+        "javascript:alert(1)",
+        "https://a.org/path",
+        "https://",
+        "https://a.org b.org",
+    ],
+)
+def test_what_is_no_origin_is_refused_as_an_ancestor(city, tmp_path, origin):
+    folder = tmp_path / "town"
+    shutil.copytree(city.path, folder)
+    file = folder / "city.toml"
+    settings = file.read_text("utf-8")
+    assert "ancestors = []" in settings
+    file.write_text(settings.replace("ancestors = []", f'ancestors = ["{origin}"]'), "utf-8")
+    with pytest.raises(CityError, match=r"embed\.ancestors"):
+        City.open(folder)
+
+
+def test_a_picture_for_phones_is_made_of_our_own_addresses_only(app):
+    good = "http%3A%2F%2F127.0.0.1%3A8050%2F%3Flang%3Dfr%2316%2F60.1%2F24.9"
+    status, headers, body = ask(app, f"/qr.svg?to={good}")
+    assert (status, headers["content-type"]) == (200, "image/svg+xml")
+    assert b"<svg" in body and b"<script" not in body
+    for to in ("https://elsewhere.example/", "javascript:alert(1)", "http://127.0.0.1:8050@elsewhere.example/", "", "http://[",
+               "http://127.0.0.1:8050/?" + "x" * 700, "http://127.0.0.1:8050/%C3%A9%F0"):  # fmt: skip
+        assert ask(app, f"/qr.svg?to={to}")[0] == 404, to
+
+
+def test_the_page_wears_the_theme_of_its_address_and_no_other_word(app):
+    assert b'data-theme="light"' in ask(app, "/?theme=light")[2]
+    for theme in ("", "pink", "%22%3E%3Cscript%3E"):
+        assert b"data-theme" not in ask(app, f"/?theme={theme}")[2]
+
+
+@pytest.mark.parametrize("ground", ["dark", "light", "contrast"])
+def test_every_ground_has_its_colours_and_no_other_has(app, ground):
+    import hashlib
+
+    from dashboard.routes import PALETTE_LAYERS, palettes
+
+    digest = hashlib.sha256(b"".join(map(palettes, ("dark", "light", "contrast")))).hexdigest()[:12]
+    status, _, body = ask(app, f"/palette/{digest}/{ground}.bin")
+    assert status == 200 and len(body) == len(PALETTE_LAYERS) * 16 * 101 * 4
+    for wrong in ("pink.bin", f"{ground}", f"x/{ground}.bin", "../dark.bin"):
+        assert ask(app, f"/palette/{digest}/{wrong}")[0] == 404
+
+
+def test_the_table_of_a_view_respects_who_asks(city):
+    from dashboard.basemap import Basemap
+    from dashboard.pages.context import House
+    from dashboard.pages.stage import table_of_view
+    from sensors.clock import city_clock
+
+    house = House(city, city_clock(city.path), Runs(city), Basemap(city), True, "viewer", "")
+    run = house.runs.get("2026-11-20")
+    view = {
+        "run": run.name,
+        "frame": 0,
+        "version": run.versions[0],
+        "layer": "light",
+        "zoom": 16,
+        "box": [20, 50, 30, 70],
+    }
+    gone = words("en")("details.gone")
+
+    def table(role, **changes):
+        return str(table_of_view(house, asked("/", "lang=en", role), view | changes)[0].to_plotly_json())
+
+    assert "Middle Road" in table("viewer")
+    assert gone in table("public")
+    for wrong in ({"run": "../x"}, {"frame": 99}, {"frame": "x"}, {"version": "0"}, {"layer": "crime"}, {"box": [1]},
+                  {"box": "abcd"}, {"zoom": None}, {"zoom": 1e999}, {"box": [None] * 4}):  # fmt: skip
+        assert gone in table("viewer", **wrong), wrong
+    assert gone in str(table_of_view(house, asked("/", "lang=en", "viewer"), None)[0].to_plotly_json())
+
+
+def test_a_copied_link_shows_its_night_tomorrow_too(city):
+    from dashboard.basemap import Basemap
+    from dashboard.pages.context import House
+    from sensors.clock import city_clock
+
+    house = House(city, city_clock(city.path), Runs(city), Basemap(city), True, "viewer", "")
+
+    def follows(role, time):
+        page = VIEWS["/"].layout(house, asked("/", f"t={time}", role))
+        return next(part.url for part in page[-1]._traverse() if getattr(part, "id", "") == "follow").partition("run=")[
+            2
+        ]
+
+    assert follows("viewer", "") == follows("viewer", "nonsense") == follows("viewer", "2") == ""
+    assert follows("viewer", "2026-11-20T19:00:00Z") == ""  # tonight
+    assert follows("public", "2026-11-18T19:00:00Z") == "public-2026-11-18"
+    assert follows("public", "2026-11-20T19:00:00Z") == ""
+    assert follows("viewer", "9999-12-31T23:59:59Z") == ""

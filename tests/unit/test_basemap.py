@@ -39,7 +39,7 @@ def test_buildings_cover_what_was_estimated_and_open_ground_does_not(basemap):
 def test_a_tile_is_drawn_once_and_then_kept(basemap):
     x, y, _, _ = pixel_of(160, 160, 15)
     first = basemap.tile(15, x, y)
-    file = next(basemap.shelf.glob("15/*@1.png"))
+    file = next(basemap.shelf().glob("15/*@1.png"))
     stamp = file.stat().st_mtime_ns
     assert basemap.tile(15, x, y) == first
     assert file.stat().st_mtime_ns == stamp
@@ -57,10 +57,20 @@ def test_tiles_that_do_not_exist_are_none(basemap, tile):
 
 def test_outside_the_city_nothing_is_drawn_and_nothing_kept(basemap):
     assert Image.open(io.BytesIO(basemap.tile(15, 3, 3))).size == (1, 1)
-    assert not (basemap.shelf / "15" / "3-3@1.png").exists()
+    assert not (basemap.shelf() / "15" / "3-3@1.png").exists()
 
 
 def test_other_places_have_other_addresses(basemap, tmp_path):
     other = make_city(tmp_path / "other")
     (other.path / "places" / "areas.parquet").unlink()
-    assert Basemap(other).digest != basemap.digest
+    assert not set(Basemap(other).digests.values()) & set(basemap.digests.values())
+
+
+def test_every_ground_has_tiles_and_an_address_of_its_own(basemap):
+    x, y, column, row = pixel_of(107, 107, 17)
+    light = {}
+    for ground in basemap.digests:
+        tile = Image.open(io.BytesIO(basemap.tile(17, x, y, 1, ground))).convert("RGBA")
+        light[ground] = np.array(tile)[row, column, :3].sum()
+    assert light["contrast"] < light["dark"] < light["light"]
+    assert len(set(basemap.digests.values())) == 3

@@ -1,0 +1,196 @@
+"""Themes, the table, embedded pages and the address of a view, in a real browser."""
+
+import re
+
+import numpy as np
+import pytest
+
+from dashboard.basemap import LAND
+from dashboard.palette import GROUNDS, lookup, rgb
+from dashboard.runs import Runs
+from tests.journeys.test_browser import (
+    CHROMIUM,
+    browser,  # noqa: F401  # a fixture
+    colour_at,
+    screen_of,
+    town,  # noqa: F401  # a fixture
+    until,
+    visit,  # noqa: F401  # a fixture
+)
+
+THEMES = ("dark", "light", "contrast", "projector")
+SCREENS = {"desktop": (1600, 900), "phone": (390, 844)}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium (apt install chromium), which is not here"),
+]
+
+
+def violations(page):
+    """What axe-core objects to, by rule and element."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [(one["id"], node["target"], node.get("failureSummary", "")[:200]) for one in found for node in one["nodes"]]
+
+
+def known_cell(city):
+    """A cell of the park, open ground without lines of the basemap: its place and its pixel."""
+    runs = Runs(city)
+    now = runs.get("now")
+    packed = int(runs.levels("now", "safety", 0, now.versions[0])[0][20, 22])
+    return (*runs.frame.lonlat(19, 21), packed & 255, packed >> 8)
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_a_pixel_has_the_colour_that_its_value_has_on_the_ground_of_the_theme(town, visit, ground):  # noqa: F811
+    longitude, latitude, value, confidence = known_cell(town.city)
+    page = visit(f"/?lang=en&theme={ground}#18/{latitude:.6f}/{longitude:.6f}")
+    red, green, blue, alpha = (float(part) for part in lookup("safety", ground)[confidence, value])
+    called_for = np.array([red, green, blue]) * alpha / 255 + rgb(LAND[ground]) * (1 - alpha / 255)
+    page.evaluate("() => { document.querySelector('.simulated-mark').style.visibility = 'hidden'; }")
+    assert np.abs(colour_at(page, *screen_of(page, latitude, longitude)) - called_for).max() <= 3
+
+
+def test_the_theme_is_the_devices_until_somebody_chooses(visit):  # noqa: F811
+    worn = "document.documentElement.dataset.theme"
+    assert visit("/about", waits=False, color_scheme="light").evaluate(worn) == "light"
+    assert visit("/about", waits=False, contrast="more").evaluate(worn) == "contrast"
+    page = visit("/?lang=en", color_scheme="light")
+    page.select_option("#theme", "dark")
+    until(page, f"{worn} === 'dark'")
+    assert "theme=dark" in page.url
+    page.click("a.page-tab >> text=About")
+    until(page, "location.pathname === '/about'")
+    assert "theme=dark" in page.url
+    page.select_option("#theme", "")
+    until(page, f"{worn} === 'light'")
+    assert "theme" not in page.url
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_on_any_page(visit, theme, language, screen):  # noqa: F811
+    width, height = SCREENS[screen]
+    for path in ("/", "/research", "/plan", "/about", "/answers"):
+        mapped = path not in ("/about", "/answers")
+        page = visit(f"{path}?lang={language}&theme={theme}", width, height, role="planner", waits=mapped)
+        until(page, "!!document.querySelector('main')")
+        assert violations(page) == [], path
+        if path == "/" and theme != "projector":
+            page.click("#to-table")
+            until(page, "!document.getElementById('places').hidden")
+            assert violations(page) == [], "the table"
+        page.context.close()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_at_320_pixels_nothing_is_wider_than_the_screen(visit, theme):  # noqa: F811
+    for path in ("/", "/about"):
+        page = visit(f"{path}?lang=fr&theme={theme}", 320, 640, waits=path == "/")
+        until(page, "!!document.querySelector('main')")
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+        for control in ("#theme",) if path == "/about" or theme == "projector" else ("#theme", "#to-table"):
+            page.locator(control).scroll_into_view_if_needed()
+            box = page.locator(control).bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 320, control
+        page.context.close()
+
+
+def test_the_table_lists_what_the_map_shows_and_only_when_asked(town, visit):  # noqa: F811
+    page = visit("/?lang=en")
+    page.focus("#to-table")
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement.id === 'places-title'")
+    rows = page.evaluate(
+        "[...document.querySelectorAll('#places tbody tr')].map(row => [...row.children].map(c => c.textContent))"
+    )
+    assert rows and len(rows) <= 200
+    names = [row[0] for row in rows]
+    assert names == sorted(names, key=str.casefold)
+    from pyproj import Transformer
+
+    from dashboard.street_list import street_list
+
+    places = street_list(town.city).places
+    to_lonlat = Transformer.from_crs(town.city.crs, "EPSG:4326", always_xy=True)
+    told = 0
+    for name, value, *_ in rows:
+        longitude, latitude = to_lonlat.transform(*places[name])
+        shown = page.evaluate("([a, b]) => window.noctule.readTile(a, b)", [latitude, longitude])
+        if shown and shown[0] <= 100:
+            told += int(value.split(" ")[0]) == shown[0]
+        else:
+            told += value == "No evidence"
+    assert told == len(rows)
+    page.keyboard.press("Escape")
+    until(page, "document.getElementById('places').hidden && document.activeElement.id === 'to-table'")
+    page.click("input[name=layer][value=light]", force=True)
+    until(page, "window.noctule.stats.painted.startsWith('light/')")
+    assert page.is_hidden("#places")
+    page.click("#to-table")
+    until(page, "/Light/.test(document.getElementById('places-title').textContent)")
+    assert "lx" in page.inner_text("#places tbody")
+
+
+def test_an_embedded_page_shows_the_map_and_what_it_must_say_and_nothing_else(visit):  # noqa: F811
+    page = visit("/?lang=en&embed=1&layer=light", 640, 480)
+    for shown in ("#map", ".noteline", ".legend[data-layer=light]", ".sources", ".simulated-mark"):
+        assert page.is_visible(shown), shown
+    outside = ("header", "nav", "#title", "#layer", "#of", "#overlays", "#time", ".acts", "#details", "#banner")
+    for hidden in (*outside, "#status", ".clocks", "#places", "#wall", "#theme", "#role"):
+        assert not page.is_visible(hidden), hidden
+    assert page.evaluate("document.querySelector('.simulated-mark').style.visibility") == "visible"
+    page.mouse.click(420, 240)
+    page.wait_for_timeout(300)
+    assert page.is_hidden("#details") and "at=" not in page.url
+    assert violations(page) == []
+
+
+def test_a_projector_shows_legend_clock_and_a_code_for_phones(visit):  # noqa: F811
+    page = visit("/research?lang=en&theme=projector&layer=light", role="viewer")
+    until(page, "document.querySelector('.wall img') && document.querySelector('.wall img').naturalWidth > 0")
+    for shown in (".legend[data-layer=light]", ".noteline", ".clock", ".wall", "#theme"):
+        assert page.is_visible(shown), shown
+    until(page, "/t=2026/.test(document.querySelector('.wall a').href)")
+    for hidden in ("nav", "#layer", "#of", "#time-range", "#to-table", "#night"):
+        assert not page.is_visible(hidden), hidden
+    link = page.get_attribute(".wall a", "href")
+    assert "layer=light" in link and "t=2026-11-" in link and "theme" not in link and "#" in link
+
+
+def test_back_undoes_a_choice_at_a_time_without_leaving_the_map(visit):  # noqa: F811
+    page = visit("/?lang=en")
+    painted = "window.noctule.stats.painted.startsWith('{}/')"
+    page.click("input[name=layer][value=light]", force=True)
+    until(page, painted.format("light"))
+    page.click("input[name=layer][value=noise]", force=True)
+    until(page, painted.format("noise"))
+    page.select_option("#theme", "light")
+    page.go_back()
+    until(page, "document.documentElement.dataset.theme === 'dark'")
+    page.go_back()
+    until(page, painted.format("light"))
+    assert page.is_checked("input[name=layer][value=light]")
+    page.go_back()
+    until(page, painted.format("safety"))
+    page.go_forward()
+    until(page, painted.format("light"))
+
+
+def test_a_copied_link_shows_the_same_view_in_another_window(town, visit):  # noqa: F811
+    page = visit("/?lang=en&of=women&over=stops", permissions=["clipboard-read", "clipboard-write"])
+    page.focus("#time-range")
+    page.keyboard.press("Home")
+    until(page, "document.querySelector('.clock').textContent === '20:00'")
+    page.click("#copy")
+    until(page, "/copied/.test(document.querySelector('.acts').textContent)")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert re.search(r"t=2026-11-20T18%3A00", link)
+    other = visit(link.removeprefix(town.url))
+    until(other, "document.querySelector('.clock').textContent === '20:00'")
+    until(other, "window.noctule.stats.painted.startsWith('safety_women/')")
+    assert other.is_checked("#overlays input >> nth=2") or "over=stops" in other.url
