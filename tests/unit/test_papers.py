@@ -72,9 +72,10 @@ def test_every_code_and_every_term_has_its_words():
 def test_no_sentence_is_left_that_nobody_says():
     source = "".join(file.read_text("utf-8") for file in FOLDER.parent.glob("*.py"))
     by_code = ("gender.", "age_band.", "role.", "origin.", "terms.", "excluded.", "paper.", "walk_code.", "walk_of.")
+    by_code += tuple(f"night_report.{what}_" for what in ("quantity", "fault", "kind", "excluded"))
     by_scheme = {f"facts.{scheme}" for scheme in SCHEMES}
     # said as a whole, or put together of a table and the key's last words
-    last = {key: re.sub(r"^(node|flag)_|_few$", "", key.partition(".")[2]) for key in catalogue("en")}
+    last = {key: re.sub(r"^(node|flag|head)_|_(few|more)$", "", key.partition(".")[2]) for key in catalogue("en")}
     left = [
         key
         for key in catalogue("en")
