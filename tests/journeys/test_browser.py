@@ -402,7 +402,8 @@ def test_the_other_pages_show_what_their_readers_need(role, visit):
         assert "Thursday 19 November 2026" in page.inner_text("#panel")
         assert page.locator("#night input").count() == 2
         page.click("text=Where this comes from")
-        assert page.locator(".exports a").count() == 3
+        assert page.locator(".exports a[data-format]").count() == 3
+        assert page.locator(".exports a[href*='/report?']").count() == 1
         page.click("input[name=layer][value=light]", force=True)
         until(page, "/layer=light/.test(document.querySelector('.exports a[data-format=csv]').href)")
         assert "step=2026-11-19T" in page.get_attribute(".exports a[data-format=csv]", "href")
