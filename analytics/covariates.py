@@ -309,6 +309,19 @@ def raw_features(
     return np.stack([np.asarray(column, illuminance_lx.dtype) for column in columns], axis=-1)
 
 
+def features_of(raw: pd.DataFrame, typical_even: float, noise_on_people: tuple[float, float]) -> Floats:
+    """Columns as FEATURES of some places and times, (n, 13), NaN where not known; not held within any range.
+
+    raw : illuminance, even, noise, footfall, closing and, where they are known, what is in view, colour and view
+    """
+    said = {name: raw[name].to_numpy(np.float64) for name in raw}
+    even = np.where(np.isnan(said["even"]), typical_even, said["even"])
+    columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
+    none = np.zeros(len(raw))
+    seen, lie = (np.column_stack([said.get(name, none) for name in names]) for names in (PRESENCE, ("colour", "view")))
+    return raw_features(*columns, noise_on_people, seen, lie).astype(np.float64)
+
+
 def group_design(answers: pd.DataFrame) -> Floats:
     """Columns of who answered, (n, p) with all other terms 0; a person who did not say has a term for that."""
     design = np.zeros((len(answers), len(NAMES)))

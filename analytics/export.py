@@ -25,8 +25,7 @@ import xarray as xr
 
 from analytics.atlas import Meta, open_night
 from analytics.closing import code_version, step_length
-from analytics.groups import GAP, GAPS, GROUP, RESIDENTS
-from analytics.release import OF
+from analytics.views import GAP, GAPS, GROUP, OF, RESIDENTS
 from sensors.city import City
 from sensors.errors import ExportError
 from sensors.night import Night, parse_rfc3339, rfc3339

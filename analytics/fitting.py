@@ -426,19 +426,13 @@ def scales_of(raw: pd.DataFrame, streets: pd.DataFrame, weight: Floats) -> tuple
     both = np.isfinite(level) & np.isfinite(around)
     on_people = covariates.noise_explained(level[both], around[both], weight[both]) if both.sum() > 1 else (60.0, 0.0)
 
-    def features(table: pd.DataFrame) -> Floats:
-        said = {name: table[name].to_numpy(np.float64) for name in table}
-        seen = np.column_stack([said.get(kind, np.zeros(len(table))) for kind in PRESENCE])
-        even = np.where(np.isnan(said["even"]), typical_even, said["even"])
-        columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
-        lie = np.column_stack([said.get(name, np.zeros(len(table))) for name in ("colour", "view")])
-        return covariates.raw_features(*columns, on_people, seen, lie).astype(np.float64)
-
-    at_answers = features(raw)
+    at_answers = covariates.features_of(raw, typical_even, on_people)
     typical = _column_mean(at_answers)
     at_answers = np.where(np.isnan(at_answers), typical, at_answers)
     low, high = np.quantile(at_answers, [0.01, 0.99], axis=0)
-    on_streets = np.clip(features(streets), low, high) if len(streets) else at_answers
+    on_streets = (
+        np.clip(covariates.features_of(streets, typical_even, on_people), low, high) if len(streets) else at_answers
+    )
     scales = Scales(low, high, typical, at_answers.std(axis=0), _column_mean(on_streets), typical_even, on_people)
     return scales, at_answers
 

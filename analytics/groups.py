@@ -12,58 +12,18 @@ answered, raked to `resident_shares` (post-stratification by groups' margins; De
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from analytics import covariates
 from analytics.covariates import COLUMN, NAMES, Floats
 from analytics.response import Classes
-from sensors.answer import CODES
+from analytics.views import GAP, GAPS, GROUPS, RESIDENTS
 from sensors.errors import ModelError
 
 SQUARE_M = 400.0
 MOST_OF_PASSERS = 10.0  # what one answer may count more than the least because many pass where few were asked
-RESIDENTS = "residents"
-GAP = "gap_"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A group by one column of answers, and the codes that it is compared with."""
-
-    name: str
-    column: str
-    codes: tuple[str, ...]
-    rest: tuple[str, ...]
-
-    def among(self, answers: pd.DataFrame) -> npt.NDArray[np.bool_]:
-        """Which answers are of this group, (n,)."""
-        return answers[self.column].isin(self.codes).to_numpy()
-
-    def beside(self, answers: pd.DataFrame) -> npt.NDArray[np.bool_]:
-        """Which answers are of those it is compared with, (n,)."""
-        return answers[self.column].isin(self.rest).to_numpy()
-
-
-def _of(name: str, column: str, *codes: str) -> Group:
-    told = [code for code in CODES[column] if code != "undisclosed"]
-    return Group(name, column, codes, tuple(code for code in told if code not in codes))
-
-
-GROUPS: tuple[Group, ...] = (
-    Group("women", "gender", ("woman",), ("man",)),
-    Group("men", "gender", ("man",), ("woman",)),
-    _of("young", "age_band", "16-24"),
-    _of("older", "age_band", "65+"),
-    _of("disabled", "disability", "yes"),
-    _of("alone", "alone", "alone"),
-)
-GROUP: dict[str, Group] = {group.name: group for group in GROUPS}
-# Men against women is women against men once more.
-GAPS: tuple[str, ...] = tuple(group.name for group in GROUPS if group.name != "men")
 
 
 def everyone(

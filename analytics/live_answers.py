@@ -36,7 +36,6 @@ class LiveAnswers:
     """A desk that follows tonight's answers; `look` gives the desk for `now`."""
 
     desk: Desk
-    counted: int = 0  # answers that have moved `now`
     _stamp: tuple[Any, ...] = ()
     _moved: Desk | None = None
 
@@ -56,7 +55,6 @@ class LiveAnswers:
         ladders = ladders_in(perception)
         asked = table["instrument"].isin([ladder.instrument for ladder in ladders]).to_numpy()
         table = table[asked & (table["time"].to_numpy() <= now)].head(MOST_ANSWERS).reset_index(drop=True)
-        self.counted = len(table)
         if not len(table):
             return desk
         city = desk.city

@@ -339,7 +339,6 @@ class Mapper:
                 "count": told["answers"],
                 "newest": None if told["newest"] is None else rfc3339(np.datetime64(told["newest"], "ms")),
                 "oldest": None if told["oldest"] is None else rfc3339(np.datetime64(told["oldest"], "ms")),
-                "tonight": 0 if self._live is None else self._live.counted,
             }
         return self._answers
 

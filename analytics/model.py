@@ -219,9 +219,9 @@ def current_model(city: City) -> dict[str, Any]:
 
 def _support(city: City, night: Night, around: Any, perception: Perception) -> Support:
     from analytics.fitting import answers_to_fit
-    from analytics.groups import GROUPS
-    from analytics.release import REST, Support, effective_people, settled
+    from analytics.release import Support, effective_people, settled
     from analytics.share_evidence import squares_with_shares
+    from analytics.views import GROUPS, REST
 
     rule = city.settings.release
 

@@ -12,7 +12,7 @@ Group effects that do not change with the place spread within a class: their var
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,14 +24,13 @@ from scipy.special import ndtr, ndtri
 from analytics import covariates
 from analytics.covariates import COLUMN, FEATURES, NAMES, Floats
 from analytics.fitting import fit_perception
-from analytics.groups import GAP
 from analytics.kernels.jit import over_rows
 from analytics.kernels.probit import population_view
 from analytics.kernels.squares import square_means
-from analytics.release import OF
 from analytics.response import Classes, Perception
 from analytics.sky import darkness
 from analytics.squares import Squares
+from analytics.views import GAP, OF
 from sensors.city import City
 
 __all__ = [
@@ -264,7 +263,8 @@ class _Step:
         apart = np.maximum(power - centre**2, 0)[:, 0].astype(np.float32)
         found: dict[str, npt.NDArray[np.float32]] = {}
         for name, classes in self.perception.views.items():
-            seen = self._seen(classes, self._response(classes), features, steps, square, apart)
+            response = replace(self._response(classes), cut_steps=np.zeros(0))  # no expected answer of a group is told
+            seen = self._seen(classes, response, features, steps, square, apart)
             found |= {f"{OF}{name}": seen[:, 0], f"{OF}{name}_sd": seen[:, 1]}
         found["safety_beyond"] = self.perception.applicability.beyond(raw).astype(np.float32)
         return {name: squares.spread(value) for name, value in found.items()}

@@ -130,9 +130,7 @@ def plan(
     for number, step in enumerate(steps):
         used = received_by(records, cut_of(city, step))
         before = fields_at(opened.surroundings, opened.model.knowledge, used, step)
-        shown = release(
-            fuse(before, opened.model.perception, city, opened.model.support.indoor), opened.model.support, city
-        )
+        shown = release(_fused(opened, city, before), opened.model.support, city)
         for side, sum_ in zip(sides, sums, strict=True):
             after = side.fields(before, used, chosen, step)
             _add(sum_, opened, city, before, after, shown, walked)
@@ -329,6 +327,12 @@ def _add(
     sums.pages.append(_page(desk, city, before, after, change, lux_low, lux_high))
 
 
+def _fused(desk: Desk, city: City, fields: xr.Dataset) -> xr.Dataset:
+    """A step's fields with how safe everyone feels in them, masked as the map is; a plan shows no single groups."""
+    everyone = replace(desk.model.perception, views={})
+    return fuse(fields, everyone, city, desk.model.support.indoor)
+
+
 def _page(
     desk: Desk,
     city: City,
@@ -339,12 +343,9 @@ def _page(
     lux_high: npt.NDArray[np.float32],
 ) -> xr.Dataset:
     """The released difference page of a step: `safety_change` in points, grey where `safety_change_clear` is 0."""
-    fused = fuse(before, desk.model.perception, city, desk.model.support.indoor)
-    differences = fused[
-        ["safety", "safety_sd", "safety_evidence", "safety_beyond"]
-        if "safety_beyond" in fused
-        else ["safety", "safety_sd", "safety_evidence"]
-    ].assign(safety_change(before, after, desk.model.perception, city) * 100.0)
+    fused = _fused(desk, city, before)
+    names = [name for name in ("safety", "safety_sd", "safety_evidence", "safety_beyond") if name in fused]
+    differences = fused[names].assign(safety_change(before, after, desk.model.perception, city) * 100.0)
     dims = differences["safety"].dims
     lux = {"illuminance_change": change, "illuminance_change_low": lux_low, "illuminance_change_high": lux_high}
     for name, layer in lux.items():

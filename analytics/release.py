@@ -22,12 +22,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from scipy.signal import fftconvolve
 from scipy.special import ndtr, ndtri
 
 from analytics.grid import Grid
-from analytics.groups import GAP, GROUP, RESIDENTS
 from analytics.squares import Squares, cells_of
+from analytics.views import GAP, GROUP, HATCHED, OF, RESIDENTS, REST, SHOWN
 from sensors.city import City, ReleaseSettings
 from sensors.errors import ModelError
 from sensors.night import nights_of
@@ -51,10 +50,6 @@ _OF_SAFETY = (
 )
 _WHOLE = ("safety", "safety_sd")
 _DIMENSIONS = ("time", "northing", "easting")
-OF = "safety_of_"  # what a layer of one view of people begins with
-REST = "not_"
-SHOWN = 0
-HATCHED = {"too_few_people": 1, "too_little_evidence": 2, "answers_too_old": 3, "unlike_any_answer": 4}
 
 
 def round_mantissa(array: npt.NDArray[Any], bits: int = MANTISSA_BITS) -> npt.NDArray[Any]:
@@ -291,6 +286,8 @@ def effective_people(answers: pd.DataFrame, count: Floats, support: Support, ran
 
     count : (n,) what each answer counts
     """
+    from scipy.signal import fftconvolve  # takes a second to load, and only a fit needs it
+
     side = support.cell_m
     total = np.zeros(support.size_m.shape)
     if len(answers):

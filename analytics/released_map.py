@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from analytics.night_areas import SIDE_M, Areas, column_letter
 from analytics.phrases import Phrases
 from analytics.squares import Squares
+from analytics.street_paths import clipped, path_of
+from analytics.views import SAFETY_RAMP
 from sensors.city import City
 
-RAMP = ("#7b5ea7", "#6f78bd", "#5a93c4", "#4dacbf", "#57c3ae", "#86d49a", "#c3e08d", "#f7ea9a")
 GREY = "#b9bdc4"
 # Widths of the 90 % interval, in points, up to which eight, four and two colours are shown: quarters of the deviation
 # of 24 points at which the screen's map is all grey.
@@ -82,7 +83,7 @@ def tier_of(sd: float) -> int:
 
 def tier_colours(count: int) -> list[str]:
     """So many colours: means of the eight, and the fewer the greyer."""
-    ramp = np.array([[int(one[at : at + 2], 16) for at in (1, 3, 5)] for one in RAMP], np.float64)
+    ramp = np.array([[int(one[at : at + 2], 16) for at in (1, 3, 5)] for one in SAFETY_RAMP], np.float64)
     grey = np.array([int(GREY[at : at + 2], 16) for at in (1, 3, 5)], np.float64)
     share = {8: 0.0, 4: 0.30, 2: 0.58, 1: 1.0}[count]
     mean = ramp.reshape(count, 8 // count, 3).mean(axis=1) * (1 - share) + grey * share
@@ -102,17 +103,7 @@ class _Frame:
         return (self.north - northing) * self.scale
 
     def path(self, geometries: Iterable[Any], simple_m: float) -> str:
-        shapes = np.asarray(list(geometries), object)
-        near = shapes[shapely.intersects(shapes, self.box)] if shapes.size else shapes
-        cut = shapely.intersection(shapely.simplify(near, simple_m), self.box) if near.size else near
-        parts = []
-        for part in shapely.get_parts(cut) if cut.size else ():
-            if part.geom_type not in ("LineString", "Polygon") or part.is_empty:
-                continue
-            for ring in [part.exterior, *part.interiors] if part.geom_type == "Polygon" else [part]:
-                points = " ".join(f"{self.x(e):.1f} {self.y(n):.1f}" for e, n in ring.coords)
-                parts.append(f"M{points}" + ("Z" if part.geom_type == "Polygon" else ""))
-        return "".join(parts)
+        return path_of(clipped(geometries, self.box, simple_m), self.west, self.north, self.scale)
 
 
 def _cells(page: xr.Dataset, frame: _Frame, cell_m: float) -> list[str]:

@@ -15,7 +15,6 @@ from analytics.applicability import EVERYWHERE, Applicability
 from analytics.covariates import NAMES, Floats
 from analytics.place_effect import PlaceEffect
 from analytics.place_fit import PlaceFit
-from sensors.places import PRESENCE
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,7 @@ class Scales:
 
         raw : illuminance, even, noise, footfall, closing and, where they are known, what is in view, colour and view
         """
-        said = {name: raw[name].to_numpy(np.float64) for name in raw}
-        even = np.where(np.isnan(said["even"]), self.even, said["even"])
-        columns = said["illuminance"], even, said["noise"], said["footfall"], said["closing"]
-        seen = np.column_stack([said.get(kind, np.zeros(len(raw))) for kind in PRESENCE])
-        lie = np.column_stack([said.get(name, np.zeros(len(raw))) for name in ("colour", "view")])
-        found = covariates.raw_features(*columns, self.noise_on_people, seen, lie).astype(np.float64)
+        found = covariates.features_of(raw, self.even, self.noise_on_people)
         return np.clip(np.where(np.isnan(found), self.typical, found), self.low, self.high)
 
 

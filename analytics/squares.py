@@ -38,7 +38,7 @@ class Squares:
         """Means (k, rows, columns) of the cells where `where` is true, NaN without any; both (k, northing, easting)."""
         mean = np.full((len(values), *self.shape), np.nan)
         if len(values):
-            sums, counts = self.total(np.where(where, values, 0.0)), self.total(where.astype(np.float64))
+            sums, counts = self.total(np.where(where, values, np.float64(0))), self.total(where.astype(np.float64))
             known = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
             mean[:, self.row[self._starts_n][:, None], self.column[self._starts_e][None, :]] = known
         return mean

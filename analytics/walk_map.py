@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+from analytics.street_paths import clipped, path_of
 from analytics.walk_route import Route
 from sensors.city import City
 from sensors.walk import Walk
@@ -65,20 +66,8 @@ def _drawn(
     scale = _PIXELS / (east - west)
     box = shapely.box(*frame)
 
-    def path(geometry: Any) -> str:
-        parts = []
-        for part in shapely.get_parts(geometry):
-            rings = [part.exterior, *part.interiors] if part.geom_type == "Polygon" else [part]
-            for ring in rings:
-                points = " ".join(f"{(e - west) * scale:.1f} {(north - n) * scale:.1f}" for e, n in ring.coords)
-                parts.append(f"M{points}" + ("Z" if part.geom_type == "Polygon" else ""))
-        return "".join(parts)
-
-    def clipped(geometries: Iterable[Any], simple_m: float) -> list[Any]:
-        shapes = np.asarray(list(geometries), object)
-        near = shapes[shapely.intersects(shapes, box)] if shapes.size else shapes
-        cut = shapely.intersection(shapely.simplify(near, simple_m), box) if near.size else near
-        return [one for one in cut if not one.is_empty and one.geom_type.endswith(("LineString", "Polygon"))]
+    def path(geometries: Iterable[Any], simple_m: float) -> str:
+        return path_of(clipped(geometries, box, simple_m), west, north, scale)
 
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_PIXELS:.0f} {_PIXELS * shape:.0f}">'
@@ -91,18 +80,17 @@ def _drawn(
         (city.places("buildings").geometry, _BUILDING),
     ]
     for shapes, colour in layers:
-        drawn = "".join(path(one) for one in clipped(shapes, 1.0))
+        drawn = path(shapes, 1.0)
         out.append(f'<path d="{drawn}" fill="{colour}"/>' if drawn else "")
     streets = city.places("streets")
     streets = streets[shapely.intersects(streets.geometry.to_numpy(), box)]
-    lines = clipped(streets[streets["walkable"].to_numpy(bool)].geometry, 0.5)
-    drawn = "".join(path(one) for one in lines)
+    drawn = path(streets[streets["walkable"].to_numpy(bool)].geometry, 0.5)
     broad = max(3.0, 5.0 * scale)
     for colour, width in ((_STREET_EDGE, broad + 3), (_STREET, broad)):
         out.append(
             f'<path d="{drawn}" fill="none" stroke="{colour}" stroke-width="{width:.1f}" stroke-linecap="round"/>'
         )
-    way = "".join(path(one) for one in clipped(route.lines, 0.0))
+    way = path(route.lines, 0.0)
     out.append(
         f'<path d="{way}" fill="none" stroke="{_WAY}" stroke-width="{9 * larger:.0f}" stroke-opacity="0.75" '
         'stroke-linejoin="round" stroke-linecap="round"/>'

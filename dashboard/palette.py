@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analytics.views import SAFETY_RAMP
 from dashboard.scales import base_layer
 
 Colours = npt.NDArray[np.float64]
@@ -27,7 +28,7 @@ GREY = "#7d848f"
 GROUNDS = ("dark", "light", "contrast")  # what a map is drawn on; a theme chooses one
 
 RAMPS: dict[str, tuple[str, ...]] = {
-    "safety": ("#7b5ea7", "#6f78bd", "#5a93c4", "#4dacbf", "#57c3ae", "#86d49a", "#c3e08d", "#f7ea9a"),
+    "safety": SAFETY_RAMP,
     "light": ("#2a3160", "#4c4a86", "#82638f", "#bd8a78", "#e6b96b", "#f8e08e", "#fff8dc"),
     # The low end is lifted well above the dark ground (#0d131c), else a quiet street looks like no street.
     "footfall": ("#1f4b58", "#22707a", "#2f9490", "#5fb9a2", "#a3d9bb", "#e4f7e6"),

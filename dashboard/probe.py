@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analytics.release import HATCHED
+from analytics.views import HATCHED
 from dashboard.runs import NOW, Run, Runs
 from dashboard.scales import (
     CHANGES,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analytics.groups import GAP, GAPS, GROUP, RESIDENTS
+from analytics.views import GAP, GAPS, GROUP, RESIDENTS
 
 Floats = npt.NDArray[np.float32]
 

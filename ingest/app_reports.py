@@ -27,6 +27,7 @@ import pandas as pd
 from ingest.lamp_reports import keep_lamp_reports, lamp_campaigns, remove_lamp_reports
 from ingest.report_files import AppReport, read_reports
 from ingest.report_words import folded, speaks_of_somebody
+from ingest.survey_file import left_out
 from sensors.errors import AnswerError, gather
 from sensors.night import local_offset, parse_rfc3339, sun_elevation
 
@@ -41,7 +42,6 @@ KINDS = ("lamp", "feeling", "person", "pass")
 ANY = "*"  # in a mapping: every category that it does not name
 CELL_M, MOST_OF_A_MONTH = 400.0, 3.0  # what all reports of a cell and a month count together
 _DARK_DEG = 3.0  # as answers from files: nobody means full sun by "after dark"
-TOLD_ROWS = 20
 
 # What a draft takes a category for, by words in it; the first that fits. English and French, without accents.
 _HINTS = (
@@ -132,12 +132,7 @@ class ReportsTaken:
             lines.append(f"  {count:>6}  {name}: {kind}")
         if self.unmapped:
             lines.append(f"  {self.unmapped} reports are in categories that the mapping does not name")
-        if self.wrong_rows:
-            lines.append(f"  {self.wrong_rows} reports are left out:")
-            lines += [f"    {problem}" for problem in self.problems[:TOLD_ROWS]]
-            if len(self.problems) > TOLD_ROWS:
-                lines.append(f"    ... and {len(self.problems) - TOLD_ROWS} more; --json lists all")
-        return "\n".join(lines)
+        return "\n".join(lines + left_out(self.wrong_rows, "reports", self.problems))
 
 
 @dataclass(frozen=True)

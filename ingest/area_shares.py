@@ -26,10 +26,10 @@ import numpy as np
 import pandas as pd
 
 from ingest.lock import shelf_lock
+from ingest.survey_file import left_out
 from ingest.surveys import (
     CAMPAIGN,
     LOCK_WAIT_S,
-    TOLD_ROWS,
     Mapping,
     campaigns,
     load_table,
@@ -131,12 +131,7 @@ class ShareReport:
             lines.append(
                 f"  {self.without_n} shares have no number of respondents: the smallest of other years is taken"
             )
-        if self.wrong_rows:
-            lines.append(f"  {self.wrong_rows} rows are left out:")
-            lines += [f"    {problem}" for problem in self.problems[:TOLD_ROWS]]
-            if len(self.problems) > TOLD_ROWS:
-                lines.append(f"    ... and {len(self.problems) - TOLD_ROWS} more problems; --json lists all")
-        return "\n".join(lines)
+        return "\n".join(lines + left_out(self.wrong_rows, "rows", self.problems))
 
 
 def holds_shares(file: Path, mapping: Path | None = None) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from ingest.lock import shelf_lock
-from ingest.survey_file import TOLD_ROWS, Mapping, load_table, read_answers, text_of
+from ingest.survey_file import Mapping, left_out, load_table, read_answers, text_of
 from sensors.errors import AnswerError, gather
 
 if TYPE_CHECKING:
@@ -95,11 +95,8 @@ class AuditsTaken:
             f"{self.file}: {self.rows} audits, {self.feelings} feelings as answers, {self.ratings} ratings of "
             f"{self.sections} street sections",
             "  the ratings are kept to be handed out; the model does not use them",
-            *(f"  {problem}" for problem in self.problems[:TOLD_ROWS]),
         ]
-        if len(self.problems) > TOLD_ROWS:
-            lines.append(f"  ... and {len(self.problems) - TOLD_ROWS} more problems; --json lists all")
-        return "\n".join(lines)
+        return "\n".join(lines + left_out(0, "audits", self.problems))
 
 
 def import_audits(

@@ -111,12 +111,16 @@ class SurveyReport:
         if self.held:
             lines.append(f"  {self.held} answers look as if few people gave them and stay out of every fit until")
             lines.append("  somebody decides: 'noctule survey queue' says why")
-        if self.wrong_rows:
-            lines.append(f"  {self.wrong_rows} rows are left out:")
-            lines += [f"    {problem}" for problem in self.problems[:TOLD_ROWS]]
-            if len(self.problems) > TOLD_ROWS:
-                lines.append(f"    ... and {len(self.problems) - TOLD_ROWS} more problems; --json lists all")
-        return "\n".join(lines)
+        return "\n".join(lines + left_out(self.wrong_rows, "rows", self.problems))
+
+
+def left_out(number: int, what: str, problems: list[str]) -> list[str]:
+    """Lines that say how many rows or reports are left out, and the first reasons; none where nothing is."""
+    lines = [f"  {number} {what} are left out:"] if number else []
+    lines += [f"    {problem}" for problem in problems[:TOLD_ROWS]]
+    if len(problems) > TOLD_ROWS:
+        lines.append(f"    ... and {len(problems) - TOLD_ROWS} more problems; --json lists all")
+    return lines
 
 
 def read_mapping(file: Path | None) -> Mapping:

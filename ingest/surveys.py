@@ -29,7 +29,6 @@ from ingest.campaigns import (
 from ingest.lock import shelf_lock
 from ingest.quarantine import drop_campaign, erase_answers, keep_answers, quarantined, would_hold
 from ingest.survey_file import (
-    TOLD_ROWS,
     Mapping,
     SurveyReport,
     load_table,
@@ -47,7 +46,6 @@ from sensors.receipt import receipt_of, response_of
 __all__ = [
     "CAMPAIGN",
     "LOCK_WAIT_S",
-    "TOLD_ROWS",
     "Mapping",
     "SurveyReport",
     "campaigns",

@@ -9,7 +9,8 @@ With r_a = phi(a)/P and r_b = phi(b)/P the derivatives of log P are -r_a in a an
 a r_a - r_a^2, -b r_b - r_b^2 and r_a r_b.
 
 Maps need Phi and phi sixteen times a cell: there they come from a table, cubic between entries a 32nd apart, within
-h^4/384 max|f(4)| (Hermite): 4e-9 of Phi and 8e-9 of phi.
+h^4/384 max|f(4)| (Hermite): 4e-9 of Phi and 8e-9 of phi. What is left is float32, in which z + 8 is rounded by up to
+5e-7: both are within 4e-7.
 """
 
 import math
@@ -59,7 +60,7 @@ def _between(at: Any, first: Any, column: Any) -> Any:
 
 @kernel()
 def normal_of_table(z: Any) -> Any:
-    """Standard normal distribution function and density, to 1e-8; beyond 8 those of 8."""
+    """Standard normal distribution function and density, to 4e-7; beyond 8 those of 8."""
     place = (min(max(z, -_TO), _TO) + _TO) * _PER_UNIT
     first = int(place)
     return _between(place - np.float32(first), first, 0), _between(place - np.float32(first), first, 2)
@@ -67,7 +68,7 @@ def normal_of_table(z: Any) -> Any:
 
 @kernel()
 def normal_cdf_of_table(z: Any) -> Any:
-    """Standard normal distribution function, to 1e-8."""
+    """Standard normal distribution function, to 4e-7."""
     place = (min(max(z, -_TO), _TO) + _TO) * _PER_UNIT
     first = int(place)
     return _between(place - np.float32(first), first, 0)
@@ -152,15 +153,15 @@ def population_view(
 
     features : (n, q) f4, NaN where a cell is not known
     steps : (n, e) f4, change of feature step_feature[e] by one sd of field step_field[e] (0, 1 or 2)
-    square : (n,) i4, the 50 m cell of each cell; own : (c, 2) f8, mean and variance of the effect of each of those
-    across : (c, r) f8, its covariance with the gradient coordinates; across_place : (c, q) f8, with main effects
-    share, spread : (g,) f8; load : (g, q+1) f8; variance : (g, q+1, q+1) f8
-    cut_steps : (c,) f8, every other cut minus the safe cut
+    square : (n,) i4, the 50 m cell of each cell; own : (c, 2) f4, mean and variance of the effect of each of those
+    across : (c, r) f4, its covariance with the gradient coordinates; across_place : (c, q) f4, with main effects
+    share, spread : (g,) f4; load : (g, q+1) f4; variance : (g, q+1, q+1) f4
+    cut_steps : (c,) f4, every other cut minus the safe cut
     route : (g, q+1) i8, to which of r coordinates the gradient of class g in x belongs
-    joint : (r, r) f8, covariance of those coordinates
-    place_after : (q, q) f8, posterior covariance of the features' main effects
-    place_before : (q,) f8, their prior variances
-    own_before : f8, prior variance of the cell's own effect; person_variance : f8, of people's own levels
+    joint : (r, r) f4, covariance of those coordinates
+    place_after : (q, q) f4, posterior covariance of the features' main effects
+    place_before : (q,) f4, their prior variances
+    own_before : f4, prior variance of the cell's own effect; person_variance : f4, of people's own levels
     apart : (n,) f4, variance of the latent mean among the places that a row stands for; 0 where it stands for one
     out : (n, 4) f4
     """

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html
 
-from analytics.groups import GAPS
+from analytics.views import GAPS
 from dashboard import figures
 from dashboard.basemap import LAND
 from dashboard.components import (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from dash._utils import to_json
 
-from analytics.release import HATCHED
+from analytics.views import HATCHED
 from dashboard.figures import curve_svg, details, legend, reasons
 from dashboard.probe import Probe
 from dashboard.scales import LAYERS

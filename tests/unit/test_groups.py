@@ -12,11 +12,12 @@ from scipy.special import ndtr
 
 from analytics.covariates import COLUMN
 from analytics.fitting import closing_places, fit_response
-from analytics.groups import GAPS, GROUP, GROUPS, everyone, passing, views_of
+from analytics.groups import everyone, passing, views_of
 from analytics.perception import fuse
 from analytics.place_effect import CELL_M
 from analytics.release import Support, release
 from analytics.response import Perception
+from analytics.views import GAPS, GROUP, GROUPS
 from sensors.city import City
 from tests.synthetic_city import SOUTH, WEST
 from tests.unit.test_perception import fields, fitted, town, world  # noqa: F401  # town is a fixture

@@ -58,3 +58,11 @@ def test_a_city_that_is_too_large_for_one_fit_is_refused_with_what_would_do():
         basis_over(0, 20_000, 0, 3000, 250.0, 500.0)
     largest = 2 * (MOST_AN_AXIS * 250.0 / 2.65 - 1000.0) - 1
     assert basis_over(0, largest, 0, 1000, 250.0, 500.0).wave_e.max() == MOST_AN_AXIS
+
+
+def test_every_place_of_the_rectangle_is_two_of_the_longest_lengths_from_the_edge_of_the_waves():
+    """So no cell that may be shown lies within a length-scale of it (perception.md 3)."""
+    at = places(2000.0, 1200.0)
+    basis = basis_over(385_000, 387_000, 6_672_000, 6_673_200, 250.0, 500.0)
+    assert (basis.reach_e - np.abs(at[:, 0] - basis.easting)).min() >= 2 * 500.0 - 1e-6
+    assert (basis.reach_n - np.abs(at[:, 1] - basis.northing)).min() >= 2 * 500.0 - 1e-6

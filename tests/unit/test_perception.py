@@ -508,3 +508,16 @@ def test_a_camera_that_goes_with_feeling_safer_is_found_and_only_said_where_one_
     at = np.nanargmax(more)
     assert np.unravel_index(at, more.shape) == (16, 16) and np.nanmax(more) > 0.1
     assert np.nanmin(out["goes_presence"].to_numpy()) == 0
+
+
+@pytest.mark.kernel
+def test_the_table_of_the_normal_distribution_is_as_near_as_rounding_leaves_it():
+    from scipy.stats import norm
+
+    from analytics.kernels.probit import normal_cdf_of_table, normal_of_table
+
+    for z in np.concatenate([np.random.default_rng(0).uniform(-8, 8, 400), [-8, -0.0, 1 / 32, 8]]).astype(np.float32):
+        share, density = normal_of_table(z)
+        assert abs(float(share) - norm.cdf(z)) < 4e-7 and abs(float(density) - norm.pdf(z)) < 4e-7
+        assert normal_cdf_of_table(z) == share
+    assert normal_of_table(np.float32(50))[0] == 1 and normal_of_table(np.float32(-50))[0] < 1e-15

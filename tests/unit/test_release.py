@@ -13,8 +13,6 @@ from scipy.stats import norm
 
 from analytics.grid import Grid
 from analytics.release import (
-    HATCHED,
-    SHOWN,
     Support,
     coarsen,
     effective_people,
@@ -24,6 +22,7 @@ from analytics.release import (
     round_mantissa,
     settled,
 )
+from analytics.views import HATCHED, SHOWN
 from sensors.errors import ModelError
 from tests.synthetic_city import SIDE, SOUTH, WEST, make_city
 

@@ -7,8 +7,7 @@ import pytest
 
 from analytics.night_areas import areas_of
 from analytics.phrases import LANGUAGES, phrases
-from analytics.released_map import COLOURS, GREY, RAMP, WIDTHS, colour_of, legend, released_map, tier_colours, tier_of
-from dashboard.palette import RAMPS
+from analytics.released_map import COLOURS, GREY, WIDTHS, colour_of, legend, released_map, tier_colours, tier_of
 from tests import synthetic_atlas
 from tests.synthetic_city import make_city
 
@@ -29,10 +28,6 @@ def page(city):
     from analytics import atlas
 
     return synthetic_atlas.page(city, atlas.night_steps(city, synthetic_atlas.night(city))[4])
-
-
-def test_the_colours_are_those_of_the_screen():
-    assert RAMPS["safety"] == RAMP
 
 
 @pytest.mark.parametrize("count", [8, 4, 2])
