@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from dashboard.basemap import Basemap
 from dashboard.bundles import Bundles
+from dashboard.late_scripts import LateScripts
 from dashboard.pages import about, answers, live, plan, research
 from dashboard.pages.context import House, asked, theme_of
 from dashboard.palette import GROUNDS
@@ -36,7 +37,7 @@ _OWN = re.compile(r"/_dash-(layout|dependencies|update-component)|/assets/.*|/_f
 _SUITES = "/_dash-component-suites/"
 
 _INDEX = """<!DOCTYPE html>
-<html lang="__LANGUAGE__"__THEME__>
+<html lang="__LANGUAGE__" data-late="__LATE__"__THEME__>
 <head>
 <title>{%title%}</title>
 {%metas%}
@@ -90,21 +91,22 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
         )
     palette = f"/palette/{hashlib.sha256(b''.join(map(palettes, GROUNDS))).hexdigest()[:12]}"
     house = House(city, city_clock(city.path), Runs(city), Basemap(city), switch, role, palette)
-    dash = _dash(house)
+    late = LateScripts()
+    dash = _dash(house, late)
     push = Push(house.runs, house.clock)
     hashes = dash.csp_hashes()
     always, embedded = (headers(content_policy(hashes, who)) for who in ((), city.settings.embed.ancestors))
     if warm:
         threading.Thread(target=_warm, args=(house,), name="basemap", daemon=True).start()
-    return Door(Routes(house, push, Bundles(_Known(dash))), always, embedded)
+    return Door(Routes(house, push, late, Bundles(_Known(dash))), always, embedded)
 
 
-def _dash(house: House) -> Dash:
+def _dash(house: House, late: LateScripts) -> Dash:
     app = Pages(
         __name__,
         server=FastAPI(openapi_url=None, docs_url=None, redoc_url=None),  # type: ignore[arg-type]  # typed for Flask
         assets_folder=str(Path(__file__).parent / "assets"),
-        index_string=_INDEX,
+        index_string=_INDEX.replace("__LATE__", late.digest),
         title=f"Noctule · {house.city.name}",
         update_title="",
         serve_locally=True,

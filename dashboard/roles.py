@@ -1,29 +1,34 @@
-"""Who may see what. Checked on the server in every handler, never by hiding a link.
+"""Who may see and do what. Checked on the server in every handler, never by hiding a link.
 
-Until sign-in exists (an issue of its own), the role comes from a cookie that the page's own switch sets, on a server
-that listens on this machine only; the page says so. Without the switch everyone has one role: 'viewer' on a server
-that only this machine reaches, 'public' on any other.
+`public` is anybody, `partner` an association, a venue or students, `viewer` a working group; `_MAY` says what each may.
+Without sign-in the role comes from a cookie that the page's own switch sets, on a server that listens on this machine
+only; the page says so. Without the switch everyone has one role: 'viewer' on a server that only this machine reaches,
+'public' on any other.
 """
 
 from __future__ import annotations
 
-ROLES = ("public", "viewer", "planner", "researcher")
+ROLES = ("public", "partner", "viewer", "planner", "researcher", "admin")
 COOKIE = "noctule_role"
 
+_TONIGHT = frozenset({"viewer", "planner", "researcher", "admin"})
 _MAY: dict[str, frozenset[str]] = {
-    "live": frozenset({"viewer", "planner", "researcher"}),
-    "nights": frozenset({"viewer", "planner", "researcher"}),
-    "plan": frozenset({"planner"}),
-    "export": frozenset({"researcher"}),
-    "report": frozenset({"viewer", "planner", "researcher"}),
-    "lighting": frozenset({"planner"}),
-    "answers": frozenset({"planner", "researcher"}),
-    "sensors": frozenset({"viewer", "planner", "researcher"}),
+    "live": _TONIGHT,
+    "nights": _TONIGHT,
+    "plan": frozenset({"planner", "admin"}),
+    "export": frozenset({"researcher", "admin"}),
+    "report": _TONIGHT,
+    "lighting": frozenset({"planner", "admin"}),
+    "answers": frozenset({"planner", "researcher", "admin"}),
+    "sensors": _TONIGHT,
+    "journal": frozenset({"viewer", "planner", "admin"}),
+    "operations": frozenset({"admin"}),
+    "accounts": frozenset({"admin"}),
 }
 
 
 def may(role: str, thing: str) -> bool:
-    """Whether a role may see a thing, one of 'live', 'nights', 'plan', 'export', 'report', 'lighting' and so on."""
+    """Whether a role may see or do a thing, one of 'live', 'nights', 'plan', 'export', 'journal' and so on."""
     return role in _MAY[thing]
 
 
@@ -39,7 +44,7 @@ def may_run(role: str, run: str) -> bool:
 def role_of(chosen: str, switch: bool, otherwise: str) -> str:
     """The role of who asks: what the demo's switch chose, or everyone's role where there is no switch.
 
-    >>> role_of("planner", True, "viewer"), role_of("planner", False, "public"), role_of("admin", True, "viewer")
+    >>> role_of("planner", True, "viewer"), role_of("planner", False, "public"), role_of("root", True, "viewer")
     ('planner', 'public', 'viewer')
     """
     return chosen if switch and chosen in ROLES else otherwise

@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.asking import Asking
 from dashboard.inset import NO_PICTURE, inset
+from dashboard.late_scripts import LateScripts
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.palette import GROUNDS, RAMPS, lookup
@@ -79,8 +80,8 @@ _log = logging.getLogger("noctule.dashboard")
 class Routes:
     """The ASGI application in front of Dash."""
 
-    def __init__(self, house: House, push: Push, dash: ASGIApp) -> None:
-        self._house, self._push, self._dash = house, push, dash
+    def __init__(self, house: House, push: Push, late: LateScripts, dash: ASGIApp) -> None:
+        self._house, self._push, self._late, self._dash = house, push, late, dash
         self._overlays: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._tables: dict[tuple[str, str], tuple[float, bytes | str]] = {}
         self._reports: dict[tuple[str, str], tuple[float, bytes]] = {}
@@ -124,6 +125,7 @@ class Routes:
             "report": self._report,
             "qr.svg": self._qr,
             "ask": self._asking,
+            "late": self._late_script,
         }
         return routes.get(first)
 
@@ -179,6 +181,13 @@ class Routes:
             [(b"content-type", b"application/octet-stream"), (b"content-encoding", b"gzip"), FOR_EVER],
             palettes(ground),
         )
+
+    async def _late_script(self, scope: Scope, _receive: Receive) -> Answer:
+        found = self._late.body(scope["path"])
+        if found is None:
+            return _GONE
+        media, body = found
+        return 200, [(b"content-type", media), (b"content-encoding", b"gzip"), FOR_EVER], body
 
     async def _inset(self, scope: Scope, _receive: Receive) -> Answer:
         """A layer of the whole city as a small picture: the gap between groups beside the map of everyone."""

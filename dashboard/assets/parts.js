@@ -4,6 +4,27 @@
   const R = window.React, h = R.createElement;
   const N = (window.noctule = window.noctule || {});
 
+  /* A component whose script comes only when it is first shown: `late('plan', 'LampTable')` of /late/DIGEST/plan.js. It registers itself as window.noctule.late.LampTable. */
+  const fetched = {};
+  const bring = name => (fetched[name] = fetched[name] || new Promise((done, failed) => {
+    const script = document.createElement('script');
+    script.src = `/late/${document.documentElement.dataset.late}/${name}.js`;
+    script.onload = done;
+    script.onerror = () => { delete fetched[name]; failed(new Error(name)); };
+    document.head.appendChild(script);
+  }));
+  const late = (file, name) => p => {
+    const [, again] = R.useState(0);
+    R.useEffect(() => {
+      let over = false;
+      const more = tries => bring(file).then(() => { if (!over) again(1); }, () => { if (!over && tries < 5) setTimeout(() => more(tries + 1), 2000); });
+      if (!N.late[name]) more(0);
+      return () => { over = true; };
+    }, []);
+    return N.late[name] ? h(N.late[name], p) : null;
+  };
+  N.late = {};
+
   /* The theme of the address; where it names none, what the device prefers. A map is drawn on one of three grounds. */
   const THEMES = ['dark', 'light', 'contrast', 'projector'], prefers = what => matchMedia(`(prefers-${what})`);
   const devices = [prefers('contrast: more'), prefers('color-scheme: light')];

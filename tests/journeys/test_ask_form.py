@@ -20,11 +20,10 @@ from ingest.inbox import collect
 from sensors.city import AskingSettings, City, write_settings
 from sensors.clock import set_clock
 from sensors.walk import Walk, WalkSettings, make_stops, write_walk
+from tests.journeys.town import NEEDS_CHROMIUM
 from tests.synthetic_city import SOUTH, WEST, make_city
 from tests.unit.test_surveys import TO_LONLAT
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = (
     "import sys, uvicorn\n"
@@ -33,10 +32,7 @@ SERVE = (
     "            timeout_graceful_shutdown=1)\n"
 )
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium (apt install chromium), which is not here"),
-]
+pytestmark = NEEDS_CHROMIUM
 
 
 def until(said, seconds=20.0):
@@ -82,16 +78,6 @@ def url(city):
     yield f"http://127.0.0.1:{port}"
     process.terminate()
     process.wait(10)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

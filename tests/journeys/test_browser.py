@@ -1,18 +1,7 @@
-"""The page in a real browser: what is on the screen, how soon, and what never leaves our origin.
-
-The strict policy forbids Playwright's `wait_for_function`, which evaluates a string in the page; `until` asks instead.
-The policy is never bypassed, else it would go untested.
-"""
+"""The page in a real browser: what is on the screen, how soon, and what never leaves our origin."""
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,152 +9,9 @@ import pytest
 from dashboard.basemap import LAND
 from dashboard.palette import lookup, rgb
 from dashboard.runs import Runs
-from ingest import health
-from sensors.clock import set_clock
-from tests import synthetic_atlas
-from tests.synthetic_city import make_city
+from tests.journeys.town import NEEDS_CHROMIUM, colour_at, p95, screen_of, until
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-ROOT = Path(__file__).resolve().parents[2]
-SERVE = (
-    "import sys, uvicorn\n"
-    "from dashboard.app import build\n"
-    "uvicorn.run(build(sys.argv[1], switch=True), port=int(sys.argv[2]), log_level='warning', ws='none',\n"
-    "            timeout_graceful_shutdown=1)\n"
-)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium (apt install chromium), which is not here"),
-]
-
-
-def until(page, expression, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < end, f"never became true: {expression}"
-        page.wait_for_timeout(15)
-
-
-def p95(seconds):
-    return sorted(seconds)[int(np.ceil(len(seconds) * 0.95)) - 1] * 1000
-
-
-class Town:
-    """A town on the shelf and its server."""
-
-    def __init__(self, folder):
-        self.city = make_city(folder)
-        synthetic_atlas.write_night(self.city, "2026-11-19", steps=8)
-        synthetic_atlas.write_night(self.city, "2026-11-20", steps=4)
-        synthetic_atlas.write_plan(self.city)
-        synthetic_atlas.write_now(self.city, "2026-11-20", 4)
-        set_clock(self.city.path, np.datetime64("2026-11-20T19:12", "ms"), 1e-6)
-        self.beat("connected")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", SERVE, str(self.city.path), str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment)
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError("the server never answered")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
-
-    def map_now(self, shift):
-        """Replace `now`, as the mapper would; in a thread, because Playwright holds this one's event loop."""
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(synthetic_atlas.write_now, self.city, "2026-11-20", 4, shift).result()
-
-    def beat(self, state):
-        """What ingest says of itself; a file from the future is never stale."""
-        health.write_health(self.city, {**health.read_health(self.city), "state": state})
-        os.utime(health.health_path(self.city), (time.time() + 3600, time.time() + 3600))
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory):
-    made = Town(tmp_path_factory.mktemp("browser") / "smalltown")
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(town, browser):
-    """Opens pages, and at the end holds them to: no error, no policy violation, no request to anywhere else."""
-    contexts, said, elsewhere = [], [], []
-
-    def open_page(path="/", width=1600, height=900, role=None, waits=True, **more):
-        context = browser.new_context(viewport={"width": width, "height": height}, **{"color_scheme": "dark", **more})
-        contexts.append(context)
-        if role:
-            context.add_cookies([{"name": "noctule_role", "value": role, "url": town.url}])
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: elsewhere.append(request.url) if not _own(request.url, town.url) else None)
-        page.goto(town.url + path)
-        if waits:
-            until(page, "!!(window.noctule && window.noctule.stats && window.noctule.stats.first)")
-            page.wait_for_timeout(150)
-        return page
-
-    open_page.said = said
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert elsewhere == []
-    assert said == []
-
-
-def _own(address, url):
-    return address.startswith((url, "data:", "blob:"))
-
-
-def screen_of(page, latitude, longitude):
-    """Where on the screen a place lies."""
-    place = page.evaluate(
-        "([lat, lon]) => { const p = window.noctule.map.latLngToContainerPoint([lat, lon]);"
-        " const box = document.getElementById('map').getBoundingClientRect(); return [box.x + p.x, box.y + p.y]; }",
-        [latitude, longitude],
-    )
-    return round(place[0]), round(place[1])
-
-
-def colour_at(page, x, y):
-    import io
-
-    from PIL import Image
-
-    return np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))[y, x].astype(float)
+pytestmark = NEEDS_CHROMIUM
 
 
 def test_the_pixel_at_a_known_cell_has_the_colour_that_its_value_calls_for(town, visit):

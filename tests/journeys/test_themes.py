@@ -8,31 +8,12 @@ import pytest
 from dashboard.basemap import LAND
 from dashboard.palette import GROUNDS, lookup, rgb
 from dashboard.runs import Runs
-from tests.journeys.test_browser import (
-    CHROMIUM,
-    browser,  # noqa: F401  # a fixture
-    colour_at,
-    screen_of,
-    town,  # noqa: F401  # a fixture
-    until,
-    visit,  # noqa: F401  # a fixture
-)
+from tests.journeys.town import NEEDS_CHROMIUM, colour_at, screen_of, until, violations
 
 THEMES = ("dark", "light", "contrast", "projector")
 SCREENS = {"desktop": (1600, 900), "phone": (390, 844)}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium (apt install chromium), which is not here"),
-]
-
-
-def violations(page):
-    """What axe-core objects to, by rule and element."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [(one["id"], node["target"], node.get("failureSummary", "")[:200]) for one in found for node in one["nodes"]]
+pytestmark = NEEDS_CHROMIUM
 
 
 def known_cell(city):
@@ -44,7 +25,7 @@ def known_cell(city):
 
 
 @pytest.mark.parametrize("ground", GROUNDS)
-def test_a_pixel_has_the_colour_that_its_value_has_on_the_ground_of_the_theme(town, visit, ground):  # noqa: F811
+def test_a_pixel_has_the_colour_that_its_value_has_on_the_ground_of_the_theme(town, visit, ground):
     longitude, latitude, value, confidence = known_cell(town.city)
     page = visit(f"/?lang=en&theme={ground}#18/{latitude:.6f}/{longitude:.6f}")
     red, green, blue, alpha = (float(part) for part in lookup("safety", ground)[confidence, value])
@@ -53,7 +34,7 @@ def test_a_pixel_has_the_colour_that_its_value_has_on_the_ground_of_the_theme(to
     assert np.abs(colour_at(page, *screen_of(page, latitude, longitude)) - called_for).max() <= 3
 
 
-def test_the_theme_is_the_devices_until_somebody_chooses(visit):  # noqa: F811
+def test_the_theme_is_the_devices_until_somebody_chooses(visit):
     worn = "document.documentElement.dataset.theme"
     assert visit("/about", waits=False, color_scheme="light").evaluate(worn) == "light"
     assert visit("/about", waits=False, contrast="more").evaluate(worn) == "contrast"
@@ -73,7 +54,7 @@ def test_the_theme_is_the_devices_until_somebody_chooses(visit):  # noqa: F811
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_on_any_page(visit, theme, language, screen):  # noqa: F811
+def test_axe_finds_nothing_on_any_page(visit, theme, language, screen):
     width, height = SCREENS[screen]
     for path in ("/", "/research", "/plan", "/about", "/answers"):
         mapped = path not in ("/about", "/answers")
@@ -88,7 +69,7 @@ def test_axe_finds_nothing_on_any_page(visit, theme, language, screen):  # noqa:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_at_320_pixels_nothing_is_wider_than_the_screen(visit, theme):  # noqa: F811
+def test_at_320_pixels_nothing_is_wider_than_the_screen(visit, theme):
     for path in ("/", "/about"):
         page = visit(f"{path}?lang=fr&theme={theme}", 320, 640, waits=path == "/")
         until(page, "!!document.querySelector('main')")
@@ -100,7 +81,7 @@ def test_at_320_pixels_nothing_is_wider_than_the_screen(visit, theme):  # noqa: 
         page.context.close()
 
 
-def test_the_table_lists_what_the_map_shows_and_only_when_asked(town, visit):  # noqa: F811
+def test_the_table_lists_what_the_map_shows_and_only_when_asked(town, visit):
     page = visit("/?lang=en")
     page.focus("#to-table")
     page.keyboard.press("Enter")
@@ -136,7 +117,7 @@ def test_the_table_lists_what_the_map_shows_and_only_when_asked(town, visit):  #
     assert "lx" in page.inner_text("#places tbody")
 
 
-def test_an_embedded_page_shows_the_map_and_what_it_must_say_and_nothing_else(visit):  # noqa: F811
+def test_an_embedded_page_shows_the_map_and_what_it_must_say_and_nothing_else(visit):
     page = visit("/?lang=en&embed=1&layer=light", 640, 480)
     for shown in ("#map", ".noteline", ".legend[data-layer=light]", ".sources", ".simulated-mark"):
         assert page.is_visible(shown), shown
@@ -150,7 +131,7 @@ def test_an_embedded_page_shows_the_map_and_what_it_must_say_and_nothing_else(vi
     assert violations(page) == []
 
 
-def test_a_projector_shows_legend_clock_and_a_code_for_phones(visit):  # noqa: F811
+def test_a_projector_shows_legend_clock_and_a_code_for_phones(visit):
     page = visit("/research?lang=en&theme=projector&layer=light", role="viewer")
     until(page, "document.querySelector('.wall img') && document.querySelector('.wall img').naturalWidth > 0")
     for shown in (".legend[data-layer=light]", ".noteline", ".clock", ".wall", "#theme"):
@@ -162,7 +143,7 @@ def test_a_projector_shows_legend_clock_and_a_code_for_phones(visit):  # noqa: F
     assert "layer=light" in link and "t=2026-11-" in link and "theme" not in link and "#" in link
 
 
-def test_back_undoes_a_choice_at_a_time_without_leaving_the_map(visit):  # noqa: F811
+def test_back_undoes_a_choice_at_a_time_without_leaving_the_map(visit):
     page = visit("/?lang=en")
     painted = "window.noctule.stats.painted.startsWith('{}/')"
     page.click("input[name=layer][value=light]", force=True)
@@ -181,7 +162,7 @@ def test_back_undoes_a_choice_at_a_time_without_leaving_the_map(visit):  # noqa:
     until(page, painted.format("light"))
 
 
-def test_a_copied_link_shows_the_same_view_in_another_window(town, visit):  # noqa: F811
+def test_a_copied_link_shows_the_same_view_in_another_window(town, visit):
     page = visit("/?lang=en&of=women&over=stops", permissions=["clipboard-read", "clipboard-write"])
     page.focus("#time-range")
     page.keyboard.press("Home")

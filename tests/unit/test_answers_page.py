@@ -49,9 +49,9 @@ def _plain(value):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_only_planners_and_researchers_see_the_answers(house, role):
+def test_only_planners_researchers_and_admins_see_the_answers(house, role):
     text = said(page.layout(house, asked("/answers", "?lang=en", role)))
-    assert ("30 answers in one place" in text) == may(role, "answers") == (role in ("planner", "researcher"))
+    assert ("30 answers in one place" in text) == may(role, "answers") == (role in ("planner", "researcher", "admin"))
 
 
 def test_the_page_speaks_french(house):

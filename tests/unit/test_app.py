@@ -105,8 +105,8 @@ def test_there_is_no_api_page_no_websocket_and_no_way_around_the_pages(app):
 
 
 def test_the_page_says_its_language(app):
-    assert b'<html lang="fr">' in ask(app, "/?lang=fr")[2]
-    assert b'<html lang="en">' in ask(app, "/?lang=%22%3E%3Cscript%3E")[2]
+    assert b'<html lang="fr" ' in ask(app, "/?lang=fr")[2]
+    assert b'<html lang="en" ' in ask(app, "/?lang=%22%3E%3Cscript%3E")[2]
 
 
 def test_a_tile_is_answered_and_kept_for_ever(app, city):
@@ -191,14 +191,14 @@ def test_a_place_says_what_single_groups_feel_and_why_a_group_is_not_shown(city)
 
 
 ALLOWED = {
-    "live": {"viewer", "planner", "researcher"},
-    "night": {"viewer", "planner", "researcher"},
+    "live": {"viewer", "planner", "researcher", "admin"},
+    "night": {"viewer", "planner", "researcher", "admin"},
     "public": set(ROLES),
-    "plan": {"planner"},
-    "sensors": {"viewer", "planner", "researcher"},
-    "export": {"researcher"},
-    "lighting": {"planner"},
-    "report": {"viewer", "planner", "researcher"},
+    "plan": {"planner", "admin"},
+    "sensors": {"viewer", "planner", "researcher", "admin"},
+    "export": {"researcher", "admin"},
+    "lighting": {"planner", "admin"},
+    "report": {"viewer", "planner", "researcher", "admin"},
 }
 
 
@@ -297,7 +297,7 @@ def test_reading_a_place_asks_for_the_role_too(city):
 
 
 def test_a_role_is_taken_only_from_the_list_and_only_with_the_switch(app, city):
-    assert ask(app, "/role", method="POST", body=b"role=admin")[0] == 404
+    assert ask(app, "/role", method="POST", body=b"role=root")[0] == 404
     status, headers, _ = ask(app, "/role", method="POST", body=b"role=planner")
     assert status == 204
     assert "SameSite=Strict" in headers["set-cookie"]
@@ -510,3 +510,16 @@ def test_a_copied_link_shows_its_night_tomorrow_too(city):
     assert follows("public", "2026-11-18T19:00:00Z") == "public-2026-11-18"
     assert follows("public", "2026-11-20T19:00:00Z") == ""
     assert follows("viewer", "9999-12-31T23:59:59Z") == ""
+
+
+def test_late_scripts_have_addresses_that_never_change_their_meaning(app, tmp_path, monkeypatch):
+    from dashboard import late_scripts
+
+    (tmp_path / "plan.js").write_text("window.x = 1;")
+    monkeypatch.setattr(late_scripts, "_FOLDER", tmp_path)
+    late = late_scripts.LateScripts()
+    media, body = late.body(f"/late/{late.digest}/plan.js")
+    assert media.startswith(b"text/javascript") and gzip.decompress(body) == b"window.x = 1;"
+    for path in ("/late/000000000000/plan.js", f"/late/{late.digest}/other.js", f"/late/{late.digest}/../app.py"):
+        assert late.body(path) is None
+        assert ask(app, path)[0] == 404
