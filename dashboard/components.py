@@ -65,3 +65,8 @@ Wall = _component("Wall", ["id", "label", "alt"])
 Follow = _component("Follow", ["id", "url", "live", "labels", "scene", "trouble"])
 # The demo's switch between roles; the server decides what a role may see.
 RoleSwitch = _component("RoleSwitch", ["id", "label", "note", "options", "value"])
+# A second run beside the page's own: `value` is what the address names, `run` the scene to ask for, `name` and `here`
+# what both sides are called; `options` and `layers` are {value, label}.
+Compare = _component(
+    "Compare", ["id", "legend", "labels", "value", "run", "known", "name", "here", "options", "layers"]
+)

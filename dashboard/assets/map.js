@@ -81,7 +81,7 @@
     canvas.shown = layer;
   }
 
-  function valueLayer(L, config, current) {
+  function valueLayer(L, config, current, more) {
     const parent = (c, d) => ({ z: c.z - d, x: c.x >> d, y: c.y >> d });
     let waiting = [], timer = 0;
     const Values = L.GridLayer.extend({
@@ -119,16 +119,17 @@
       },
       ahead(view) {
         const zoom = this._tileZoom;
-        this.load(view, Object.values(this._tiles).map(tile => tile.el).filter(canvas => canvas.coords.z === zoom)).catch(() => 0);
+        return this.load(view, Object.values(this._tiles).map(tile => tile.el).filter(canvas => canvas.coords.z === zoom)).catch(() => 0);
       },
       painted(view) {
         if (waiting.length || current() !== view || !view.run) return;
+        if (more) { more.told(view); return; }
         N.stats.painted = `${view.layer}/${view.run}/${view.place}/${view.version}`;
         N.stats.paintedAt = performance.now();
         if (!N.stats.first && view.version) N.stats.first = N.stats.paintedAt;
       },
     });
-    return new Values({ tileSize: SIZE, keepBuffer: 1, updateWhenIdle: false, className: 'values' });
+    return new Values({ tileSize: SIZE, keepBuffer: 1, updateWhenIdle: false, className: 'values', ...(more ? more.options : {}) });
   }
 
   /* SIMULATED is part of the picture, not a label that a screenshot could miss: repeated over the whole map, once
@@ -211,6 +212,9 @@
     return s.sure || s.kind === 'change' ? text : `${text} · ${q.confidence} ${config.confidence[confidence >> 2]}`;
   }
 
+  /* What a second map, or a second layer in this one, is made of (dashboard/late/compare.js). */
+  N.kit = { valueLayer, dotLayer, drawMark, words };
+
   N.NightMap = function (props) {
     const box = R.useRef(null), own = R.useRef({}), latest = R.useRef(props);
     latest.current = props;
@@ -221,16 +225,17 @@
       const [bx0, by0] = mercator(west, north), [bx1, by1] = mercator(east, south);
       config.box = [bx0, by0, bx1, by1];
       const bounds = L.latLngBounds([south, west], [north, east]);
-      const wide = box.current.clientWidth > 700;
+      const main = box.current.parentElement, wide = main.clientWidth > 700;
       const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, zoomSnap: .125, maxBounds: bounds.pad(wide ? 1.2 : 3), maxBoundsViscosity: .6 });
       own.current.map = N.map = map;
+      N.config = config;
       const bare = () => N.asked('embed') || N.theme() === 'projector'; /* there the legend is all that the panel holds */
       const fold = () => document.querySelectorAll('.panel .fold').forEach(one => { if (!wide) one.open = false; if (bare() && one.querySelector('#legends')) one.open = true; });
       fold();
       /* What panel and time bar leave free. */
       const panel = document.getElementById('panel'), dock = document.querySelector('.dock');
       const free = {};
-      const measure = () => Object.assign(free, { left: wide ? panel.offsetWidth + 24 : 8, top: wide ? 12 : Math.min(panel.offsetHeight + 16, box.current.clientHeight * .55), bottom: dock.offsetHeight + 8 });
+      const measure = () => Object.assign(free, { left: wide && main.dataset.compare !== 'side' ? panel.offsetWidth + 24 : 8, top: wide ? 12 : Math.min(panel.offsetHeight + 16, box.current.clientHeight * .55), bottom: dock.offsetHeight + 8 });
       measure();
       for (const [name, z] of [['over', 300], ['dots', 400]]) map.createPane(name).style.zIndex = z;
       map.getPane('over').style.pointerEvents = map.getPane('dots').style.pointerEvents = 'none';
@@ -249,19 +254,19 @@
 
       const tip = document.createElement('div');
       tip.className = 'tip'; tip.hidden = true; box.current.appendChild(tip);
-      const bytesAt = latlng => {
-        const view = latest.current.view || {}, z = Math.min(Math.round(map.getZoom()), config.nativeZoom), p = map.project(latlng, z);
+      const bytesAt = (latlng, view = latest.current.view || {}) => {
+        const z = Math.min(Math.round(map.getZoom()), config.nativeZoom), p = map.project(latlng, z);
         const bytes = view.version && kept.get(key(view, { z, x: Math.floor(p.x / SIZE), y: Math.floor(p.y / SIZE) }));
         if (!bytes) return null;
         const i = (Math.floor(p.y) & 255) * SIZE + (Math.floor(p.x) & 255);
         return [bytes[i], bytes[SIZE * SIZE + i]];
       };
-      N.readTile = (lat, lon) => bytesAt(L.latLng(lat, lon));
+      N.readTile = (lat, lon, view) => bytesAt(L.latLng(lat, lon), view);
       map.on('mousemove', e => {
         const view = latest.current.view || {}, found = bytesAt(e.latlng), parts = [];
         for (const dots of Object.values(own.current.dots || {})) { const text = dots.read(map, e.latlng, view.layer === 'safety' || view.layer === 'evidence'); if (text) parts.push(text); }
         const text = found ? words(config, view, found[0], found[1]) : '';
-        if (text) parts.push(text);
+        if (N.beside) parts.push(...N.beside.told(e.latlng, text)); else if (text) parts.push(text);
         tip.hidden = !parts.length;
         tip.textContent = parts.join('\n');
         const size = map.getSize(), x = e.containerPoint.x, y = e.containerPoint.y, flip = x > size.x - 240;
@@ -275,7 +280,7 @@
         N.address({ at: `${latlng.lat.toFixed(5)},${latlng.lng.toFixed(5)}` });
         if (v.version) latest.current.setProps({ reading: { lat: +latlng.lat.toFixed(6), lon: +latlng.lng.toFixed(6), run: v.run, frame: v.frame, layer: v.layer, version: v.version } });
       };
-      own.current.pick = pick;
+      own.current.pick = N.pick = pick;
       map.on('click', e => pick(e.latlng));
       /* The cross marks what Enter reads; Leaflet gives the map the focus on a click too, where it would only confuse. */
       box.current.addEventListener('mousedown', () => box.current.classList.remove('keys'));
@@ -305,6 +310,7 @@
       const { values, map, pick } = own.current;
       if (!values) return undefined;
       values.refresh();
+      window.dispatchEvent(new Event('noctule-view'));
       /* The place that is read follows the step and the layer, but not every frame of a play. */
       const at = props.reading || N.asked('at');
       if (!at || !version) return undefined;
@@ -338,7 +344,7 @@
     }, [overlays, props.config]);
 
     N.view = () => latest.current.view || {};
-    N.ahead = view => own.current.values && own.current.values.ahead(view);
+    N.ahead = view => (own.current.values ? own.current.values.ahead(view) : Promise.resolve());
     return R.createElement('div', { id: props.id, ref: box, className: 'map', tabIndex: 0, role: 'application', 'aria-label': props.config.labels.name });
   };
 })();

@@ -24,6 +24,7 @@
     return N.late[name] ? h(N.late[name], p) : null;
   };
   N.late = {};
+  N.Compare = late('compare', 'Compare');
 
   /* The theme of the address; where it names none, what the device prefers. A map is drawn on one of three grounds. */
   const THEMES = ['dark', 'light', 'contrast', 'projector'], prefers = what => matchMedia(`(prefers-${what})`);
@@ -237,7 +238,7 @@
       const listen = () => {
         source = new EventSource('/live/events');
         source.onopen = () => { const back = failures > 0 || poll; failures = 0; clearInterval(poll); poll = 0; trouble(''); if (back) ask(); };
-        source.onmessage = e => { N.eventAt = performance.now(); N.lastEvent = JSON.parse(e.data); ask(); };
+        source.onmessage = e => { N.eventAt = performance.now(); N.lastEvent = JSON.parse(e.data); ask(); window.dispatchEvent(new Event('noctule-news')); };
         source.onerror = () => {
           failures += 1;
           if (failures < 2) { trouble('reconnecting'); return; }

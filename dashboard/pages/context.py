@@ -60,5 +60,5 @@ def theme_of(text: str) -> str:
 
 def asked(path: str, search: str, role: str) -> Asked:
     """Read a page's address; of a value that is given twice the first counts, overlong ones are dropped."""
-    query = {name: values[0] for name, values in parse_qs(search.lstrip("?")[:2000]).items() if len(values[0]) <= 80}
+    query = {name: values[0] for name, values in parse_qs(search.lstrip("?")[:2000]).items() if len(values[0]) <= 160}
     return Asked(path, query, role, words(query.get("lang")))

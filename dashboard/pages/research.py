@@ -6,6 +6,7 @@ from typing import Any
 
 from dash import Dash, html
 
+from dashboard.comparing import comparison, night_options, plan_options
 from dashboard.components import NightPicker, data
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address
@@ -27,7 +28,8 @@ def layout(house: House, asked: Asked) -> list[Any]:
     run = house.runs.get(name) if name else None
     extra: list[Any] = [_picker(house, names, name, say)] if names else []
     if run is not None:
-        extra.append(provenance(run, asked))
+        options = [*night_options(house, asked, name), *plan_options(house, asked, name)]
+        extra += [comparison(house, asked, name, options), provenance(run, asked)]
     title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
     return page(house, asked, "research", name or "none", LAYERS, title, extra)
 

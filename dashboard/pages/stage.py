@@ -10,6 +10,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html
 from analytics.views import GAPS
 from dashboard import figures
 from dashboard.basemap import LAND
+from dashboard.comparing import difference
 from dashboard.components import (
     Choice,
     Choices,
@@ -29,8 +30,8 @@ from dashboard.palette import LEVELS, STEPS, ramp_of
 from dashboard.place_table import place_table, places_in_view
 from dashboard.probe import probe
 from dashboard.roles import may, may_run
-from dashboard.runs import Run
-from dashboard.scales import EVERYONE, GAP_LAYERS, OF_GROUPS, PEOPLE, SCALES, base_layer
+from dashboard.runs import PLAN, Run
+from dashboard.scales import CHANGES, EVERYONE, GAP_LAYERS, OF_GROUPS, PEOPLE, SCALES, base_layer
 from dashboard.words import Words
 from sensors.errors import NoctuleError
 
@@ -214,7 +215,8 @@ def place_details(house: House, asked: Asked, reading: Any) -> list[object]:
         return gone
     population = "out" if house.city.settings.group_shares else "answered"
     population = "shares" if run.shares_alone else population
-    return figures.details(found, say, house.city.zone, layer in house.runs.simulated(run), population)
+    told = figures.details(found, say, house.city.zone, layer in house.runs.simulated(run), population)
+    return [*told, *difference(house, asked, run, frame, found)]
 
 
 def table_of_view(house: House, asked: Asked, view: Any) -> tuple[object, str]:
@@ -253,7 +255,9 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
     overlays = [name for name in OVERLAYS if name != "sensors" or may(asked.role, "sensors")]
     chosen = [name for name in asked.query.get("over", "").split(".") if name in overlays]
     chosen_layers = (layers[0], "gap", *layers[1:]) if "safety" in layers else layers
-    drawn = [*layers, GAP_LAYERS[0]] if "safety" in layers else layers
+    drawn = [*layers, GAP_LAYERS[0]] if "safety" in layers else [*layers]
+    if "safety" in layers and asked.query.get("compare", "").startswith(PLAN):
+        drawn += CHANGES
     legends = html.Div([figures.legend(name, say) for name in drawn], id="legends", **data(layer=layer))
     options = [{"value": name, "label": say(f"layer.{name}")} for name in chosen_layers]
     more = [
@@ -338,7 +342,7 @@ def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str
 
 
 def _drawable(layers: tuple[str, ...]) -> tuple[str, ...]:
-    return (*layers, *OF_GROUPS, *GAP_LAYERS) if "safety" in layers else layers
+    return (*layers, *OF_GROUPS, *GAP_LAYERS, *CHANGES) if "safety" in layers else layers
 
 
 def _scale(layer: str, say: Words) -> dict[str, Any]:
