@@ -113,7 +113,7 @@ def _dash(house: House, late: LateScripts) -> Dash:
         suppress_callback_exceptions=True,
         enable_mcp=False,
         meta_tags=[
-            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            {"name": "viewport", "content": "width=device-width, initial-scale=1, viewport-fit=cover"},
             {"name": "theme-color", "content": "#0d131c"},
             {"name": "description", "content": f"How safe people feel at night in {house.city.name}"},
         ],

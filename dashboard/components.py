@@ -61,6 +61,10 @@ TableButton = _component("TableButton", ["id", "label", "asked"])
 CopyLink = _component("CopyLink", ["id", "label", "copied", "by_hand"])
 # On a projector: the view's address as a picture that a phone reads.
 Wall = _component("Wall", ["id", "label", "alt"])
+# On a phone: the handle of the tray, with a line of legend; moves panel, details and time between three stops.
+Tray = _component("Tray", ["id", "labels"])
+# On a phone: the button behind which the header keeps pages, role, theme and language.
+Menu = _component("Menu", ["id", "label", "controls"])
 # Listens to the server and fetches the scene when something changed; `trouble` is '', 'reconnecting' or 'polling'.
 Follow = _component("Follow", ["id", "url", "live", "labels", "scene", "trouble"])
 # The demo's switch between roles; the server decides what a role may see.

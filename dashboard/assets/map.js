@@ -225,17 +225,17 @@
       const [bx0, by0] = mercator(west, north), [bx1, by1] = mercator(east, south);
       config.box = [bx0, by0, bx1, by1];
       const bounds = L.latLngBounds([south, west], [north, east]);
-      const main = box.current.parentElement, wide = main.clientWidth > 700;
-      const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, zoomSnap: .125, maxBounds: bounds.pad(wide ? 1.2 : 3), maxBoundsViscosity: .6 });
+      const main = box.current.parentElement, wide = () => !N.traylike();
+      const map = L.map(box.current, { zoomControl: false, attributionControl: false, fadeAnimation: false, minZoom: 11, maxZoom: 18, zoomSnap: .125, maxBounds: bounds.pad(wide() ? 1.2 : 3), maxBoundsViscosity: .6 });
       own.current.map = N.map = map;
       N.config = config;
       const bare = () => N.asked('embed') || N.theme() === 'projector'; /* there the legend is all that the panel holds */
-      const fold = () => document.querySelectorAll('.panel .fold').forEach(one => { if (!wide) one.open = false; if (bare() && one.querySelector('#legends')) one.open = true; });
+      const fold = () => document.querySelectorAll('.panel .fold').forEach(one => { if (main.clientWidth <= 700) one.open = false; if (bare() && one.querySelector('#legends')) one.open = true; });
       fold();
-      /* What panel and time bar leave free. */
+      /* What panel and time bar, or on a phone the tray, leave free. */
       const panel = document.getElementById('panel'), dock = document.querySelector('.dock');
       const free = {};
-      const measure = () => Object.assign(free, { left: wide && main.dataset.compare !== 'side' ? panel.offsetWidth + 24 : 8, top: wide ? 12 : Math.min(panel.offsetHeight + 16, box.current.clientHeight * .55), bottom: dock.offsetHeight + 8 });
+      const measure = () => Object.assign(free, { left: wide() && main.clientWidth > 700 && main.dataset.compare !== 'side' ? panel.offsetWidth + 24 : 8, top: wide() ? 12 : document.getElementById('banner').offsetHeight + 8, bottom: (N.covered && N.covered() || dock.offsetHeight) + 8 });
       measure();
       for (const [name, z] of [['over', 300], ['dots', 400]]) map.createPane(name).style.zIndex = z;
       map.getPane('over').style.pointerEvents = map.getPane('dots').style.pointerEvents = 'none';
@@ -270,7 +270,7 @@
         tip.hidden = !parts.length;
         tip.textContent = parts.join('\n');
         const size = map.getSize(), x = e.containerPoint.x, y = e.containerPoint.y, flip = x > size.x - 240;
-        tip.style.transform = `translate(${flip ? x - 14 - tip.offsetWidth : x + 14}px,${y > size.y - 80 ? y - 40 : y + 14}px)`;
+        tip.style.transform = `translate(${flip ? Math.max(4, x - 14 - tip.offsetWidth) : x + 14}px,${y > size.y - 80 ? y - 40 : y + 14}px)`;
       });
       map.on('mouseout', () => { tip.hidden = true; });
 
@@ -291,18 +291,20 @@
       mark.className = 'simulated-mark';
       box.current.appendChild(mark);
       const resize = () => {
+        if (!box.current) return; /* the tray of the next page may speak before this one's map is gone */
         map.invalidateSize({ animate: false });
         box.current.parentElement.style.setProperty('--dock', dock.offsetHeight + 'px');
         measure();
         if (untouched) fit();
         const size = map.getSize();
-        drawMark(mark, q.simulated, L.point(wide ? (free.left + size.x) / 2 : size.x / 2, (free.top + size.y - free.bottom) / 2));
+        drawMark(mark, q.simulated, L.point((free.left + size.x) / 2, (free.top + size.y - free.bottom) / 2));
       };
       const sized = new ResizeObserver(resize);
-      for (const part of [box.current, dock, panel]) sized.observe(part);
+      for (const part of wide() ? [box.current, dock, panel] : [box.current, dock]) sized.observe(part);
+      window.addEventListener('noctule-tray', resize);
       const repaint = () => { if (bare()) fold(); base.setUrl(under()); values.refresh(); resize(); };
       window.addEventListener('noctule-theme', repaint);
-      return () => { window.removeEventListener('noctule-theme', repaint); sized.disconnect(); map.remove(); own.current = {}; };
+      return () => { window.removeEventListener('noctule-theme', repaint); window.removeEventListener('noctule-tray', resize); sized.disconnect(); map.remove(); own.current = {}; };
     }, [props.config]);
 
     const view = props.view || {}, { run, frame, version, layer } = view;
@@ -321,12 +323,9 @@
     R.useEffect(() => {
       const { map } = own.current, L = window.L, at = props.reading;
       if (own.current.pin) { own.current.pin.remove(); own.current.pin = null; }
-      const details = document.getElementById('details');
-      if (map && at && box.current.clientWidth <= 700) setTimeout(() => {
-        if (own.current.map !== map || details.hidden) return;
-        const top = document.getElementById('panel').offsetHeight + 40, bottom = box.current.clientHeight - details.offsetTop + 24;
-        map.panInside([at.lat, at.lon], { paddingTopLeft: [40, top], paddingBottomRight: [40, bottom] });
-      }, 400); /* once the answer has given the sheet its height */
+      if (map && at && N.traylike()) setTimeout(() => {
+        if (own.current.map === map && !document.getElementById('details').hidden) map.panInside([at.lat, at.lon], { paddingTopLeft: [40, 40], paddingBottomRight: [40, N.covered() + 24] });
+      }, 400); /* once the answer has lifted the tray */
       if (map && at) own.current.pin = L.marker([at.lat, at.lon], { interactive: false, keyboard: false, icon: L.divIcon({ className: 'pin', iconSize: [22, 22] }) }).addTo(map);
     }, [props.reading, props.config]);
 

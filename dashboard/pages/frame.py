@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from dash import html
 
 from dashboard import figures
-from dashboard.components import RoleSwitch, ThemePick, aria, data
+from dashboard.components import Menu, RoleSwitch, ThemePick, aria, data
 from dashboard.pages.context import THEMES, Asked, House, theme_of
 from dashboard.roles import ROLES, may
 from dashboard.words import LANGUAGES
@@ -44,9 +44,16 @@ def header(house: House, asked: Asked, page: str) -> html.Header:
         [
             html.A(say("frame.skip"), href="#main", className="skip"),
             brand,
-            html.Nav(tabs, **aria(label=say("frame.pages"))),
             html.Div(id="status", className="status", role="status"),
-            html.Div([_role(house, asked), _theme(asked), *languages], className="right"),
+            Menu(id="menu-button", label=say("frame.menu"), controls="menu"),
+            html.Div(
+                [
+                    html.Nav(tabs, **aria(label=say("frame.pages"))),
+                    html.Div([_role(house, asked), _theme(asked), *languages], className="right"),
+                ],
+                id="menu",
+                className="menu",
+            ),
         ]
     )
 

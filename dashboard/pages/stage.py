@@ -20,6 +20,7 @@ from dashboard.components import (
     Pick,
     TableButton,
     TimeBar,
+    Tray,
     Wall,
     aria,
     data,
@@ -72,11 +73,13 @@ def stage(
         follow=run == "" and not asked_place,
         playing=False,
     )
+    sources = html.P(" · ".join(house.city.settings.attribution), className="sources")
+    tray = Tray(id="tray", labels={name: say(f"tray.{name}") for name in ("peek", "half", "full", "legend")})
     return html.Main(
         [
+            _panel(asked, layers, layer, title, extra or []),
             NightMap(id="map", config=_map_config(house, asked, layers), view={"layer": layer}),
             html.Div(id="banner", className="banner", role="note"),
-            _panel(asked, layers, layer, title, extra or []),
             html.Section(
                 [
                     html.Button(
@@ -100,7 +103,7 @@ def stage(
                 hidden=True,
                 **aria(label=say("details.name")),
             ),
-            html.Div([bar, html.P(" · ".join(house.city.settings.attribution), className="sources")], className="dock"),
+            html.Div([tray, bar, sources], className="dock"),
             Follow(
                 id="follow",
                 url="/live/scene?" + urlencode({"lang": say.language, "run": run}),
