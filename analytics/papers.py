@@ -14,6 +14,7 @@ text is never touched. `[to be filled in: ...]` marks what only the city knows; 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -103,6 +104,23 @@ def write_papers(
                 )
             )
     return written
+
+
+def paper_now(city: City, name: str, language: str) -> str:
+    """One of PAPERS as it would be written today, as Markdown without marks, around what the city made its own in
+    `papers/`; nothing is written.
+    """
+    say = phrases(language)
+    # How a file is written anew is told in files, not on a page that is read.
+    facts = paper_facts(city, say) | {"generated": ""}
+    text = filled(paper_template(name, language), facts, say)
+    own = city.path / "papers" / f"{name}.{language}.md"
+    edited: list[str] = []
+    if own.is_file():
+        # Marks that do not pair are what `noctule papers` says; the facts are true without the city's text.
+        with contextlib.suppress(ValueError):
+            text, edited, _ = merged(_read(own), text)
+    return _without_marks(_with_list(text, edited, say)[0])
 
 
 def filled(template: str, facts: Mapping[str, str], say: Phrases) -> str:

@@ -19,7 +19,18 @@ from starlette.types import ASGIApp
 from dashboard.basemap import Basemap
 from dashboard.bundles import Bundles
 from dashboard.late_scripts import LateScripts
-from dashboard.pages import about, answers, live, plan, research
+from dashboard.pages import (
+    about,
+    about_accessibility,
+    about_done,
+    about_model,
+    about_privacy,
+    about_sensors,
+    answers,
+    live,
+    plan,
+    research,
+)
 from dashboard.pages.context import House, asked, theme_of
 from dashboard.palette import GROUNDS
 from dashboard.push import Push
@@ -32,7 +43,18 @@ from sensors.city import City
 from sensors.clock import city_clock
 from sensors.errors import CityError
 
-VIEWS: dict[str, Any] = {"/": live, "/plan": plan, "/research": research, "/answers": answers, "/about": about}
+VIEWS: dict[str, Any] = {
+    "/": live,
+    "/plan": plan,
+    "/research": research,
+    "/answers": answers,
+    "/about": about,
+    "/about/done": about_done,
+    "/about/sensors": about_sensors,
+    "/about/model": about_model,
+    "/about/privacy": about_privacy,
+    "/about/accessibility": about_accessibility,
+}
 _OWN = re.compile(r"/_dash-(layout|dependencies|update-component)|/assets/.*|/_favicon\.ico")
 _SUITES = "/_dash-component-suites/"
 

@@ -79,6 +79,10 @@ class Words:
         """A night's date in words: Friday 20 November 2026."""
         return str(format_date(datetime.fromisoformat(night).date(), "EEEE d MMMM y", locale=self.language))
 
+    def date(self, day: str) -> str:
+        """A day with its year, short: 20 Nov 2026."""
+        return str(format_date(datetime.fromisoformat(day).date(), "d MMM y", locale=self.language))
+
     def short_day(self, night: str) -> str:
         """A night's date, short: Fri 20 Nov."""
         return str(format_date(datetime.fromisoformat(night).date(), "EEE d MMM", locale=self.language))

@@ -28,6 +28,7 @@ ASKED_BY = ("prompted", "random-time", "intercept", "panel")  # of CODES["trigge
 _ORIGIN = re.compile(r"https?://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?", re.ASCII)
 _MOST_ANCESTORS = 20
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # a topic level: lower-case ASCII, digits, hyphen
+_LONGEST_SAID = 400  # characters of a line that a city says of itself
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -176,6 +177,16 @@ class PurposeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     review: str = ""
 
 
+class AboutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What only the city can say on its About pages; where it says nothing they say that."""
+
+    contact: str = ""  # who answers questions and objections: a service, with its e-mail, telephone or post
+    legal_basis: str = ""  # on which answers are processed, e.g. 'Article 6(1)(e) GDPR, public task'
+    protection_officer: str = ""  # how to reach the data protection officer
+    supervisor: str = ""  # the authority that takes complaints about data protection
+    enforcement: str = ""  # who is turned to when the accessibility of these pages is not put right
+
+
 class EmbedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who else may show the map inside a page of theirs."""
 
@@ -201,6 +212,7 @@ class CitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     release: ReleaseSettings = msgspec.field(default_factory=ReleaseSettings)
     purpose: PurposeSettings = msgspec.field(default_factory=PurposeSettings)
     asking: AskingSettings = msgspec.field(default_factory=AskingSettings)
+    about: AboutSettings = msgspec.field(default_factory=AboutSettings)
     embed: EmbedSettings = msgspec.field(default_factory=EmbedSettings)
     attribution: tuple[str, ...] = ()
     licence: str = ""
@@ -363,6 +375,11 @@ def _problems(settings: CitySettings) -> list[str]:
         problems.append(f"release.public_cell_m {settings.release.public_cell_m:g} must be at least 200")
     problems += _asking_problems(settings.asking)
     problems += [
+        f"about.{name} must be one line of at most {_LONGEST_SAID} characters"
+        for name in AboutSettings.__struct_fields__
+        if len(said := getattr(settings.about, name)) > _LONGEST_SAID or not said.isprintable()
+    ]
+    problems += [
         f"embed.ancestors '{origin[:80]}' must be an origin like https://www.example.org"
         for origin in settings.embed.ancestors
         if not _ORIGIN.fullmatch(origin)
@@ -398,6 +415,11 @@ def _asking_problems(asking: AskingSettings) -> list[str]:
     if not (0 < asking.each_per_hour < 1e6 and 0 < asking.each_burst < 1e6 and 0 < asking.all_per_minute < 1e6):
         problems.append("asking.each_per_hour, each_burst and all_per_minute must be above 0 and below a million")
     return problems
+
+
+def review_passed(settings: CitySettings, today: date) -> bool:
+    """Whether the purpose should have been reviewed before today; a review that is told in words never says so."""
+    return _is_day(settings.purpose.review) and date.fromisoformat(settings.purpose.review) < today
 
 
 def _is_day(text: str) -> bool:

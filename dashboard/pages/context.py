@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
+from dashboard.about_facts import AboutFacts
 from dashboard.basemap import Basemap
 from dashboard.next_places import NextPlaces
 from dashboard.place_table import PlaceNames
@@ -32,6 +33,7 @@ class House:
     palette: str  # address of the colour tables, without the ground
     next_places: NextPlaces = field(default_factory=NextPlaces)
     place_names: PlaceNames = field(default_factory=PlaceNames)
+    about: AboutFacts = field(default_factory=AboutFacts)
 
     def role_of(self, cookies: Mapping[str, str]) -> str:
         """The role of a request by its cookies."""

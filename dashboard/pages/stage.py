@@ -26,7 +26,7 @@ from dashboard.components import (
     data,
 )
 from dashboard.pages.context import Asked, House, asked
-from dashboard.pages.frame import header
+from dashboard.pages.frame import address, header
 from dashboard.palette import LEVELS, STEPS, ramp_of
 from dashboard.place_table import place_table, places_in_view
 from dashboard.probe import probe
@@ -285,7 +285,7 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
             *extra,
             Choice(id="layer", legend=say("panel.layer"), options=options, value=layer),
             _whom(asked, layer),
-            html.Details([html.Summary(say("panel.legend")), legends], open=True, className="fold"),
+            html.Details([html.Summary(say("panel.legend")), legends, _how(asked)], open=True, className="fold"),
             html.Div(
                 [
                     TableButton(id="to-table", label=say("table.show"), asked=None),
@@ -300,6 +300,11 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
         id="panel",
         **aria(label=say("panel.name")),
     )
+
+
+def _how(asked: Asked) -> html.P:
+    """The way from a legend to how it is made."""
+    return html.P(html.A(asked.say("legend.how"), href=address(asked, "/about")), className="note how")
 
 
 def _whom(asked: Asked, layer: str) -> html.Div:
