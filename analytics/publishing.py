@@ -21,7 +21,7 @@ def publish(city: City, now: np.datetime64) -> list[str]:
     for name in nights(city):
         meta = night_meta(city, name)
         public = night_meta(city, name, "public")
-        if meta is None or not meta["closed"] or not _is_old(city, meta, now):
+        if meta is None or not meta["closed"] or not is_old(city, meta, now):
             continue
         if public is None or public["made_from"] != made_from(meta):
             night = Night.named(name, city.zone)
@@ -30,7 +30,8 @@ def publish(city: City, now: np.datetime64) -> list[str]:
     return done
 
 
-def _is_old(city: City, meta: Meta, now: np.datetime64) -> bool:
+def is_old(city: City, meta: Meta, now: np.datetime64) -> bool:
+    """Whether a night ended so long ago that the public may see it: `release.public_delay_hours`, at least 24."""
     delay = np.timedelta64(round(max(city.settings.release.public_delay_hours, 24.0) * 3600_000), "ms")
     return bool(parse_rfc3339(meta["steps"][-1]) + step_length(city) + delay <= now)
 

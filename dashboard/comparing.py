@@ -16,7 +16,7 @@ from dashboard import figures
 from dashboard.components import Compare
 from dashboard.pages.context import Asked, House
 from dashboard.probe import Probe, probe
-from dashboard.roles import may, may_run
+from dashboard.roles import may
 from dashboard.runs import NOW, PLAN, PUBLIC, Run
 from dashboard.scales import CHANGES, LAYERS, SCALES
 from dashboard.words import Words
@@ -30,9 +30,9 @@ def other_run(house: House, asked: Asked) -> str:
     wanted = asked.query.get("compare", "")
     if not wanted:
         return ""
-    if not wanted.startswith((PLAN, PUBLIC)) and wanted != NOW and not may(asked.role, "nights"):
+    if not wanted.startswith((PLAN, PUBLIC)) and wanted != NOW and not may(asked.role, "old nights"):
         wanted = PUBLIC + wanted
-    if not may_run(asked.role, wanted) or house.runs.get(wanted) is None:
+    if not house.may_run(asked.role, wanted) or house.runs.get(wanted) is None:
         return ""
     return wanted
 
@@ -51,8 +51,7 @@ def run_name(house: House, run: Run, say: Words, beside: Run | None = None) -> s
 
 def night_options(house: House, asked: Asked, shown: str, most: int = 12) -> list[Option]:
     """Tonight, and the nights nearest to the one that is shown, as choices of what to compare it with."""
-    say, public = asked.say, not may(asked.role, "nights")
-    names = house.runs.nights(public=public)
+    say, names = asked.say, house.nights_of(asked.role)
     here = names.index(shown) if shown in names else len(names)
     first = max(0, min(here - most // 2, len(names) - most - 1))
     near = [name for name in names[first : first + most + 1] if name != shown]

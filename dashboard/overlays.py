@@ -22,8 +22,11 @@ _UNKNOWN, _FINE, _FAULT = 0, 1, 2
 Overlay = dict[str, Any]
 
 
-def overlay(city: City, kind: str, say: Words) -> Overlay:
-    """Longitude and latitude, state, name and words of each place of a kind; empty where the city has no such table."""
+def overlay(city: City, kind: str, say: Words, *, tonight: bool = True) -> Overlay:
+    """Longitude and latitude, state, name and words of each place of a kind; empty where the city has no such table.
+
+    tonight : whether who asks may hear what lamps say tonight; the public sees where they stand
+    """
     try:
         # Where data is measured is the table of sites, of which one device may have several.
         table = city.places("sites" if kind == "sensors" else kind)
@@ -33,7 +36,7 @@ def overlay(city: City, kind: str, say: Words) -> Overlay:
     places = table.to_crs("EPSG:4326").geometry
     states, names = [_FINE] * len(table), [""] * len(table)
     if kind == "lamps":
-        known = faults(city)
+        known = faults(city) if tonight else {}
         states = [known.get(str(lamp), _UNKNOWN) for lamp in table["lamp"]]
         names = [str(lamp) for lamp in table["lamp"]]
         words = (say("lamp.unknown"), say("lamp.fine"), say("lamp.fault"))

@@ -8,6 +8,8 @@ only; the page says so. Without the switch everyone has one role: 'viewer' on a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 ROLES = ("public", "partner", "viewer", "planner", "researcher", "admin")
 COOKIE = "noctule_role"
 
@@ -15,6 +17,7 @@ _TONIGHT = frozenset({"viewer", "planner", "researcher", "admin"})
 _MAY: dict[str, frozenset[str]] = {
     "live": _TONIGHT,
     "nights": _TONIGHT,
+    "old nights": _TONIGHT | {"partner"},  # as fine as a viewer's, and as late as the public's
     "plan": frozenset({"planner", "admin"}),
     "export": frozenset({"researcher", "admin"}),
     "report": _TONIGHT,
@@ -32,13 +35,19 @@ def may(role: str, thing: str) -> bool:
     return role in _MAY[thing]
 
 
-def may_run(role: str, run: str) -> bool:
-    """Whether a role may see a run of the atlas."""
+def may_run(role: str, run: str, old: Callable[[str], bool]) -> bool:
+    """Whether a role may see a run of the atlas; `old` says of a night whether it is old enough for the public.
+
+    >>> [may_run("partner", run, lambda night: night < "2026-11-20") for run in ("2026-11-19", "2026-11-20", "now")]
+    [True, False, False]
+    """
     if run.startswith("public-"):
         return True
     if run.startswith("plan-"):
         return may(role, "plan")
-    return may(role, "live" if run == "now" else "nights")
+    if run == "now":
+        return may(role, "live")
+    return may(role, "nights") or (may(role, "old nights") and old(run))
 
 
 def role_of(chosen: str, switch: bool, otherwise: str) -> str:

@@ -31,7 +31,7 @@ from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.palette import GROUNDS, RAMPS, lookup
 from dashboard.push import FullError, Push
-from dashboard.roles import COOKIE, ROLES, may, may_run
+from dashboard.roles import COOKIE, ROLES, may
 from dashboard.scales import GAP_LAYERS, SCALES
 from dashboard.scene import Viewer, live_scene, night_scene
 from dashboard.security import Headers, refuse
@@ -82,7 +82,7 @@ class Routes:
 
     def __init__(self, house: House, push: Push, late: LateScripts, dash: ASGIApp) -> None:
         self._house, self._push, self._late, self._dash = house, push, late, dash
-        self._overlays: dict[tuple[str, str], tuple[float, bytes]] = {}
+        self._overlays: dict[tuple[str, str, bool], tuple[float, bytes]] = {}
         self._tables: dict[tuple[str, str], tuple[float, bytes | str]] = {}
         self._reports: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._asking = Asking(house)
@@ -133,7 +133,7 @@ class Routes:
         match = _TILES.fullmatch(scope["path"])
         if match is None or match["city"] != self._house.city.id or match["layer"] not in SCALES:
             return _GONE
-        if not may_run(self._role_of(scope), match["run"]):
+        if not self._house.may_run(self._role_of(scope), match["run"]):
             return _FORBIDDEN
         block = Block(*(int(match[name]) for name in ("zoom", "x0", "x1", "y0", "y1")))
         if not block.valid or block.zoom > max(8, self._house.runs.frame.native_zoom):
@@ -194,7 +194,7 @@ class Routes:
         match = _INSET.fullmatch(scope["path"])
         if match is None or match["layer"] not in GAP_LAYERS:
             return _GONE
-        if not may_run(self._role_of(scope), match["run"]):
+        if not self._house.may_run(self._role_of(scope), match["run"]):
             return _FORBIDDEN
         key = (match["run"], match["layer"], int(match["frame"]), match["version"], "inset", "png")
         body = self._house.runs.bodies.get(key)
@@ -235,14 +235,15 @@ class Routes:
             return _GONE
         if match["kind"] == "sensors" and not may(self._role_of(scope), "sensors"):
             return _FORBIDDEN
-        body = await asyncio.to_thread(self._overlay_body, match["kind"], _query(scope).get("lang", ""))
+        tonight = may(self._role_of(scope), "live")
+        body = await asyncio.to_thread(self._overlay_body, match["kind"], _query(scope).get("lang", ""), tonight)
         return 200, [(b"content-type", b"application/json"), (b"content-encoding", b"gzip"), NEVER], body
 
-    def _overlay_body(self, kind: str, language: str) -> bytes:
-        key = (kind, language if language in LANGUAGES else "")
+    def _overlay_body(self, kind: str, language: str, tonight: bool) -> bytes:
+        key = (kind, language if language in LANGUAGES else "", tonight)
         made, body = self._overlays.get(key, (-1e9, b""))
         if time.monotonic() - made > _OVERLAY_KEPT_S:
-            content = overlay(self._house.city, kind, words(language))
+            content = overlay(self._house.city, kind, words(language), tonight=tonight)
             body = gzip.compress(json.dumps(content, separators=(",", ":")).encode(), 5)
             self._overlays[key] = (time.monotonic(), body)
         return body
@@ -259,7 +260,7 @@ class Routes:
 
     def _scene_body(self, viewer: Viewer, run: str) -> bytes | None:
         house = self._house
-        if run and run != "none" and not may_run(viewer.role, run):
+        if run and run != "none" and not house.may_run(viewer.role, run):
             return None
         scene = (
             night_scene(house.runs, house.clock, viewer, run) if run else live_scene(house.runs, house.clock, viewer)
@@ -306,7 +307,7 @@ class Routes:
         kind, night = query.get("format", ""), query.get("night", "")
         if scope["path"] != "/export" or kind not in EXPORTS or not _is_date(night):
             return _GONE
-        if not may(self._role_of(scope), "export"):
+        if not may(role := self._role_of(scope), "export") or not self._house.may_run(role, night):
             return _FORBIDDEN
         layer, step = query.get("layer"), None
         try:
@@ -367,7 +368,7 @@ class Routes:
         night, language = query.get("night", ""), query.get("lang", "")
         if scope["path"] != "/report" or not _is_date(night):
             return _GONE
-        if not may(self._role_of(scope), "report"):
+        if not may(role := self._role_of(scope), "report") or not self._house.may_run(role, night):
             return _FORBIDDEN
         language = language if language in LANGUAGES else DEFAULT
         if night not in self._house.runs.nights():

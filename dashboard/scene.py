@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dashboard.delay import nights_of
 from dashboard.roles import may
 from dashboard.runs import NOW, PLAN, PUBLIC, Run, Runs
 from dashboard.words import Words
@@ -39,7 +40,7 @@ class Viewer:
 def live_scene(runs: Runs, clock: Clock, viewer: Viewer) -> Scene:
     """Tonight as it happens, or what comes nearest: the night before, or nothing yet."""
     if not may(viewer.role, "live"):
-        nights = runs.nights(public=True)
+        nights = nights_of(viewer.role, runs, clock)
         return night_scene(runs, clock, viewer, nights[-1] if nights else "")
     now = runs.get(NOW)
     state = str(now.meta.get("state", "after")) if now is not None else "none"
@@ -62,7 +63,7 @@ def night_scene(runs: Runs, clock: Clock, viewer: Viewer, name: str) -> Scene:
     say = viewer.say
     run = runs.get(name) if name else None
     if run is None:
-        key = "empty.public" if viewer.role == "public" else "empty.none"
+        key = "empty.none" if may(viewer.role, "nights") else "empty.public"
         words = {"title": say("title.empty"), "status": say("status.empty"), "banner": say(key)}
         return _scene(runs.city, clock, "empty", "", [], None, words)
     title = say("title.night", day=say.day(run.night)) if run.night else say("title.plan")

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from dashboard.about_facts import AboutFacts
 from dashboard.basemap import Basemap
+from dashboard.delay import may_see, nights_of
 from dashboard.next_places import NextPlaces
 from dashboard.place_table import PlaceNames
 from dashboard.roles import COOKIE, role_of
@@ -38,6 +39,14 @@ class House:
     def role_of(self, cookies: Mapping[str, str]) -> str:
         """The role of a request by its cookies."""
         return role_of(cookies.get(COOKIE, ""), self.switch, self.role)
+
+    def may_run(self, role: str, run: str) -> bool:
+        """Whether a role may see a run of the atlas as old as it is now."""
+        return may_see(role, run, self.runs, self.clock)
+
+    def nights_of(self, role: str) -> list[str]:
+        """The runs of all nights that a role may see, oldest first."""
+        return nights_of(role, self.runs, self.clock)
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ def _earlier(house: House, asked: Asked) -> str:
         night = night_of(parse_rfc3339(asked.query.get("t", "")), house.city.zone).name
     except (ValueError, OverflowError):
         return ""
-    public = not may(asked.role, "nights")
+    public = not may(asked.role, "old nights")
     name = PUBLIC + night if public else night
-    now = None if public else house.runs.get(NOW)
-    return name if name in house.runs.nights(public=public) and (now is None or now.night != night) else ""
+    now = house.runs.get(NOW) if may(asked.role, "live") else None
+    return name if name in house.nights_of(asked.role) and (now is None or now.night != night) else ""
 
 
 def register(app: Dash, house: House) -> None:

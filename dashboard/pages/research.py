@@ -22,7 +22,7 @@ FORMATS = ("netcdf", "cog", "csv")
 def layout(house: House, asked: Asked) -> list[Any]:
     """The page; without a night in its address it opens the newest."""
     say = asked.say
-    names = house.runs.nights(public=not may(asked.role, "nights"))
+    names = house.nights_of(asked.role)
     wanted = asked.query.get("night", "")
     name = next((run for run in names if run.removeprefix(PUBLIC) == wanted), names[-1] if names else "")
     run = house.runs.get(name) if name else None

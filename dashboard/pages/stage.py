@@ -30,7 +30,7 @@ from dashboard.pages.frame import address, header
 from dashboard.palette import LEVELS, STEPS, ramp_of
 from dashboard.place_table import place_table, places_in_view
 from dashboard.probe import probe
-from dashboard.roles import may, may_run
+from dashboard.roles import may
 from dashboard.runs import PLAN, Run
 from dashboard.scales import CHANGES, EVERYONE, GAP_LAYERS, OF_GROUPS, PEOPLE, SCALES, base_layer
 from dashboard.words import Words
@@ -246,7 +246,7 @@ def table_of_view(house: House, asked: Asked, view: Any) -> tuple[object, str]:
 
 def _run(house: House, asked: Asked, name: str, frame: int, layer: str) -> Run | None:
     """The run that is asked about, if this role may read it and it has this frame of this layer."""
-    run = house.runs.get(name) if may_run(asked.role, name) else None
+    run = house.runs.get(name) if house.may_run(asked.role, name) else None
     if run is None or layer not in run.layers or not 0 <= frame < len(run.versions) or run.versions[frame] is None:
         return None
     return run

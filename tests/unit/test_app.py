@@ -17,6 +17,7 @@ from dashboard.runs import Run, Runs
 from dashboard.tiles import TILE
 from dashboard.words import words
 from sensors.city import City, write_settings
+from sensors.clock import set_clock
 from sensors.errors import CityError
 from tests import synthetic_atlas
 from tests.synthetic_city import make_city
@@ -29,6 +30,7 @@ def city(tmp_path_factory):
     synthetic_atlas.write_night(made, "2026-11-18", steps=2, level="public")
     synthetic_atlas.write_now(made, "2026-11-20", 3)
     synthetic_atlas.write_plan(made)
+    set_clock(made.path, np.datetime64("2026-11-20T19:12", "ms"), 1e-6)
     return made
 
 
