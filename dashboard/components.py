@@ -49,6 +49,8 @@ Choice = _component("Choice", ["id", "legend", "options", "value"])
 Pick = _component("Pick", ["id", "legend", "options", "value", "words"])
 # The theme, kept in the address; '' leaves it to the device.
 ThemePick = _component("ThemePick", ["id", "legend", "options", "value"])
+# The comparison with the usual: `scene` says what it is compared with; `value` is whether it is shown.
+Versus = _component("Versus", ["id", "label", "note", "scene", "value"])
 # Some of several: check boxes. `value` is a list.
 Choices = _component("Choices", ["id", "legend", "options", "value"])
 # The night's steps with play, marks of the journal and, on Live, the way back to now.

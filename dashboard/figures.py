@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from dash import html
 from dashboard.components import aria, data
 from dashboard.palette import GROUNDS, tiers
 from dashboard.probe import Probe
-from dashboard.scales import EVERYONE, SCALES, base_layer, people_of
+from dashboard.scales import EVERYONE, SCALES, USUAL, base_layer, people_of
 from dashboard.words import Words
 
 # Below a twentieth of a probit a contribution moves P(feels safe) by less than two points of 100; a quarter moves ten.
@@ -109,7 +110,7 @@ def confidence_word(confidence: int) -> str:
 
 def _differs(layer: str) -> bool:
     """Whether a layer is a difference: it has a sign, and is grey unless distinguishable from 0."""
-    return SCALES[layer].kind == "change"
+    return SCALES[layer].differs
 
 
 def _whose(whom: str, population: str, say: Words) -> str:
@@ -243,7 +244,8 @@ def _ticks(layer: str, say: Words) -> list[tuple[float, str]]:
         return [(0.0, say(f"legend.{layer}.low")), (100.0, say(f"legend.{layer}.high"))]
     signs = ["+" if _differs(layer) and tick > 0 else "" for tick in scale.ticks]
     places = scale.to_value(scale.ticks).tolist()
-    return [(place, sign + say.significant(tick)) for place, sign, tick in zip(places, signs, scale.ticks, strict=True)]
+    shown = [math.expm1(tick) * 100 if scale.kind == "ratio" else tick for tick in scale.ticks]
+    return [(place, sign + say.significant(tick)) for place, sign, tick in zip(places, signs, shown, strict=True)]
 
 
 def _legend_unit(layer: str, say: Words) -> str:
@@ -256,9 +258,11 @@ def _amount(layer: str, value: float, say: Words) -> str:
         return say.number(value * 100)
     if layer in ("light", "footfall"):
         return say.significant(value)
+    if SCALES[layer].kind == "ratio":
+        value = math.expm1(value) * 100
     if _differs(layer):
         # What is shown as 0 has no sign.
-        digits = 0 if base_layer(layer) == "gap" else 1
+        digits = 0 if base_layer(layer) == "gap" or layer in USUAL else 1
         return say.number(0) if round(value, digits) == 0 else ("+" if value > 0 else "") + say.number(value, digits)
     return say.number(value)
 
@@ -268,7 +272,7 @@ def _unit(layer: str, value: float, say: Words) -> str:
         return " " + say("unit.of100")
     if layer == "footfall":
         return " " + say("unit.people")
-    if layer == "safety_change" or base_layer(layer) == "gap":
+    if layer in ("safety_change", "usual_safety") or base_layer(layer) == "gap":
         return " " + say("unit.points")
     return " " + SCALES[layer].unit
 

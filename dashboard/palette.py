@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.views import SAFETY_RAMP
-from dashboard.scales import base_layer
+from dashboard.scales import USUAL, base_layer
 
 Colours = npt.NDArray[np.float64]
 
@@ -76,7 +76,9 @@ class Tier:
 
 
 def ramp_of(layer: str) -> str:
-    """Whose colours a layer has: those of perceived safety for any group, those of a change for a gap."""
+    """Whose colours a layer has: those of perceived safety for any group, those of a change for any difference."""
+    if layer in USUAL:
+        return "safety_change"
     return {"safety": "safety", "gap": "safety_change"}.get(base_layer(layer), layer)
 
 

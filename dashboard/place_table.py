@@ -125,7 +125,7 @@ def place_table(rows: list[Row], layer: str, say: Words, when: str) -> html.Tabl
 
 def differs(layer: str) -> bool:
     """Whether a layer is a difference, grey where it cannot be told from 0."""
-    return SCALES[layer].kind == "change"
+    return SCALES[layer].differs
 
 
 def _evenly(places: list[int], most: int) -> list[int]:

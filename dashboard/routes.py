@@ -53,7 +53,7 @@ _GROUPS = {"light": "illuminance", "evidence": "safety"}  # layers as people see
 
 _TILES = re.compile(
     r"/tiles/v/(?P<city>[a-z0-9-]{1,64})/(?P<layer>[a-z_]{1,20})/(?P<run>[A-Za-z0-9_.-]{1,80})/(?P<frame>\d{1,4})/"
-    r"(?P<version>[0-9a-z]{1,16})/(?P<zoom>\d{1,2})/(?P<x0>\d{1,7})-(?P<x1>\d{1,7})/(?P<y0>\d{1,7})-(?P<y1>\d{1,7})\.bin",
+    r"(?P<version>[0-9a-z]{1,24})/(?P<zoom>\d{1,2})/(?P<x0>\d{1,7})-(?P<x1>\d{1,7})/(?P<y0>\d{1,7})-(?P<y1>\d{1,7})\.bin",
     re.ASCII,
 )
 _BASE = re.compile(

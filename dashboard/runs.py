@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from analytics import atlas
 from dashboard.ground import kept_ground
-from dashboard.scales import CHANGES, GAP_LAYERS, INTERVAL_SD, LAYERS, OF_GROUPS, SCALES, SIMULATED, Scale
+from dashboard.scales import CHANGES, GAP_LAYERS, INTERVAL_SD, LAYERS, OF_GROUPS, SCALES, SIMULATED, USUAL, Scale
 from dashboard.tiles import NOTHING, ByteCache, GridFrame, Packed, pyramid
+from dashboard.usual import MARK, Unlike, UsualFields, level_of, plain_version
 from sensors.city import City
 from sensors.errors import NoctuleError
 from sensors.night import parse_rfc3339
@@ -38,6 +39,7 @@ _PLAN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 # `now` is replaced up to twice a second; a browser asks for a version within a second or two of hearing of it.
 _KEPT_NOWS = 8
 _KEPT_MARKS = 5_000  # frames of which it is known which layers are simulated
+_UNSURE = 0.7  # of a difference inside its interval: a root mean square above 0.5 is drawn grey
 _KEPT_BYTES = 300 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
 
 Floats = npt.NDArray[np.floating]
@@ -84,6 +86,7 @@ class Runs:
         shape = (round((grid.north - grid.south) / grid.cell_m), round((grid.east - grid.west) / grid.cell_m))
         self.frame = GridFrame(city.crs, grid.west, grid.south, grid.cell_m, shape)
         self.bodies = ByteCache(96 * 2**20)
+        self.usual = UsualFields(city)
         self._open: dict[str, Run] = {}
         self._nows: deque[Run] = deque(maxlen=_KEPT_NOWS)
         self._levels: OrderedDict[tuple[str, str, int, str], list[Packed]] = OrderedDict()
@@ -128,6 +131,7 @@ class Runs:
 
     def at(self, name: str, frame: int, version: str) -> Run | None:
         """The run that holds a frame in this version: the newest, or for `now` one of the last few."""
+        version = plain_version(version)
         run = self.get(name)
         held = [run, *reversed(self._nows)] if name == NOW else [run]
         for one in held:
@@ -205,7 +209,7 @@ class Runs:
     def has(self, name: str, layer: str, frame: int) -> bool:
         """Whether a run has a frame of a layer in any version."""
         run = self.get(name)
-        return run is not None and layer in run.layers and 0 <= frame < len(run.versions)
+        return run is not None and USUAL.get(layer, layer) in run.layers and 0 <= frame < len(run.versions)
 
     def levels(self, name: str, layer: str, frame: int, version: str) -> list[Packed] | None:
         """A frame's bytes on all levels of detail; None where this version is not, or no longer, to be had."""
@@ -215,7 +219,9 @@ class Runs:
                 self._levels.move_to_end(key)
                 return self._levels[key]
         run = self.at(name, frame, version)
-        if run is None or layer not in run.layers:
+        if run is None or USUAL.get(layer, layer) not in run.layers:
+            return None
+        if (layer in USUAL) != (MARK in version) or (layer in USUAL and not self._still_usual(run, version)):
             return None
         try:
             made = self._encode(run, layer, frame)
@@ -228,6 +234,16 @@ class Runs:
                 _, old = self._levels.popitem(last=False)
                 self._size -= sum(level.nbytes for level in old)
         return made
+
+    def unlike(self, run: Run, layer: str, frame: int) -> Unlike:
+        """What of a frame differs from the usual of its weekday and quarter hour."""
+        scale = SCALES[layer]
+        fields = self.fields(run, frame, (scale.variable, scale.sd))
+        return self.usual.unlike(layer, run.night, level_of(run.name), run.times[frame], fields)
+
+    def _still_usual(self, run: Run, version: str) -> bool:
+        found = self.usual.nights(run.night, level_of(run.name))
+        return found.enough and version.endswith(MARK + found.digest)
 
     def curve(self, run: Run, layer: str, row: int, column: int) -> list[float | None]:
         """The layer's quantity in one cell through the frames of a run, as coarse as the map shows it."""
@@ -252,6 +268,11 @@ class Runs:
 
     def _encode(self, run: Run, layer: str, frame: int) -> list[Packed]:
         scale = SCALES[layer]
+        if layer in USUAL:
+            found = self.unlike(run, layer, frame)
+            # So that below the native zoom a pixel has colour where most of its cells differ.
+            mixed = np.where(np.abs(found.change) > found.half, 0.0, _UNSURE)
+            return pyramid(scale, found.change, mixed, None, self.ground(run.frame))
         bounds = (f"{scale.variable}_low", f"{scale.variable}_high")
         fields = self.fields(run, frame, (scale.variable, scale.sd, scale.nearest, *bounds))
         quantity, sd = fields[scale.variable], fields.get(scale.sd)

@@ -10,6 +10,7 @@ Areas are averaged in the quantity itself: lux and persons as they are, levels o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ class Scale:
     layer: str
     variable: str
     sd: str  # variable holding the standard deviation, '' where the layer has none
-    kind: str  # 'share', 'log', 'linear' or 'change'
+    kind: str  # 'share', 'log', 'linear', 'change' or 'ratio' (a change as the logarithm of a ratio)
     low: float
     high: float
     sd_none: float = 1.0  # standard deviation at which confidence is nil, in the layer's own terms
@@ -40,6 +41,11 @@ class Scale:
     ticks: tuple[float, ...] = ()
     nearest: str = ""  # variable with the distance to the nearest live sensor, metres
     origin: str = ""  # variable with what each cell rests on; '' where a layer rests on answers
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is a difference, which has a sign and is grey where it cannot be told from 0."""
+        return self.kind in ("change", "ratio")
 
     def to_value(self, quantity: npt.ArrayLike) -> Floats:
         """The quantity on 0..100, NaN kept.
@@ -51,6 +57,8 @@ class Scale:
         if self.kind == "log":
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.log(np.maximum(amount, np.float32(self.low)) / self.low) / np.log(self.high / self.low)
+        elif self.kind == "ratio":
+            ratio = 0.5 + 0.5 * amount / np.log(self.high)
         elif self.kind == "change":
             ratio = 0.5 + 0.5 * np.arcsinh(amount / self.low) / np.arcsinh(self.high / self.low)
         else:
@@ -62,6 +70,8 @@ class Scale:
         ratio = np.asarray(value, np.float32) / 100
         if self.kind == "log":
             return np.asarray(self.low * (self.high / self.low) ** ratio, np.float32)
+        if self.kind == "ratio":
+            return np.asarray((2 * ratio - 1) * np.log(self.high), np.float32)
         if self.kind == "change":
             return np.asarray(self.low * np.sinh((2 * ratio - 1) * np.arcsinh(self.high / self.low)), np.float32)
         return np.asarray(self.low + ratio * (self.high - self.low), np.float32)
@@ -84,6 +94,8 @@ class Scale:
             return max(self.low, quantity - half), min(self.high, quantity + half)
         return quantity - half, quantity + half
 
+
+_RATIOS = (-math.log(4), -math.log(2), 0.0, math.log(2), math.log(4))
 
 SCALES: dict[str, Scale] = {
     scale.layer: scale
@@ -109,11 +121,18 @@ SCALES: dict[str, Scale] = {
                 ticks=(-40, -10, 0, 10, 40)) for group in GAPS),
         Scale("safety_change", "safety_change", "", "change", 2, 25, ticks=(-25, -5, 0, 5, 25)),
         Scale("light_change", "illuminance_change", "", "change", 1, 30, unit="lx", ticks=(-30, -5, 0, 5, 30)),
+        # Versus usual: points and dB as they are, light and footfall as ln of a ratio, up to four times and a quarter.
+        Scale("usual_safety", "safety", "safety_sd", "change", 2, 25, ticks=(-25, -5, 0, 5, 25)),
+        Scale("usual_light", "illuminance", "illuminance_sd", "ratio", 0, 4, unit="%", ticks=_RATIOS),
+        Scale("usual_footfall", "footfall", "footfall_sd", "ratio", 0, 4, unit="%", ticks=_RATIOS),
+        Scale("usual_noise", "noise", "noise_sd", "change", 2, 20, unit="dB", ticks=(-20, -5, 0, 5, 20)),
     )
 }  # fmt: skip
 
 LAYERS = ("safety", "light", "footfall", "noise", "evidence")
 CHANGES = ("safety_change", "light_change")
+# Versus usual: each of these layers is the difference of another to what it usually is.
+USUAL = {f"usual_{layer}": layer for layer in ("safety", "light", "footfall", "noise")}
 # Perceived safety of whom: everyone out at night is the layer itself.
 EVERYONE = "everyone"
 PEOPLE = (EVERYONE, RESIDENTS, *GROUP)

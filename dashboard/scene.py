@@ -15,16 +15,19 @@ import numpy.typing as npt
 from dashboard.delay import nights_of
 from dashboard.roles import may
 from dashboard.runs import NOW, PLAN, PUBLIC, Run, Runs
+from dashboard.scales import USUAL
+from dashboard.usual import level_of, usual_told
 from dashboard.words import Words
 from ingest.health import read_health
 from sensors.city import City
 from sensors.clock import Clock
 from sensors.journal import read_journal
-from sensors.night import Night, local_offset, night_of, parse_rfc3339, rfc3339
+from sensors.night import Night, Times, local_offset, night_of, parse_rfc3339, rfc3339
 
 Scene = dict[str, Any]
 
 _SAID = ("before-dusk", "no-model", "trouble")  # states with a sentence of their own, even over an empty map
+_LAST_HOURS = np.timedelta64(12, "h")
 _STALE_MIN = 20.0  # minutes of city time; counters report every 5 or 15 minutes
 _STALE_WALL_S = 20.0  # and in a fast clock at least so many seconds of ours, so that a demo does not cry wolf
 
@@ -78,6 +81,7 @@ def night_scene(runs: Runs, clock: Clock, viewer: Viewer, name: str) -> Scene:
     scene["simulated"] = sorted(runs.simulated(run))
     scene["layers"] = list(run.layers)
     scene["journal"] = journal_marks(runs.city, run.times, say)
+    _compare(scene, runs, run, say)
     return scene
 
 
@@ -85,25 +89,52 @@ def journal_marks(city: City, times: npt.NDArray[np.datetime64], say: Words) -> 
     """Entries of the city's journal within the frames: where on the bar they begin and end (0..1), and their words."""
     if times.size < 2:
         return []
-    start, length = times[0], times[-1] - times[0]
     marks = []
+    places = times.astype("datetime64[ms]").astype(np.float64)
     journal = read_journal(city)
     starts = journal["start_time"].to_numpy("datetime64[ms]")
     stops = journal["end_time"].to_numpy("datetime64[ms]")
     for kind, title, begins, stop in zip(journal["kind"], journal["title"], starts, stops, strict=True):
         ends = begins if np.isnat(stop) else stop
-        first, last = ((moment - start) / length for moment in (begins, ends))
-        if np.isnat(begins) or last < 0 or first > 1:
+        if np.isnat(begins) or ends < times[0] or begins > times[-1]:
             continue
-        at = say.clock(begins, city.zone) if first >= 0 else say.moment(begins, city.zone)
+        # By the steps on the bar, which leaves the day between two nights out.
+        first, last = np.interp([_ms(begins), _ms(ends)], places, np.linspace(0, 1, times.size)).tolist()
+        at = say.clock(begins, city.zone) if begins >= times[0] else say.moment(begins, city.zone)
         marks.append(
             {
-                "from": float(max(first, 0.0)),
-                "to": float(min(last, 1.0)),
+                "from": first,
+                "to": last,
                 "text": say("journal.mark", time=at, kind=say(f"journal.{kind}"), title=title),
             }
         )
     return marks
+
+
+def _ms(moment: np.datetime64) -> float:
+    return float(moment.astype("datetime64[ms]").astype(np.int64))
+
+
+def last_hours(runs: Runs, night: str, until: np.datetime64, say: Words) -> tuple[list[dict[str, Any]], Times]:
+    """Closed steps of the night before within the last twelve hours, as frames, with their starts.
+
+    Where nights are long, tonight begins while last night's end is still among them.
+    """
+    name = Night.named(night, runs.city.zone).previous().name
+    run = runs.get(name)
+    if run is None:
+        return [], np.array([], "datetime64[ms]")
+    recent = [
+        place
+        for place, (time, version) in enumerate(zip(run.times, run.versions, strict=True))
+        if version is not None and time >= until - _LAST_HOURS
+    ]
+    frames = [
+        _frame(name, run.versions[place], run.times[place], say, runs.city) | {"frame": place} for place in recent
+    ]
+    if frames:
+        frames[-1]["ends"] = True  # the bar shows where a night ends and the next begins
+    return frames, run.times[recent]
 
 
 def _tonight(runs: Runs, now: Run, clock: Clock, viewer: Viewer) -> Scene:
@@ -119,12 +150,32 @@ def _tonight(runs: Runs, now: Run, clock: Clock, viewer: Viewer) -> Scene:
     if 0 <= place < len(frames) and steps[place] == now.times[0]:
         live = place
         frames[place] |= {"run": NOW, "version": now.versions[0], "frame": 0}
+    until = parse_rfc3339(now.meta["as_of"])
+    earlier, times = last_hours(runs, now.night, until, say)
+    if earlier:
+        frames = [*earlier, *({"frame": place} | _told(frame) for place, frame in enumerate(frames))]
+        live = None if live is None else live + len(earlier)
+        steps = np.concatenate([times, steps])
     scene = _scene(city, clock, "live", now.night, frames, live, _live_words(city, now, clock, viewer))
     scene["simulated"] = sorted(runs.simulated(now) | (runs.simulated(run) if run else set()))
     scene["layers"] = list(now.layers)
     scene["journal"] = journal_marks(city, steps, say)
     scene["alert"] = scene["words"].pop("alert")
+    _compare(scene, runs, now, say)
     return scene
+
+
+def _told(frame: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in frame.items() if key != "frame" or value is not None}
+
+
+def _compare(scene: Scene, runs: Runs, run: Run, say: Words) -> None:
+    """Offer the comparison with the usual; simulated like the layer that is compared."""
+    if run.name.startswith(PLAN):
+        return
+    told = usual_told(runs.usual, run.night, level_of(run.name), run.layers, say)
+    scene["usual"] = told
+    scene["simulated"] += [layer for layer in told["layers"] if USUAL[layer] in scene["simulated"]]
 
 
 def _live_words(city: City, now: Run, clock: Clock, viewer: Viewer) -> dict[str, Any]:
@@ -229,7 +280,8 @@ def _scene(
         "layers": [],
         "simulated": [],  # layers behind which anything is simulated
         "journal": [],
+        "usual": {"digest": "", "layers": [], "words": ""},
         "alert": "",
-        "clock": {"local_ms": wall, "speed": clock.speed},
+        "clock": {"local_ms": wall, "speed": clock.speed, "zone": city.zone.key},
         "words": {"sensors": "", "answers": "", "clock": "", **words},
     }

@@ -40,6 +40,9 @@
     if (before !== N.theme()) window.dispatchEvent(new Event('noctule-theme'));
   };
 
+  /* What a browser keeps of its own; in a private window it may keep nothing. */
+  N.kept = name => { try { return localStorage.getItem('noctule-' + name) || ''; } catch (e) { return ''; } };
+  N.keep = (name, text) => { try { if (text) localStorage.setItem('noctule-' + name, text); else localStorage.removeItem('noctule-' + name); return true; } catch (e) { return false; } };
   /* The view stands in the address: what is shown can be sent to somebody, and a choice is a step that Back undoes. */
   N.asked = name => new URLSearchParams(location.search).get(name) || '';
   N.address = (changes, step) => {
@@ -208,7 +211,7 @@
       h('button', { type: 'button', className: 'btn play', onClick: N.togglePlay, 'aria-label': p.playing ? q.pause : q.play, disabled: !mapped.length }, h('i', { className: p.playing ? 'pause' : 'go' })),
       h('output', { className: 'clock', htmlFor: p.id + '-range' }, label),
       h('div', { className: 'track' },
-        h('div', { className: 'rail' }, frames.map((f, i) => f.version ? h('i', { key: i, style: { left: `calc(${at(i)} - ${50 / Math.max(1, last)}%)`, width: `calc(${100 / Math.max(1, last)}% + 1px)` } }) : null)),
+        h('div', { className: 'rail' }, frames.map((f, i) => f.version ? h('i', { key: i, className: f.ends ? 'ends' : undefined, style: { left: `calc(${at(i)} - ${50 / Math.max(1, last)}%)`, width: `calc(${100 / Math.max(1, last)}% + 1px)` } }) : null)),
         h('input', { id: p.id + '-range', type: 'range', min: 0, max: Math.max(0, last), step: 1, value: p.value || 0, 'aria-label': q.name, 'aria-valuetext': label, disabled: !mapped.length, onChange: e => { const value = nearest(+e.target.value); if (value !== undefined) move(value, false); } }),
         (scene.journal || []).map((m, i) => h('button', { key: i, type: 'button', className: 'mark', style: { left: m.from * 100 + '%' }, title: m.text, 'aria-label': q.journal + ': ' + m.text, onClick: () => tell(told === m.text ? '' : m.text) })),
         h('div', { className: 'hours', 'aria-hidden': 'true' }, hours.map(([text, i]) => h('span', { key: i, style: { left: at(i) } }, text)))),
@@ -226,33 +229,51 @@
      seconds instead, and say so, and try the stream again every half minute. */
   N.Follow = p => {
     const now = R.useRef(p); now.current = p;
+    const [saving, save] = R.useState(N.kept('saving') === '1');
+    N.saving = saving; N.save = on => { N.keep('saving', on ? '1' : ''); save(on); };
     R.useEffect(() => {
-      let over = false, source = null, failures = 0, poll = 0, retry = 0, asking = false, again = false;
-      const trouble = text => { if (!over && (now.current.trouble || '') !== text) now.current.setProps({ trouble: text }); };
+      let over = false, source = null, failures = 0, poll = 0, retry = 0, asking = false, again = false, line = '', lost = false, let_go = () => 0;
+      /* Tabs of a browser share one stream: who holds the lock listens and tells the others, who take over when it closes. */
+      const locks = navigator.locks, tabs = locks && window.BroadcastChannel ? new BroadcastChannel('noctule-events') : null, stop = new AbortController();
+      const show = () => { const text = lost ? 'reconnecting' : line; if (!over && (now.current.trouble || '') !== text) now.current.setProps({ trouble: text }); };
+      const tell = text => { line = text; show(); if (tabs && source !== null) tabs.postMessage({ line }); };
       const ask = () => {
         if (asking) { again = true; return; }
         asking = true;
-        fetch(p.url).then(r => (r.ok ? r.json() : Promise.reject(r.status))).then(scene => { if (!over) { N.sceneAt = performance.now(); now.current.setProps({ scene }); } })
-          .catch(() => { if (!source) trouble('reconnecting'); }).finally(() => { asking = false; if (again) { again = false; ask(); } });
+        fetch(p.url).then(r => (r.ok ? r.json() : Promise.reject(r.status))).then(scene => {
+          const back = lost;
+          lost = false; show();
+          if (!over) { N.sceneAt = performance.now(); now.current.setProps({ scene }); }
+          if (back && poll && source === false) { clearTimeout(retry); listen(); }
+        }).catch(() => { lost = true; show(); }).finally(() => { asking = false; if (again) { again = false; ask(); } });
       };
-      const listen = () => {
+      const hear = event => { N.eventAt = performance.now(); N.lastEvent = event; ask(); window.dispatchEvent(new Event('noctule-news')); };
+      /* `source` is false between two tries, and null in a tab that leaves listening to another. */
+      const listen = late => {
+        N.streams = (N.streams || 0) + 1;
         source = new EventSource('/live/events');
-        source.onopen = () => { const back = failures > 0 || poll; failures = 0; clearInterval(poll); poll = 0; trouble(''); if (back) ask(); };
-        source.onmessage = e => { N.eventAt = performance.now(); N.lastEvent = JSON.parse(e.data); ask(); window.dispatchEvent(new Event('noctule-news')); };
+        source.onopen = () => { const back = late || failures > 0 || poll; failures = 0; clearInterval(poll); poll = 0; lost = false; tell(''); if (back) { ask(); if (tabs) tabs.postMessage({ back: 1 }); } };
+        source.onmessage = e => { const event = JSON.parse(e.data); hear(event); if (tabs) tabs.postMessage({ event }); };
         source.onerror = () => {
           failures += 1;
-          if (failures < 2) { trouble('reconnecting'); return; }
-          source.close(); source = null;
-          trouble('polling');
-          if (!poll) poll = setInterval(() => { trouble('polling'); ask(); }, 5000);
+          if (failures < 2) { tell('reconnecting'); return; }
+          source.close(); source = false;
+          tell('polling');
+          if (!poll) poll = setInterval(() => { ask(); if (tabs) tabs.postMessage({ back: 1 }); }, 5000);
           clearTimeout(retry); retry = setTimeout(listen, 30000);
         };
       };
       N.lookAgain = ask;
       ask();
-      listen();
-      return () => { over = true; if (source) source.close(); clearInterval(poll); clearTimeout(retry); };
-    }, [p.url]);
+      if (saving) tell('saving');
+      else if (!tabs) listen();
+      else {
+        const began = performance.now();
+        tabs.onmessage = ({ data }) => { if (data.event) hear(data.event); else if (data.back) ask(); else { line = data.line; show(); } };
+        locks.request('noctule-events', { signal: stop.signal }, () => { if (!over) listen(performance.now() - began > 1000); return new Promise(done => { let_go = done; }); }).catch(() => 0);
+      }
+      return () => { over = true; stop.abort(); let_go(); if (tabs) tabs.close(); if (source) source.close(); clearInterval(poll); clearTimeout(retry); };
+    }, [p.url, saving]);
     return null;
   };
 })();

@@ -27,18 +27,19 @@ from dashboard.components import (
 )
 from dashboard.pages.context import Asked, House, asked
 from dashboard.pages.frame import address, header
+from dashboard.pages.versus import register_versus, usual_details, versus_switch
 from dashboard.palette import LEVELS, STEPS, ramp_of
 from dashboard.place_table import place_table, places_in_view
 from dashboard.probe import probe
 from dashboard.roles import may
 from dashboard.runs import PLAN, Run
-from dashboard.scales import CHANGES, EVERYONE, GAP_LAYERS, OF_GROUPS, PEOPLE, SCALES, base_layer
+from dashboard.scales import CHANGES, EVERYONE, GAP_LAYERS, OF_GROUPS, PEOPLE, SCALES, USUAL, base_layer
 from dashboard.words import Words
 from sensors.errors import NoctuleError
 
 OVERLAYS = ("lamps", "venues", "stops", "sensors")
 _TIME_WORDS = ("play", "pause", "name", "live", "follow", "unmapped", "journal")
-_FOLLOW_WORDS = ("reconnecting", "polling")
+_FOLLOW_WORDS = ("reconnecting", "polling", "saving", "replay")
 
 
 def page(
@@ -149,6 +150,7 @@ def register(app: Dash, house: House) -> None:
         role = house.role_of(dict(ctx.cookies))
         return *table_of_view(house, asked("/", str(search or ""), role), view), False
 
+    register_versus(app)
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("noctule", "leave"),
         Output("places", "hidden", allow_duplicate=True),
@@ -169,6 +171,7 @@ def register(app: Dash, house: House) -> None:
         Input("layer", "value"),
         Input("overlays", "value"),
         Input("of", "value"),
+        Input("versus", "value"),
         State("map", "view"),
         State("of", "words"),
     )
@@ -190,6 +193,7 @@ def register(app: Dash, house: House) -> None:
         Input("follow", "scene"),
         Input("follow", "trouble"),
         Input("time", "follow"),
+        Input("time", "value"),
         State("follow", "labels"),
     )
     app.clientside_callback(  # type: ignore[no-untyped-call]
@@ -212,6 +216,8 @@ def place_details(house: House, asked: Asked, reading: Any) -> list[object]:
     run = _run(house, asked, name, frame, layer)
     if run is None:
         return gone
+    if layer in USUAL:
+        return usual_details(house, asked, run, frame, layer, longitude, latitude)
     try:
         found = probe(house.runs, run, frame, layer, longitude, latitude)
     except (NoctuleError, OSError):  # replaced while it was read; the page asks again with the next version
@@ -247,7 +253,12 @@ def table_of_view(house: House, asked: Asked, view: Any) -> tuple[object, str]:
 def _run(house: House, asked: Asked, name: str, frame: int, layer: str) -> Run | None:
     """The run that is asked about, if this role may read it and it has this frame of this layer."""
     run = house.runs.get(name) if house.may_run(asked.role, name) else None
-    if run is None or layer not in run.layers or not 0 <= frame < len(run.versions) or run.versions[frame] is None:
+    if (
+        run is None
+        or USUAL.get(layer, layer) not in run.layers
+        or not 0 <= frame < len(run.versions)
+        or run.versions[frame] is None
+    ):
         return None
     return run
 
@@ -258,7 +269,7 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
     overlays = [name for name in OVERLAYS if name != "sensors" or may(asked.role, "sensors")]
     chosen = [name for name in asked.query.get("over", "").split(".") if name in overlays]
     chosen_layers = (layers[0], "gap", *layers[1:]) if "safety" in layers else layers
-    drawn = [*layers, GAP_LAYERS[0]] if "safety" in layers else [*layers]
+    drawn = [*layers, GAP_LAYERS[0], *USUAL] if "safety" in layers else [*layers]
     if "safety" in layers and asked.query.get("compare", "").startswith(PLAN):
         drawn += CHANGES
     legends = html.Div([figures.legend(name, say) for name in drawn], id="legends", **data(layer=layer))
@@ -284,6 +295,7 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
             html.P(say("note.line"), className="noteline"),
             *extra,
             Choice(id="layer", legend=say("panel.layer"), options=options, value=layer),
+            versus_switch(asked, "safety" in layers),
             _whom(asked, layer),
             html.Details([html.Summary(say("panel.legend")), legends, _how(asked)], open=True, className="fold"),
             html.Div(
@@ -345,12 +357,13 @@ def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str
         "confidence": [say(f"confidence.{word}") for word in ("verylow", "low", "medium", "high")],
         "scales": {layer: _scale(layer, say) for layer in _drawable(layers)},
         "labels": {name: say(f"map.{name}") for name in ("hatched", "confidence", "zoomin", "zoomout", "simulated")}
+        | {"grey": say("legend.grey")}
         | {"name": say("map.name", city=house.city.name), "language": say.language},
     }
 
 
 def _drawable(layers: tuple[str, ...]) -> tuple[str, ...]:
-    return (*layers, *OF_GROUPS, *GAP_LAYERS, *CHANGES) if "safety" in layers else layers
+    return (*layers, *OF_GROUPS, *GAP_LAYERS, *USUAL, *CHANGES) if "safety" in layers else layers
 
 
 def _scale(layer: str, say: Words) -> dict[str, Any]:
@@ -362,7 +375,9 @@ def _scale(layer: str, say: Words) -> dict[str, Any]:
         "footfall": say("unit.people"),
         "safety_change": say("unit.points"),
         "gap": say("unit.points"),
+        "usual_safety": say("unit.points"),
     }.get(base_layer(layer), scale.unit)
     high = 100.0 if layer == "evidence" else scale.high
     told = {"kind": scale.kind, "low": scale.low, "high": high, "unit": unit, "sure": layer == "evidence"}
+    told["differs"] = scale.differs
     return told | {"colours": ramp_of(layer)}

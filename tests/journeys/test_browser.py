@@ -278,16 +278,3 @@ def test_axe_finds_nothing_serious(path, language, size, visit):
         if one["impact"] in ("serious", "critical")
     ]
     assert serious == [], json.dumps(serious, indent=1)
-
-
-def test_a_server_that_restarts_is_found_again(town, browser):
-    context = browser.new_context(viewport={"width": 1024, "height": 768})
-    page = context.new_page()
-    page.goto(town.url + "/?lang=en")
-    until(page, "!!(window.noctule && window.noctule.stats && window.noctule.stats.first)")
-    town.stop()
-    until(page, "/Reconnecting|asking every/.test(document.getElementById('status').textContent)")
-    town.start()
-    told = town.map_now(3.0)
-    until(page, f"window.noctule.stats.painted.endsWith('/{told['version']}')", 40)
-    context.close()

@@ -6,7 +6,7 @@ import pytest
 
 from analytics import atlas
 from dashboard.runs import Runs
-from dashboard.scene import Viewer, journal_marks, live_scene, night_scene
+from dashboard.scene import Viewer, journal_marks, last_hours, live_scene, night_scene
 from dashboard.words import words
 from ingest import health
 from sensors.city import City
@@ -127,6 +127,29 @@ def test_a_plan_shows_the_journal_as_every_page_does(city):
     synthetic_atlas.write_plan(city, frames=2)
     told = night_scene(Runs(city), city_clock(city.path), VIEWER, "plan-brighter-park")
     assert [mark["text"] for mark in told["journal"]] == ["22:05 · event: Market night"]
+
+
+def test_the_last_twelve_hours_reach_into_the_night_before(city):
+    runs = Runs(city)
+    frames, times = last_hours(runs, "2026-11-21", np.datetime64("2026-11-21T06:20", "ms"), words("en"))
+    assert [(frame["label"], frame["run"], frame["frame"]) for frame in frames] == [("20:30", "2026-11-20", 2)]
+    assert frames[-1]["ends"] and times.size == 1
+    assert last_hours(runs, "2026-11-21", np.datetime64("2026-11-21T18:30", "ms"), words("en"))[0] == []
+    assert last_hours(runs, "2026-11-20", np.datetime64("2026-11-20T06:20", "ms"), words("en"))[0] == []
+
+
+def test_a_long_night_begins_with_the_end_of_the_one_before(city, monkeypatch):
+    connected(city)
+    synthetic_atlas.write_now(city, "2026-11-20", 3)
+    night = atlas.night_steps(city, synthetic_atlas.night(city))
+    before = night[:2] - np.timedelta64(9, "h")
+    ended = [{"label": "x", "at": "", "run": "2026-11-19", "version": "abc", "frame": 38 + place} for place in (0, 1)]
+    monkeypatch.setattr("dashboard.scene.last_hours", lambda *_: (ended, before))
+    add_entry(city, Entry("", "event", "Market night", "2026-11-20T18:00:00Z", "2026-11-20T18:15:00Z"))
+    told = scene(city)
+    assert told["live"] == 5 and len(told["frames"]) == 42
+    assert [frame["frame"] for frame in told["frames"][:6]] == [38, 39, 0, 1, 2, 0]
+    assert told["journal"][0]["from"] == pytest.approx(2 / 41)  # by the steps on the bar
 
 
 @pytest.mark.parametrize("form", [True, False])
