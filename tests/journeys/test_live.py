@@ -32,6 +32,8 @@ def usual(town):
 def test_versus_usual_colours_what_differs_and_greys_what_does_not(usual, visit):
     page = visit("/?lang=en&layer=light")
     assert page.is_hidden("#whom")
+    # Which nights there are is looked up every few seconds.
+    until(page, "(window.noctule.lookAgain(), !document.getElementById('versus').disabled)")
     page.focus("#versus")
     page.keyboard.press("Space")
     until(page, "window.noctule.stats.painted.startsWith('usual_light/now/')")
