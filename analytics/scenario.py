@@ -25,6 +25,7 @@ holds.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ SELECTORS = ("lamps", "polygon", "street")
 
 # What a lamp may be given: (lowest, highest), in the unit of the lamps table. The bounds refuse slips of the unit or
 # of a digit; the largest street luminaires give some 60,000 lm from 25 m masts (sensing.md A5).
-_LAMP_NUMBERS = {
+LAMP_NUMBERS = {
     "lumens": (50.0, 200_000.0),
     "watts": (0.5, 2_000.0),
     "height_m": (0.5, 40.0),
@@ -61,12 +62,13 @@ _LAMP_NUMBERS = {
 }
 _ALLOWED = {
     "dim": {"level", "hours", *SELECTORS},
-    "replace": {*_LAMP_NUMBERS, "luminaire", *SELECTORS},
-    "add": {*_LAMP_NUMBERS, "luminaire", "positions", "hours"},
+    "replace": {*LAMP_NUMBERS, "luminaire", *SELECTORS},
+    "add": {*LAMP_NUMBERS, "luminaire", "positions", "hours"},
     "remove": {*SELECTORS},
 }
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_MOST_CORNERS = 2_000  # of a polygon; a larger one was not drawn by a hand
 _STREET_REACH_M = 30.0  # a lamp stands in the nearest street that has a name, no farther than this
 
 
@@ -144,7 +146,7 @@ class Scenario:
         count = len(change.positions)
         names = [f"new-{number + 1}-{index + 1}" for index in range(count)]
         blank = {column: [""] * count for column in self.lamps.columns if column != "geometry"}
-        columns: dict[str, Any] = blank | {column: [np.nan] * count for column in _LAMP_NUMBERS}
+        columns: dict[str, Any] = blank | {column: [np.nan] * count for column in LAMP_NUMBERS}
         columns |= {column: [value] * count for column, value in change.new.items()}
         columns |= {"lamp": names, "asset_id": names, "switchable_unit": names, "source": ["council"] * count}
         columns |= {"row": np.full(count, -1, np.int64), "change": np.full(count, number, np.int64)}
@@ -190,6 +192,47 @@ def parse_scenario(content: Mapping[str, Any], city: City, source: str, default_
     return Scenario(str(name), str(content.get("title", name)), tuple(changes), lamps)
 
 
+def lamp_streets(city: City) -> npt.NDArray[np.object_]:
+    """The street in which each lamp of a city stands, (n,) names; empty where none with a name is within 30 m."""
+    lamps, streets = city.places("lamps"), city.places("streets")
+    names = streets["name"].fillna("").astype(str)
+    # Pavements and crossings are streets without a name, and a lamp stands nearest to one of those.
+    named = streets[(names != "").to_numpy()]
+    found = np.full(len(lamps), "", object)
+    if len(named):
+        index, distance = named.sindex.nearest(lamps.geometry, return_all=False, return_distance=True)
+        near = distance <= _STREET_REACH_M
+        found[index[0][near]] = named["name"].to_numpy()[index[1][near]]
+    return found
+
+
+def scenario_text(content: Mapping[str, Any]) -> str:
+    """The content of a scenario as the TOML file that `read_scenario` reads.
+
+    >>> print(scenario_text({"format": 1, "name": "off", "change": [{"what": "remove", "lamps": ["L1"]}]}), end="")
+    format = 1
+    name = "off"
+    <BLANKLINE>
+    [[change]]
+    what = "remove"
+    lamps = ["L1"]
+    """
+    head = [f"{key} = {_toml(content[key])}" for key in ("format", "name", "title", "author") if key in content]
+    tables = [["[[change]]", *(f"{key} = {_toml(entry[key])}" for key in entry)] for entry in content.get("change", [])]
+    return "\n\n".join("\n".join(lines) for lines in [head, *tables]) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A value of a scenario; texts are written as in JSON, but for the one control that JSON leaves as it is."""
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(part) for part in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+    if not _number(value):
+        raise ScenarioError(f"a scenario holds {value!r}; expected texts, numbers and lists of them")
+    return repr(value)
+
+
 def _change(entry: Any, city: City, problems: list[str]) -> Change | None:
     if not isinstance(entry, dict) or entry.get("what") not in WHATS:
         found = entry.get("what") if isinstance(entry, dict) else entry
@@ -209,7 +252,7 @@ def _change(entry: Any, city: City, problems: list[str]) -> Change | None:
     else:
         rows = _selected(entry, city, problems)
     if what == "replace" and not new:
-        problems.append("replace needs at least one of " + ", ".join([*_LAMP_NUMBERS, "luminaire"]))
+        problems.append("replace needs at least one of " + ", ".join([*LAMP_NUMBERS, "luminaire"]))
     level = entry.get("level")
     fraction = float(level) if level is not None and _number(level) else np.nan
     if what == "dim" and not 0 <= fraction <= 1:
@@ -221,7 +264,7 @@ def _lamp_values(
     entry: Mapping[str, Any], city: City, allowed: set[str], problems: list[str]
 ) -> dict[str, float | str]:
     values: dict[str, float | str] = {}
-    for key, (low, high) in _LAMP_NUMBERS.items():
+    for key, (low, high) in LAMP_NUMBERS.items():
         if key not in entry or key not in allowed:
             continue
         if _number(entry[key]) and low <= entry[key] <= high:
@@ -308,19 +351,13 @@ def _by_id(value: Any, city: City, problems: list[str]) -> npt.NDArray[np.int64]
 def _by_street(value: Any, city: City, problems: list[str]) -> npt.NDArray[np.int64]:
     import difflib
 
-    streets = city.places("streets")
-    names = streets["name"].fillna("").astype(str)
-    if not isinstance(value, str) or not (names == value).any():
+    names = city.places("streets")["name"].fillna("").astype(str)
+    if not isinstance(value, str) or value == "" or not (names == value).any():
         known = sorted(set(names) - {""})
         near = difflib.get_close_matches(str(value), known, n=3, cutoff=0.5)
         problems.append(f"the city has no street {value!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
         return np.zeros(0, np.int64)
-    lamps = city.places("lamps")
-    # Pavements and crossings are streets without a name, and a lamp stands nearest to one of those.
-    named = streets[(names != "").to_numpy()]
-    index, distance = named.sindex.nearest(lamps.geometry, return_all=False, return_distance=True)
-    found = (distance <= _STREET_REACH_M) & (named["name"].to_numpy()[index[1]] == value)
-    rows = np.sort(index[0][found]).astype(np.int64)
+    rows = np.flatnonzero(lamp_streets(city) == value).astype(np.int64)
     if not len(rows):
         problems.append(f"no lamp stands in street {value!r}")
     return rows
@@ -332,6 +369,9 @@ def _polygon(value: Any, city: City, problems: list[str]) -> Any:
     corners = _points(value)
     if corners is None or len(corners) < 3:
         problems.append("polygon must be a list of at least three [longitude, latitude]")
+        return None
+    if len(corners) > _MOST_CORNERS:
+        problems.append(f"polygon has {len(corners)} corners; at most {_MOST_CORNERS} are taken")
         return None
     shape = Polygon(_projected(corners, city))
     if not shape.is_valid:

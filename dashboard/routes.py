@@ -30,6 +30,7 @@ from dashboard.late_scripts import LateScripts
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.palette import GROUNDS, RAMPS, lookup
+from dashboard.planning import EVENTS, Planning
 from dashboard.push import FullError, Push
 from dashboard.roles import COOKIE, ROLES, may
 from dashboard.scales import GAP_LAYERS, SCALES
@@ -86,6 +87,7 @@ class Routes:
         self._tables: dict[tuple[str, str], tuple[float, bytes | str]] = {}
         self._reports: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._asking = Asking(house)
+        self._planning = Planning(house)
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +99,9 @@ class Routes:
         first = path.split("/", 2)[1] if "/" in path else ""
         if first == "live" and path == "/live/events":
             await self._events(scope, receive, send)
+            return
+        if path == EVENTS:
+            await self._planning.events(scope, receive, send)
             return
         route = self._route(first)
         if route is None:
@@ -125,6 +130,7 @@ class Routes:
             "report": self._report,
             "qr.svg": self._qr,
             "ask": self._asking,
+            "planning": self._planning,
             "late": self._late_script,
         }
         return routes.get(first)

@@ -66,6 +66,9 @@ def night_scene(runs: Runs, clock: Clock, viewer: Viewer, name: str) -> Scene:
     say = viewer.say
     run = runs.get(name) if name else None
     if run is None:
+        if name.startswith(PLAN):
+            words = {"title": say("title.plan"), "status": say("status.plan"), "banner": say("plan.uncomputed")}
+            return _scene(runs.city, clock, "empty", "", [], None, words)
         key = "empty.none" if may(viewer.role, "nights") else "empty.public"
         words = {"title": say("title.empty"), "status": say("status.empty"), "banner": say(key)}
         return _scene(runs.city, clock, "empty", "", [], None, words)

@@ -25,6 +25,8 @@
   };
   N.late = {};
   N.Compare = late('compare', 'Compare');
+  N.lateOf = late; /* for scripts that came late themselves */
+  N.PlanDesk = late('plan', 'PlanDesk');
 
   /* The theme of the address; where it names none, what the device prefers. A map is drawn on one of three grounds. */
   const THEMES = ['dark', 'light', 'contrast', 'projector'], prefers = what => matchMedia(`(prefers-${what})`);
