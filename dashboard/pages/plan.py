@@ -8,6 +8,7 @@ from dash import Dash, html
 
 from analytics import atlas
 from analytics.scenario import LAMP_NUMBERS
+from dashboard.comparing import comparison, plan_options
 from dashboard.components import PlanDesk, aria
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address, header
@@ -58,6 +59,8 @@ def layout(house: House, asked: Asked) -> list[Any]:
     wanted = asked.query.get("scenario", "")
     chosen = wanted or (names[0] if names else _NEW)
     extra = [_table(house, asked, names, chosen), html.P(say("plan.note"), className="note")]
+    if chosen in names and len(names) > 1:
+        extra.append(comparison(house, asked, PLAN + chosen, plan_options(house, asked, PLAN + chosen)))
     children = page(house, asked, "plan", PLAN + chosen, CHANGES, say("title.plan"), extra)
     return children if embedded(asked) else [*children, _desk(house, asked, names, chosen)]
 
@@ -70,7 +73,7 @@ def _desk(house: House, asked: Asked, names: list[str], chosen: str) -> Any:
     """Where lamps are chosen and scenarios made; its script comes when the page is first opened."""
     planned = [{"name": name, "title": _title(atlas.plan_meta(house.city, name) or {}, name)} for name in names]
     return PlanDesk(
-        id="plandesk", scenario=chosen, planned=planned, words=desk_words(asked.say, str(house.city.zone)), swipe=False
+        id="plandesk", scenario=chosen, planned=planned, words=desk_words(asked.say, str(house.city.zone)), swipe=True
     )
 
 

@@ -137,7 +137,9 @@ def test_two_who_save_one_scenario_both_keep_their_work(visit):
     visit.said[:] = [text for text in visit.said if "409" not in text]  # the browser tells of it as of an error
 
 
-@pytest.mark.parametrize(("theme", "width", "height"), [("dark", 1600, 900), ("light", 390, 844), ("contrast", 1024, 768)])
+@pytest.mark.parametrize(
+    ("theme", "width", "height"), [("dark", 1600, 900), ("light", 390, 844), ("contrast", 1024, 768)]
+)
 def test_every_part_of_the_desk_is_accessible(visit, theme, width, height):
     page = desk(visit, f"&theme={theme}", width=width, height=height)
     for tab in ("lamps", "changes", "whole", "compare"):

@@ -65,6 +65,12 @@ ROUTES = {
     ],
     "report": [("GET", "/report?night=2026-11-01", WORKING), ("GET", f"/report?night={OLD}&lang=xx&n=1", WORKING)],
     "lighting": [("GET", "/lighting?hour=23:00", PLANNING)],
+    "planning": [
+        *(("GET", f"/planning/{name}", PLANNING) for name in ("lamps", "lamps/now.json", "scenarios", "scenarios/1")),
+        *(("GET", f"/planning/{name}", PLANNING) for name in ("scenarios/1/scenario.toml", "jobs", "results", "snap")),
+        *(("POST", f"/planning/{name}", PLANNING) for name in ("scenarios", "scenarios/1", "import", "jobs")),
+        *(("POST", f"/planning/{name}", PLANNING) for name in ("scenarios/1/keep", "jobs/1/cancel", "x")),
+    ],
     # What is nobody's in particular: pictures of the ground, colours, scripts, a code for phones, the answer form.
     "base": [("GET", "/base/0/0/0/0.png", ALL)],
     "palette": [("GET", "/palette/0/dark.bin", ALL)],
