@@ -227,7 +227,7 @@
     const span = (at, change) => setSpans(spans.map((s, i) => (i === at ? { ...s, ...change } : s)));
     const limits = key => ({ min: w.limits[key][0], max: w.limits[key][1], step: 'any' });
     return h('div', { className: 'pd-body' },
-      h('h3', null, fill(w.change_chosen, { lamps: counted(S.count, 'lamps') })),
+      h('h2', null, fill(w.change_chosen, { lamps: counted(S.count, 'lamps') })),
       h('fieldset', { className: 'choice' }, h('legend', null, w.what), h('div', { className: 'chips' }, ['dim', 'replace', 'remove'].map(name => h('label', { key: name, className: kind === name ? 'chip on' : 'chip' }, h('input', { type: 'radio', name: 'pd-what', checked: kind === name, onChange: () => setKind(name) }), h('span', null, w['what_' + name]))))),
       kind === 'dim' ? h('div', null, spans.map((s, i) => h('div', { key: i, className: 'pd-row' },
         h('label', { className: 'pd-field' }, h('span', null, w.from), h('input', { value: s.from, placeholder: '23:00', maxLength: 5, 'data-hour': 'from', onChange: e => span(i, { from: e.target.value.trim() }) })),
@@ -240,7 +240,7 @@
         h('datalist', { id: 'pd-luminaires' }, [...new Set([...(S.lamps ? S.lamps.coded.luminaire.words : []), 'road', 'lambert'])].filter(Boolean).map(one => h('option', { key: one, value: one })))) : null,
       h('div', { className: 'acts' }, h('button', { type: 'button', id: 'pd-apply', className: 'btn small strong', disabled: !!wrong || !S.count, onClick: apply }, fill(w.apply, { lamps: counted(S.count, 'lamps') })), h('span', { role: 'status' }, !S.count ? w.choose_first : wrong)),
       h(AddLamps),
-      h('h3', null, w.changes),
+      h('h2', null, w.changes),
       S.changes.length ? h('ol', { className: 'pd-changes' }, S.changes.map((change, i) => h('li', { key: i }, h('span', null, sentence(change)),
         h('span', { className: 'acts' }, change.what === 'add' ? null : button(w.choose_its, () => S.choose(S.about(change), 'replace'), { 'aria-label': w.choose_its + ': ' + sentence(change) }), button(w.drop, () => S.drop(i), { 'aria-label': w.drop + ': ' + sentence(change) }))))) : h('p', { className: 'note' }, w.no_changes));
   }
@@ -266,9 +266,9 @@
         h('form', { className: 'pd-row', onSubmit: e => { e.preventDefault(); S.update({ title }); } }, h('label', { className: 'pd-field wide' }, h('span', null, w.title), h('input', { id: 'pd-title', value: title, maxLength: 120, onChange: e => setTitle(e.target.value) })), h('button', { type: 'submit', className: 'btn small', disabled: !title.trim() || title === own.title }, w.rename)),
         h('p', { className: 'note' }, fill(w.made_by, { who: whose(own.author), name: own.name })),
         h('div', { className: 'acts' }, button(w.duplicate, () => S.make({ copy: own.id, title: fill(w.copy_of, { title: own.title }).slice(0, 120) })), button(own.archived ? w.unarchive : w.archive, () => S.update({ archived: !own.archived })), button(w.keep_version, keep)),
-        S.changes.length ? h(R.Fragment, null, h('h3', null, w.out), h('p', { className: 'pd-links' }, h('a', { href: to('scenario.toml'), download: '' }, w.out_toml), h('a', { href: to('lamps.csv'), download: '' }, w.out_csv), h('a', { href: to('lamps.geojson'), download: '' }, w.out_geojson))) : null,
-        h('h3', null, w.versions), h('ul', { className: 'pd-list' }, (own.versions || []).slice(0, 30).map(v => h('li', { key: v.version }, h('span', null, fill(w.version_line, { version: v.version, time: clock(v.saved), who: whose(v.author) }), v.kept ? ' · ' + w.kept : ''), v.version === own.version ? h('span', null, w.current) : button(w.restore, () => restore(v.version), { 'aria-label': fill(w.restore_version, { version: v.version }) }))))) : null,
-      h('h3', null, w.jobs), S.jobs.length ? h('ul', { className: 'pd-list' }, S.jobs.slice(0, 8).map(job => h('li', { key: job.id }, h('span', null, fill(w.job_line, { title: job.title, version: job.version, who: whose(job.author), state: w['job_' + job.state + '_word'] })), job.state === 'done' ? button(w.show, () => S.go(job.name, { computed: job.id }), { 'aria-label': w.show + ': ' + job.title }) : null))) : h('p', { className: 'note' }, w.no_jobs),
+        S.changes.length ? h(R.Fragment, null, h('h2', null, w.out), h('p', { className: 'pd-links' }, h('a', { href: to('scenario.toml'), download: '' }, w.out_toml), h('a', { href: to('lamps.csv'), download: '' }, w.out_csv), h('a', { href: to('lamps.geojson'), download: '' }, w.out_geojson))) : null,
+        h('h2', null, w.versions), h('ul', { className: 'pd-list' }, (own.versions || []).slice(0, 30).map(v => h('li', { key: v.version }, h('span', null, fill(w.version_line, { version: v.version, time: clock(v.saved), who: whose(v.author) }), v.kept ? ' · ' + w.kept : ''), v.version === own.version ? h('span', null, w.current) : button(w.restore, () => restore(v.version), { 'aria-label': fill(w.restore_version, { version: v.version }) }))))) : null,
+      h('h2', null, w.jobs), S.jobs.length ? h('ul', { className: 'pd-list' }, S.jobs.slice(0, 8).map(job => h('li', { key: job.id }, h('span', null, fill(w.job_line, { title: job.title, version: job.version, who: whose(job.author), state: w['job_' + job.state + '_word'] })), job.state === 'done' ? button(w.show, () => S.go(job.name, { computed: job.id }), { 'aria-label': w.show + ': ' + job.title }) : null))) : h('p', { className: 'note' }, w.no_jobs),
       archived.length ? h(R.Fragment, null, button(fill(w.archived, { count: archived.length }), () => setOld(!old), { 'aria-expanded': old }), old ? h('ul', { className: 'pd-list' }, archived.map(one => h('li', { key: one.id }, h('span', null, one.title), button(w.open, () => S.go(one.name), { 'aria-label': w.open + ': ' + one.title })))) : null) : null);
   }
 
