@@ -55,8 +55,12 @@ Versus = _component("Versus", ["id", "label", "note", "scene", "value"])
 Choices = _component("Choices", ["id", "legend", "options", "value"])
 # The night's steps with play, marks of the journal and, on Live, the way back to now.
 TimeBar = _component("TimeBar", ["id", "labels", "scene", "value", "follow", "playing"])
-# Nights to choose from, each with how much of it is mapped; choosing one opens its address.
-NightPicker = _component("NightPicker", ["id", "legend", "options", "value"])
+# Nights by month: `nights` are [night, closed steps, all steps, kind of special night, words], `beside` is compared.
+NightCalendar = _component("NightCalendar", ["id", "legend", "labels", "nights", "value", "beside", "language"])
+# Speed, steps, stretch and hours under the time bar; `readings` are how many came with each step.
+TimeTools = _component("TimeTools", ["id", "labels", "readings"])
+# Places through the night as curves; `table` is whether this role may take them along.
+Probes = _component("Probes", ["id", "legend", "labels", "table"])
 # Asks for the table of places in view: `asked` is {run, frame, version, layer, box, zoom}.
 TableButton = _component("TableButton", ["id", "label", "asked"])
 # Copies an address that shows this view at this moment, also tomorrow.

@@ -31,6 +31,7 @@ from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.palette import GROUNDS, RAMPS, lookup
 from dashboard.planning import EVENTS, Planning
+from dashboard.probing import Probing
 from dashboard.push import FullError, Push
 from dashboard.roles import COOKIE, ROLES, may
 from dashboard.scales import GAP_LAYERS, SCALES
@@ -88,6 +89,7 @@ class Routes:
         self._reports: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._asking = Asking(house)
         self._planning = Planning(house)
+        self._probing = Probing(house)
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,6 +133,7 @@ class Routes:
             "qr.svg": self._qr,
             "ask": self._asking,
             "planning": self._planning,
+            "probes": self._probes,
             "late": self._late_script,
         }
         return routes.get(first)
@@ -367,6 +370,9 @@ class Routes:
             body = (table.csv() if kind == "csv" else table.geojson() if kind == "geojson" else table.json()).encode()
             self._tables = {(kind, hour): (time.monotonic(), body)}  # the last one asked for; a city's has megabytes
         return body
+
+    async def _probes(self, scope: Scope, receive: Receive) -> Answer:
+        return await self._probing.answer(scope, receive, self._role_of(scope))
 
     async def _report(self, scope: Scope, _receive: Receive) -> Answer:
         """The night report of a night that has pages, as a PDF."""

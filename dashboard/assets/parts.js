@@ -27,6 +27,9 @@
   N.Compare = late('compare', 'Compare');
   N.lateOf = late; /* for scripts that came late themselves */
   N.PlanDesk = late('plan', 'PlanDesk');
+  N.NightCalendar = late('calendar', 'NightCalendar');
+  N.TimeTools = late('timeline', 'TimeTools');
+  N.Probes = late('probes', 'Probes');
 
   /* The theme of the address; where it names none, what the device prefers. A map is drawn on one of three grounds. */
   const THEMES = ['dark', 'light', 'contrast', 'projector'], prefers = what => matchMedia(`(prefers-${what})`);
@@ -132,11 +135,6 @@
     h('select', { id: p.id, value: p.value, onChange: e => fetch('/role', { method: 'POST', body: 'role=' + e.target.value }).then(() => location.reload()) },
       p.options.map(o => h('option', { key: o.value, value: o.value }, o.label))), h('small', null, p.note));
 
-  N.NightPicker = p => h('fieldset', { id: p.id, className: 'nights' }, h('legend', null, p.legend), h('div', { className: 'nightlist' }, p.options.map(o =>
-    h('label', { key: o.value, className: o.value === p.value ? 'chip on' : 'chip', title: o.note },
-      h('input', { type: 'radio', name: p.id, value: o.value, checked: o.value === p.value, onChange: () => N.go({ night: o.value, t: '' }) }),
-      h('span', null, o.label), h('meter', { min: 0, max: 1, value: o.closed, 'aria-label': o.note })))));
-
   /* Open an address on this page without loading everything anew: Dash's Location hears it and asks for the page. */
   N.go = (changes, path) => {
     const query = new URLSearchParams(path ? '' : location.search);
@@ -183,13 +181,17 @@
     R.useEffect(() => {
       N.playing = !!p.playing;
       if (!p.playing) return undefined;
-      const timer = setInterval(() => {
-        const { p, mapped, newest } = now.current, next = mapped.find(i => i > p.value);
-        if (N.busy && N.busy()) return; /* no step before the last one is on the screen */
+      let timer = 0;
+      const pace = () => (N.pace ? N.pace() : 600), tick = () => {
+        const { p, mapped, newest } = now.current, next = N.after ? N.after(mapped, p.value) : mapped.find(i => i > p.value);
+        timer = setTimeout(tick, pace());
+        if (document.hidden || (N.busy && N.busy())) return; /* no step before the last one is on the screen */
         if (next === undefined) p.setProps({ playing: false, follow: scene.live !== null && p.value === newest });
         else move(next, false);
-      }, 600);
-      return () => clearInterval(timer);
+      };
+      timer = setTimeout(tick, pace());
+      window.dispatchEvent(new Event('noctule-view'));
+      return () => clearTimeout(timer);
     }, [p.playing]);
     const move = (value, follow) => { N.address({ t: follow ? '' : (frames[value] || {}).at }); p.setProps({ value, follow }); };
     R.useEffect(() => {
@@ -200,6 +202,8 @@
       window.addEventListener('popstate', back);
       return () => window.removeEventListener('popstate', back);
     }, []);
+    N.bar = { frames, mapped, value: p.value, move, nearest, step: by => { const next = by < 0 ? [...mapped].reverse().find(i => i < p.value) : mapped.find(i => i > p.value); if (next !== undefined) move(next, false); } };
+    R.useEffect(() => { window.dispatchEvent(new Event('noctule-bar')); }, [p.scene]);
     N.togglePlay = () => {
       if (!mapped.length) return;
       if (!p.playing && p.value >= mapped[mapped.length - 1]) move(mapped[0], false);

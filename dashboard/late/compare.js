@@ -157,6 +157,7 @@
 
     R.useEffect(() => { if (live.current.clip) live.current.clip(); }, [edge, mode, map]);
     R.useEffect(() => {
+      window.dispatchEvent(new Event('noctule-beside'));
       if (live.current.values) live.current.values.refresh();
       if (live.current.mark) live.current.mark.style.visibility = view.simulated ? 'visible' : 'hidden';
       for (const legend of document.querySelectorAll('#legends > .legend')) legend.classList.toggle('also', on && !!wanted && legend.dataset.layer === base(wanted));

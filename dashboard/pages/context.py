@@ -10,6 +10,7 @@ from dashboard.about_facts import AboutFacts
 from dashboard.basemap import Basemap
 from dashboard.delay import may_see, nights_of
 from dashboard.next_places import NextPlaces
+from dashboard.night_coverage import NightCoverage
 from dashboard.place_table import PlaceNames
 from dashboard.roles import COOKIE, role_of
 from dashboard.runs import Runs
@@ -32,6 +33,7 @@ class House:
     switch: bool  # whether visitors may choose their role: the demo on this machine
     role: str  # everyone's role where they may not
     palette: str  # address of the colour tables, without the ground
+    coverage: NightCoverage = field(default_factory=NightCoverage)
     next_places: NextPlaces = field(default_factory=NextPlaces)
     place_names: PlaceNames = field(default_factory=PlaceNames)
     about: AboutFacts = field(default_factory=AboutFacts)

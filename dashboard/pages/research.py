@@ -7,7 +7,8 @@ from typing import Any
 from dash import Dash, html
 
 from dashboard.comparing import comparison, night_options, plan_options
-from dashboard.components import NightPicker, data
+from dashboard.components import Probes, TimeTools, data
+from dashboard.night_calendar import calendar
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address
 from dashboard.pages.stage import page
@@ -26,10 +27,10 @@ def layout(house: House, asked: Asked) -> list[Any]:
     wanted = asked.query.get("night", "")
     name = next((run for run in names if run.removeprefix(PUBLIC) == wanted), names[-1] if names else "")
     run = house.runs.get(name) if name else None
-    extra: list[Any] = [_picker(house, names, name, say)] if names else []
+    extra: list[Any] = [calendar(house, asked, names, name)] if names else []
     if run is not None:
         options = [*night_options(house, asked, name), *plan_options(house, asked, name)]
-        extra += [comparison(house, asked, name, options), provenance(run, asked)]
+        extra += [comparison(house, asked, name, options), _probes(asked), provenance(run, asked), _tools(run, say)]
     title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
     return page(house, asked, "research", name or "none", LAYERS, title, extra)
 
@@ -38,22 +39,53 @@ def register(app: Dash, house: House) -> None:
     """Nothing beyond the stage: choosing a night opens its address."""
 
 
-def _picker(house: House, names: list[str], chosen: str, say: Words) -> Any:
-    """Nights, newest first, each with how much of it is closed."""
-    options = []
-    for name in reversed(names):
-        run = house.runs.get(name)
-        if run is not None:
-            closed = sum(version is not None for version in run.versions)
-            options.append(
-                {
-                    "value": run.night,
-                    "label": say.short_day(run.night),
-                    "closed": closed / max(1, len(run.versions)),
-                    "note": say("research.coverage", closed=say.number(closed), steps=say.number(len(run.versions))),
-                }
-            )
-    return NightPicker(id="night", legend=say("research.nights"), options=options, value=chosen.removeprefix(PUBLIC))
+def _tools(run: Run, say: Words) -> Any:
+    """What plays the night: with how many readings came with each step, as far as its pages say it."""
+    # Each step is made from all that came until its cut, so what came with it is the difference to the one before.
+    made_from = {str(entry["step"]): int(entry.get("records", 0)) for entry in run.meta.get("closed", [])}
+    readings, before = [], 0
+    for step in run.meta.get("steps", []):
+        total = made_from.get(str(step), before)
+        readings.append(max(total - before, 0))
+        before = max(total, before)
+    labels = {
+        "name": say("play.name"),
+        "back": say("play.back"),
+        "on": say("play.on"),
+        "speed": say("play.speed"),
+        "jump": say("play.jump"),
+        "jump_to": say("play.jumpto"),
+        "from": say("play.from"),
+        "to": say("play.to"),
+        "no": say("play.no"),
+        "readings": say("play.readings"),
+    }
+    return TimeTools(id="tools", labels=labels, readings=readings if any(readings) else [])
+
+
+def _probes(asked: Asked) -> Any:
+    say = asked.say
+    labels = {
+        "add": say("probes.add"),
+        "centre": say("probes.centre"),
+        "how": say("probes.how"),
+        "count": say("probes.count", count="{count}", most="{most}"),
+        "full": say("probes.full"),
+        "title": say("probes.title"),
+        "of": say("probes.of", layer="{layer}"),
+        "alt": say("probes.alt", layer="{layer}"),
+        "at": say("probes.at", time="{time}"),
+        "place": say("probes.place"),
+        "value": say("probes.value"),
+        "there": say("probes.there"),
+        "time": say("probes.time"),
+        "drop": say("probes.drop", number="{number}"),
+        "none": say("probes.none"),
+        "steps": say("probes.steps"),
+        "csv": say("probes.csv"),
+        "clear": say("probes.clear"),
+    }
+    return Probes(id="probes", legend=say("probes.title"), labels=labels, table=may(asked.role, "export"))
 
 
 def provenance(run: Run, asked: Asked) -> html.Details:

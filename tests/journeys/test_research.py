@@ -54,3 +54,68 @@ def test_what_a_role_may_not_see_is_not_compared(visit):
     page = visit("/research?compare=plan-dim", role="viewer")
     assert "not for this role" in page.text_content("#compare")
     assert page.locator(".swipe").count() == 0
+
+
+def test_the_calendar_is_a_grid_that_arrows_move_through_and_enter_opens(visit):
+    page = visit("/research?night=2026-11-20", role="viewer")
+    page.click(".calendar .this")
+    cell = page.locator(".calendar [role=gridcell][tabindex='0']")
+    assert "Friday 20 November 2026" in cell.get_attribute("aria-label").replace(",", "")
+    assert "steps mapped" in cell.get_attribute("aria-label")
+    assert page.locator(".calendar [role=gridcell][tabindex='0']").count() == 1
+    assert violations(page) == []
+    cell.focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Thursday")
+    page.keyboard.press("PageUp")
+    until(page, "document.activeElement.getAttribute('aria-label').includes('October')")
+    page.keyboard.press("PageDown")
+    until(page, "document.activeElement.getAttribute('aria-label').includes('November')")
+    page.keyboard.press("Enter")
+    until(page, "document.getElementById('title').textContent.includes('19 November')")
+    assert "night=2026-11-19" in page.url
+    page.click("text=Compare with it")
+    page.click(".calendar td.has >> text='20'")
+    until(page, "location.search.includes('compare=2026-11-20')")
+    until(page, "document.querySelectorAll('.calendar td.beside').length === 1")
+
+
+def test_a_night_plays_four_steps_a_second_with_two_requests_at_once(visit):
+    page = visit("/research?night=2026-11-19&t=0&speed=4&loop=20:00-21:30", role="viewer")
+    until(page, "document.querySelector('.timetools')")
+    page.click(".play")
+    page.wait_for_timeout(2500)  # all steps of the stretch were fetched meanwhile
+    before = page.evaluate("window.noctule.stats.requests")
+    steps = page.evaluate(
+        "new Promise(done => { let n = 0, last = window.noctule.bar.value, end = performance.now() + 2000;"
+        " const look = () => { if (window.noctule.bar.value !== last && !window.noctule.busy())"
+        " { n++; last = window.noctule.bar.value; }"
+        " if (performance.now() < end) setTimeout(look, 10); else done(n); }; look(); })"
+    )
+    assert steps >= 6
+    assert page.evaluate("window.noctule.stats.requests") == before  # and none again
+    assert page.evaluate("window.noctule.fetching.most") <= 2
+    page.click(".play")
+    page.focus("body") if page.evaluate("document.activeElement === document.body") else page.evaluate(
+        "document.activeElement.blur()"
+    )
+    place = page.evaluate("window.noctule.bar.value")
+    page.keyboard.press("ArrowRight" if place < 7 else "ArrowLeft")
+    until(page, f"window.noctule.bar.value === {place + (1 if place < 7 else -1)}")
+
+
+def test_probes_stand_in_the_address_as_curves_and_as_a_table(visit):
+    page = visit("/research?night=2026-11-19&t=1&layer=light", role="researcher")
+    page.click("text=Add the middle of the map")
+    until(page, "document.querySelectorAll('.probes .curves .line').length === 1")
+    assert "probes=" in page.url
+    assert page.locator(".probe-pin").count() == 1
+    assert "lx" in page.text_content(".probes tbody td")
+    page.click("text=All steps")
+    assert page.locator(".probes .wide tbody tr").count() > 8
+    with page.expect_download() as waiting:
+        page.click(".probes a:has-text('CSV')")
+    assert "illuminance,low_90,high_90" in waiting.value.path().read_text("utf-8")
+    assert violations(page) == []
+    page.click("text=Remove all")
+    until(page, "!document.querySelector('.probes') && !location.search.includes('probes=')")

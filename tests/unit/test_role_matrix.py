@@ -71,6 +71,15 @@ ROUTES = {
         *(("POST", f"/planning/{name}", PLANNING) for name in ("scenarios", "scenarios/1", "import", "jobs")),
         *(("POST", f"/planning/{name}", PLANNING) for name in ("scenarios/1/keep", "jobs/1/cancel", "x")),
     ],
+    "probes": [
+        ("GET", "/probes?run=now&layer=safety", WORKING),
+        ("GET", f"/probes?run={TONIGHT}&layer=safety", WORKING),
+        ("GET", f"/probes?run={OLD}&layer=safety", ALL - {"public"}),
+        ("GET", f"/probes?run=public-{OLD}&layer=safety", ALL),
+        ("GET", "/probes?run=plan-brighter-park&layer=safety_change", PLANNING),
+        ("GET", f"/probes?run={TONIGHT}&layer=safety&format=csv", RESEARCHING),
+        ("GET", f"/probes?run=public-{OLD}&layer=safety&format=csv", RESEARCHING),
+    ],
     # What is nobody's in particular: pictures of the ground, colours, scripts, a code for phones, the answer form.
     "base": [("GET", "/base/0/0/0/0.png", ALL)],
     "palette": [("GET", "/palette/0/dark.bin", ALL)],
