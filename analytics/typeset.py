@@ -22,12 +22,22 @@ _PICTURE = re.compile(r"[a-z0-9-]+\.svg")
 _PPI = 110.0
 
 
-def pdf(template: str, content: Mapping[str, Any], pictures: Mapping[str, str] | None = None) -> bytes:
-    """A PDF of a template in `analytics/texts`, its content, and its pictures, name.svg to SVG."""
+def pdf(
+    template: str,
+    content: Mapping[str, Any],
+    pictures: Mapping[str, str] | None = None,
+    standards: tuple[str, ...] = (),
+) -> bytes:
+    """A PDF of a template in `analytics/texts`, its content, and its pictures, name.svg to SVG.
+
+    standards : that the file must keep, such as 'ua-1', which readers with a screen reader need
+    """
     import typst
 
     def compiled(main: str, root: str) -> bytes:
-        return bytes(typst.compile(main, root=root, ignore_system_fonts=True, format="pdf"))
+        return bytes(
+            typst.compile(main, root=root, ignore_system_fonts=True, format="pdf", pdf_standards=list(standards))
+        )
 
     return _set(template, content, pictures or {}, compiled)
 

@@ -26,17 +26,8 @@ _CONFIDENCE = ("confidence.verylow", "confidence.low", "confidence.medium", "con
 
 def legend(layer: str, say: Words) -> html.Div:
     """A layer's colours by value and confidence, its ticks, and the hatched entry."""
-    rows = _rows(layer)
-    if _differs(layer):
-        shown = [(rows[0], say("legend.sure")), (rows[-1], say("legend.grey"))]
-    elif layer == "safety":
-        shown = [(row, say(key)) for row, key in zip(rows, reversed(_CONFIDENCE), strict=True)]
-    elif layer == "evidence":
-        shown = [(rows[0], "")]
-    else:
-        shown = [(rows[0], say("confidence.high")), (rows[2], say("confidence.low"))]
     bars = []
-    for row, word in shown:
+    for row, word in _tiers(layer, say):
         cells = [html.I(style=dict(zip(_GROUND_COLOURS, colours, strict=True))) for colours in row]
         bars.append(html.Div([html.Div(cells, className="ramp"), html.Span(word, className="sure")], className="tier"))
     ticks = [html.Span(text, style={"left": f"{place:.0f}%", "transform": f"translateX(-{place:.0f}%)"})
@@ -47,6 +38,27 @@ def legend(layer: str, say: Words) -> html.Div:
     note = [html.P(say("legend.noise"), className="note")] if layer == "noise" else []
     what = html.P(layer_name(layer, say) if base_layer(layer) != "gap" else say("layer.gap"), className="what")
     return html.Div([what, *bars, ends, hatch, *note], className="legend", **data(layer=base_layer(layer)))
+
+
+def legend_parts(
+    layer: str, say: Words, ground: str
+) -> tuple[list[tuple[list[str], str]], list[tuple[float, str]], str]:
+    """The same for paper: colours with their word of confidence, ticks with their place in per cent, and the unit."""
+    place = GROUNDS.index(ground)
+    rows = [([colours[place] for colours in row], word) for row, word in _tiers(layer, say)]
+    return rows, _ticks(layer, say), _legend_unit(layer, say)
+
+
+def _tiers(layer: str, say: Words) -> list[tuple[list[tuple[str, ...]], str]]:
+    """The rows that a legend shows, surest first, each with its word."""
+    rows = _rows(layer)
+    if _differs(layer):
+        return [(rows[0], say("legend.sure")), (rows[-1], say("legend.grey"))]
+    if layer == "safety":
+        return [(row, say(key)) for row, key in zip(rows, reversed(_CONFIDENCE), strict=True)]
+    if layer == "evidence":
+        return [(rows[0], "")]
+    return [(rows[0], say("confidence.high")), (rows[2], say("confidence.low"))]
 
 
 def _rows(layer: str) -> list[list[tuple[str, ...]]]:

@@ -92,14 +92,14 @@ def places_in_view(names: Names, frame: GridFrame, levels: list[Packed], layer: 
     return sorted(found, key=lambda row: row.name.casefold())
 
 
-def shortened(rows: list[Row]) -> list[Row]:
-    """At most `MOST_ROWS`: one for each street first, then others of them, evenly through the alphabet."""
-    if len(rows) <= MOST_ROWS:
+def shortened(rows: list[Row], most: int = MOST_ROWS) -> list[Row]:
+    """At most `most`: one for each street first, then others of them, evenly through the alphabet."""
+    if len(rows) <= most:
         return rows
     firsts = sorted({row.name.split(BETWEEN, 1)[0]: place for place, row in reversed(list(enumerate(rows)))}.values())
     others = sorted(set(range(len(rows))) - set(firsts))
-    chosen = _evenly(firsts, MOST_ROWS)
-    chosen += _evenly(others, MOST_ROWS - len(chosen))
+    chosen = _evenly(firsts, most)
+    chosen += _evenly(others, most - len(chosen))
     return [rows[place] for place in sorted(chosen)]
 
 

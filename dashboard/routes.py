@@ -37,6 +37,7 @@ from dashboard.roles import COOKIE, ROLES, may
 from dashboard.scales import GAP_LAYERS, SCALES
 from dashboard.scene import Viewer, live_scene, night_scene
 from dashboard.security import Headers, refuse
+from dashboard.sheet_route import Sheets
 from dashboard.tiles import Block, compress, render
 from dashboard.words import DEFAULT, LANGUAGES, words
 from sensors.errors import NoctuleError
@@ -90,6 +91,7 @@ class Routes:
         self._asking = Asking(house)
         self._planning = Planning(house)
         self._probing = Probing(house)
+        self._sheets = Sheets(house, self._role_of)
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,6 +137,7 @@ class Routes:
             "planning": self._planning,
             "probes": self._probes,
             "late": self._late_script,
+            "sheet": self._sheets,
         }
         return routes.get(first)
 
