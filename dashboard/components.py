@@ -67,6 +67,10 @@ TableButton = _component("TableButton", ["id", "label", "asked"])
 CopyLink = _component("CopyLink", ["id", "label", "copied", "by_hand"])
 # On a projector: the view's address as a picture that a phone reads.
 Wall = _component("Wall", ["id", "label", "alt"])
+# Asks the server for the view as a PDF and hands it to the browser.
+SheetButton = _component("SheetButton", ["id", "label", "making", "failed"])
+# The list of keys: `rows` are [keys, what they do].
+Keys = _component("Keys", ["id", "label", "title", "rows", "letters", "close"])
 # On a phone: the handle of the tray, with a line of legend; moves panel, details and time between three stops.
 Tray = _component("Tray", ["id", "labels"])
 # On a phone: the button behind which the header keeps pages, role, theme and language.

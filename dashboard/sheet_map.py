@@ -23,7 +23,7 @@ from dashboard.tiles import HIGHEST_ZOOM, LOWEST_ZOOM, NOTHING, TILE, Block, Gri
 
 GROUND = "light"
 HATCH = (94, 107, 122, 150)
-_PIXELS = (1480, 1060)  # of the picture: some 190 to the inch of an A4 page on its side
+PIXELS = (1480, 1060)  # of the picture: some 190 to the inch of an A4 page on its side
 _DENSE = 2  # basemap tiles of twice the pixels, so that names stay small and sharp
 _EDGE = "#3b4656"
 
@@ -54,7 +54,7 @@ def map_picture(tile: Tile, frame: GridFrame, levels: list[Packed], layer: str, 
     levels : the frame's bytes on all levels of detail
     """
     west, north, east, south = _framed(box)
-    wide, tall = _PIXELS
+    wide, tall = PIXELS
     zoom = math.log2(wide / (east - west) / TILE / _DENSE)
     zoom = int(np.clip(round(zoom), LOWEST_ZOOM, HIGHEST_ZOOM))
     span = TILE * _DENSE * 2.0**zoom  # pixels around the world
@@ -100,8 +100,8 @@ def _framed(box: Box) -> tuple[float, float, float, float]:
     west, south, east, north = box
     x0, x1 = ((degrees + 180.0) / 360.0 for degrees in (west, east))
     y0, y1 = (0.5 - math.asinh(math.tan(math.radians(degrees))) / 2 / math.pi for degrees in (north, south))
-    shape = _PIXELS[0] / _PIXELS[1]
-    wide = max(x1 - x0, (y1 - y0) * shape, _PIXELS[0] / (TILE * _DENSE * 2.0**HIGHEST_ZOOM))
+    shape = PIXELS[0] / PIXELS[1]
+    wide = max(x1 - x0, (y1 - y0) * shape, PIXELS[0] / (TILE * _DENSE * 2.0**HIGHEST_ZOOM))
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return x - wide / 2, y - wide / shape / 2, x + wide / 2, y + wide / shape / 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import Receive, Scope
 
@@ -39,10 +39,12 @@ class Sheets:
         if scope["path"] != "/sheet" or scope["method"] not in ("GET", "HEAD") or view is None:
             return 404, [_NEVER], b""
         role, say = self._role_of(scope), words(query.get("lang"))
+        if not self._house.may_run(role, view.run):
+            return 403, [_NEVER], b""
         run = run_of(self._house, role, view)
         if run is None:
             return _told(404, say("details.gone"))
-        link = _own_link(scope, query.get("to", ""))
+        link = own_link(scope, query.get("to", ""))
         # The version is part of the key: a step that is mapped anew must not be printed as it was.
         key = (view, role, say.language, f"{run.versions[view.frame]} {link}")
         async with self._setting:
@@ -75,7 +77,7 @@ def _told(status: int, text: str) -> Answer:
     return status, [_NEVER, (b"content-type", b"text/plain; charset=utf-8")], text.encode()
 
 
-def _own_link(scope: Scope, to: str) -> str:
+def own_link(scope: Scope, to: str) -> str:
     """An address of this server, to be printed; of no other's, else we would vouch for it."""
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     try:
@@ -87,7 +89,5 @@ def _own_link(scope: Scope, to: str) -> str:
 
 
 def _query(scope: Scope) -> Mapping[str, str]:
-    from urllib.parse import parse_qs
-
     given = parse_qs(scope["query_string"][:3000].decode("latin-1"))
     return {name: values[0] for name, values in given.items()}

@@ -19,7 +19,7 @@ from dashboard.figures import amount_words, confidence_word, layer_name, legend_
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.place_table import Row, differs, places_in_view, shortened
-from dashboard.roles import may, may_run
+from dashboard.roles import may
 from dashboard.runs import NOW, PLAN, Run
 from dashboard.scales import base_layer
 from dashboard.sheet_map import Box, Dots, drawn, map_picture
@@ -64,7 +64,7 @@ def view_of(query: Mapping[str, str]) -> View | None:
 
 def run_of(house: House, role: str, view: View) -> Run | None:
     """The run of a view, where this role may see it and it holds this frame of this layer."""
-    run = house.runs.get(view.run) if may_run(role, view.run) else None
+    run = house.runs.get(view.run) if house.may_run(role, view.run) else None
     if run is None or view.layer not in run.layers or not 0 <= view.frame < len(run.versions):
         return None
     return run if run.versions[view.frame] is not None else None
@@ -85,7 +85,7 @@ def view_sheet(house: House, role: str, view: View, say: Words, link: str) -> by
     box = _within(view.box, run.frame.bounds_lonlat)
     picture = map_picture(
         lambda zoom, x, y: house.basemap.tile(zoom, x, y, 2, "light"),
-        run.frame, levels, view.layer, box, [_dots(house, kind, say) for kind in over],
+        run.frame, levels, view.layer, box, [_dots(house, role, kind, say) for kind in over],
     )  # fmt: skip
     rows = places_in_view(house.place_names.of(house.city), run.frame, levels, view.layer, box, view.zoom)
     content = sheet_content(house, run, view, rows, say) | {
@@ -177,8 +177,8 @@ def _purpose(house: House, say: Words) -> list[str]:
     return [say("sheet.told", name=say(key), text=text) for key, text in rows if text]
 
 
-def _dots(house: House, kind: str, say: Words) -> Dots:
-    found = overlay(house.city, kind, say)
+def _dots(house: House, role: str, kind: str, say: Words) -> Dots:
+    found = overlay(house.city, kind, say, tonight=may(role, "live"))
     return Dots(
         kind, [(x, y) for x, y in found["points"]], [kind == "lamps" and state == 2 for state in found["states"]]
     )

@@ -292,8 +292,10 @@
       const mark = (own.current.mark = document.createElement('canvas'));
       mark.className = 'simulated-mark';
       box.current.appendChild(mark);
+      /* What of the map nothing lies over. */
+      N.inSight = () => { const size = map.getSize(); return L.latLngBounds(map.containerPointToLatLng([free.left, free.top]), map.containerPointToLatLng([size.x - 12, Math.max(free.top + 40, size.y - free.bottom)])); };
       const resize = () => {
-        if (!box.current) return; /* the tray of the next page may speak before this one's map is gone */
+        if (!box.current || N.printing) return; /* the tray of the next page may speak before this one's map is gone */
         map.invalidateSize({ animate: false });
         box.current.parentElement.style.setProperty('--dock', dock.offsetHeight + 'px');
         measure();

@@ -228,7 +228,7 @@
   document.addEventListener('keydown', e => {
     const free = e.target === document.body || (e.target.classList && e.target.classList.contains('map'));
     if (e.key === ' ' && free && N.togglePlay) { e.preventDefault(); N.togglePlay(); }
-    if (e.key === 'Escape') { const close = ['places-close', 'close'].map(id => document.getElementById(id)).find(one => one && one.offsetParent); if (close) close.click(); }
+    if (e.key === 'Escape' && !document.querySelector('dialog[open]')) { const close = ['places-close', 'close'].map(id => document.getElementById(id)).find(one => one && one.offsetParent); if (close) close.click(); }
   });
 
   /* Server-sent events say that something changed; the scene is then asked for. After two failures we ask every five

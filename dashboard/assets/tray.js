@@ -7,7 +7,8 @@
   const SMALL = matchMedia('(max-width:700px),(max-height:480px) and (max-width:1000px)'), STOPS = ['peek', 'half', 'full'];
   const SLACK = 7; /* pixels that a finger may slip and still press */
 
-  N.traylike = () => SMALL.matches && N.asked('embed') !== '1' && N.theme() !== 'projector';
+  let last = false;
+  N.traylike = () => (N.printing ? last : (last = SMALL.matches && N.asked('embed') !== '1' && N.theme() !== 'projector'));
   const redo = () => { const [, turn] = R.useState(0); return () => turn(n => n + 1); };
   const onChange = (again, act) => {
     for (const [what, name] of [[SMALL, 'change'], [window, 'noctule-theme'], [window, 'resize']]) what[act + 'EventListener'](name, again);
@@ -34,7 +35,7 @@
       const here = main();
       if (on) here.dataset.tray = stop; else delete here.dataset.tray;
       const lay = () => {
-        if (!here.isConnected || o.from !== undefined) return;
+        if (!here.isConnected || o.from !== undefined || N.printing) return;
         const { dock, body } = sizes();
         here.style.setProperty('--body', on ? body[at] + 'px' : '0px');
         /* What the map is covered by: at full it is not seen, and keeps the place that it had. */

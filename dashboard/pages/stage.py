@@ -16,8 +16,10 @@ from dashboard.components import (
     Choices,
     CopyLink,
     Follow,
+    Keys,
     NightMap,
     Pick,
+    SheetButton,
     TableButton,
     TimeBar,
     Tray,
@@ -302,6 +304,10 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
                 [
                     TableButton(id="to-table", label=say("table.show"), asked=None),
                     CopyLink(id="copy", label=say("link.copy"), copied=say("link.copied"), by_hand=say("link.byhand")),
+                    SheetButton(
+                        id="to-sheet", label=say("sheet.make"), making=say("sheet.making"), failed=say("sheet.failed")
+                    ),
+                    _keys(say),
                 ],
                 className="acts",
             ),
@@ -311,6 +317,23 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
         className="panel",
         id="panel",
         **aria(label=say("panel.name")),
+    )
+
+
+def _keys(say: Words) -> Any:
+    """The list of keys, each with what it does."""
+    arrows, space = ["←", "↑", "→", "↓"], say("keys.space")
+    rows = [
+        (["Tab"], "order"), (arrows, "pan"), (["+", "−"], "zoom"), ([say("keys.enter")], "read"),
+        ([say("keys.escape")], "close"), ([space], "play"), (["←", "→"], "step"), (["L"], "layer"), (["?"], "list"),
+    ]  # fmt: skip
+    return Keys(
+        id="keys",
+        label=say("keys.label"),
+        title=say("keys.title"),
+        rows=[[keys, say(f"keys.{what}")] for keys, what in rows],
+        letters=say("keys.letters"),
+        close=say("keys.shut"),
     )
 
 

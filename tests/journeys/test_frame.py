@@ -122,3 +122,67 @@ def test_a_screen_that_is_turned_has_the_other_frame(visit):
     assert page.is_visible("#panel") and page.is_hidden("#tray") and page.is_hidden("#menu-button")
     page.set_viewport_size({"width": 844, "height": 390})
     settled(page, "half")
+
+
+def test_the_sheet_of_a_view_comes_as_a_pdf(visit):
+    page = visit("/?lang=fr&layer=light&over=stops")
+    page.focus("#to-sheet")
+    with page.expect_download() as told:
+        page.keyboard.press("Enter")
+    assert told.value.suggested_filename.endswith("-light.fr.pdf")
+    with open(told.value.path(), "rb") as file:
+        body = file.read()
+    assert body.startswith(b"%PDF-") and b"/Lang(fr)" in body and len(body) < 1_500_000
+
+
+@pytest.mark.parametrize("theme", ["dark", "light", "contrast"])
+def test_the_browsers_own_print_has_what_a_picture_must_say_and_no_controls(visit, theme):
+    page = visit(f"/?lang=en&theme={theme}")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    for shown in (".noteline", ".sources", "#legends .legend[data-layer=safety]", "#map", ".simulated-mark", ".clock"):
+        assert page.is_visible(shown), shown
+    for hidden in ("nav", "#layer", "#of", ".acts", ".play", "#time-range", "#theme", ".leaflet-control-zoom", "#tray"):
+        assert page.is_hidden(hidden), hidden
+    link = page.evaluate("getComputedStyle(document.getElementById('main'), '::after').content")
+    assert "t=2026-11-20" in link and "#" in link
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    map_box, sources = page.locator("#map").bounding_box(), page.locator(".sources").bounding_box()
+    assert sources["y"] >= map_box["y"] + map_box["height"]
+    page.emulate_media(media="screen")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF-")
+
+
+def test_letters_move_on_and_list_the_keys_until_they_are_switched_off(visit):
+    page = visit("/?lang=en")
+    page.focus("#map")
+    page.keyboard.press("l")
+    until(page, "window.noctule.stats.painted.startsWith('gap_')")
+    page.keyboard.press("Shift+L")
+    until(page, "window.noctule.stats.painted.startsWith('safety/')")
+    page.keyboard.press("?")
+    until(page, "document.querySelector('#keys-list').open")
+    assert "Next layer" in page.inner_text("#keys-list")
+    page.keyboard.press("Space")  # the box, which has the focus
+    page.keyboard.press("Escape")
+    until(page, "!document.querySelector('#keys-list').open")
+    page.focus("#map")
+    page.keyboard.press("l")
+    page.wait_for_timeout(300)
+    assert page.is_checked("input[name=layer][value=safety]")
+    page.focus("#keys")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('#keys-list').open")
+
+
+def test_the_way_past_the_header_keeps_the_place_in_the_address(visit):
+    page = visit("/?lang=en")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    place = page.evaluate("location.hash")
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement.id === 'main'")
+    assert page.evaluate("location.hash") == place
+    page.keyboard.press("Tab")
+    assert page.evaluate("!!document.activeElement.closest('#panel')")

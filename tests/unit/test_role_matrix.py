@@ -64,6 +64,12 @@ ROUTES = {
         ("GET", f"/export?night={OLD}&format=csv", RESEARCHING),
     ],
     "report": [("GET", "/report?night=2026-11-01", WORKING), ("GET", f"/report?night={OLD}&lang=xx&n=1", WORKING)],
+    "sheet": [
+        ("GET", "/sheet?run=now&frame=0&layer=safety&box=-180,-85,180,85", WORKING),
+        ("GET", f"/sheet?run={OLD}&frame=0&layer=safety&box=-180,-85,180,85", ALL - {"public"}),
+        ("GET", f"/sheet?run=public-{OLD}&frame=0&layer=safety&box=-180,-85,180,85", ALL),
+        ("GET", "/sheet?run=plan-brighter-park&frame=0&layer=safety_change&box=-180,-85,180,85", PLANNING),
+    ],
     "lighting": [("GET", "/lighting?hour=23:00", PLANNING)],
     "planning": [
         *(("GET", f"/planning/{name}", PLANNING) for name in ("lamps", "lamps/now.json", "scenarios", "scenarios/1")),
