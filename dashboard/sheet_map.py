@@ -119,8 +119,8 @@ def _values(frame: GridFrame, levels: list[Packed], layer: str, world: tuple[flo
     shape = (block.rows, block.columns, 2, TILE, TILE)
     tiles = np.frombuffer(render(frame, levels, block), np.uint8).reshape(shape)
     bands = np.add.accumulate(tiles, axis=-1, dtype=np.uint8).transpose(2, 0, 3, 1, 4)
-    value, confidence = bands.reshape(2, block.rows * TILE, block.columns * TILE)
-    coloured = _coloured(value, confidence, layer)
+    flat = bands.reshape(2, block.rows * TILE, block.columns * TILE)
+    coloured = _coloured(flat[0], flat[1], layer)
     span = TILE * 2.0**zoom
     crop = (
         (west * span - x0 * TILE),
