@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sensors.errors import ExportError
 
@@ -26,18 +26,19 @@ def pdf(
     template: str,
     content: Mapping[str, Any],
     pictures: Mapping[str, str] | None = None,
-    standards: tuple[str, ...] = (),
+    *,
+    accessible: bool = False,
 ) -> bytes:
     """A PDF of a template in `analytics/texts`, its content, and its pictures, name.svg to SVG.
 
-    standards : that the file must keep, such as 'ua-1', which readers with a screen reader need
+    accessible : whether it must keep PDF/UA-1, which who reads with a screen reader needs
     """
     import typst
 
+    standard: Literal["ua-1"] | None = "ua-1" if accessible else None
+
     def compiled(main: str, root: str) -> bytes:
-        return bytes(
-            typst.compile(main, root=root, ignore_system_fonts=True, format="pdf", pdf_standards=list(standards))
-        )
+        return bytes(typst.compile(main, root=root, ignore_system_fonts=True, format="pdf", pdf_standards=standard))
 
     return _set(template, content, pictures or {}, compiled)
 

@@ -97,7 +97,7 @@ def view_sheet(house: House, role: str, view: View, say: Words, link: str) -> by
     pictures = {"map.svg": drawn(picture, say("simulated.mark") if simulated else "")}
     if link:
         pictures["code.svg"] = _code(link)
-    return pdf("view-sheet", content, pictures, standards=("ua-1",))
+    return pdf("view-sheet", content, pictures, accessible=True)
 
 
 def sheet_content(house: House, run: Run, view: View, rows: list[Row], say: Words) -> dict[str, Any]:
