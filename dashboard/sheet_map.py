@@ -136,7 +136,7 @@ def _coloured(value: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8], l
     known = value != NOTHING
     out = np.zeros((*value.shape, 4), np.uint8)
     out[known] = table[np.minimum(confidence[known], len(table) - 1), np.minimum(value[known], 100)]
-    row, column = np.indices(value.shape, sparse=True)
+    row, column = np.arange(value.shape[0])[:, None], np.arange(value.shape[1])
     out[~known & (confidence == 0) & ((row + column) % 8 < 2)] = HATCH
     return out
 
