@@ -198,6 +198,7 @@ def run(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where the dashboard answers.")] = 8050,
     host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
     broker: Annotated[str, typer.Option(help="mqtt://host:port; city.toml's when empty.")] = "",
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Processes of the dashboard.")] = 2,
 ) -> None:
     """The service: ingest, mapper and dashboard of one city, each restarted if it fails.
 
@@ -212,7 +213,8 @@ def run(
         path = str(opened.path)
         parts.start("ingest", ["ingest", path, "--broker", address])
         parts.start("mapper", ["map", path])
-        parts.start("dashboard", ["serve", path, "--port", str(port), "--host", host])
+        web = ["serve", path, "--port", str(port), "--host", host, "--workers", str(workers)]
+        parts.start("dashboard", web)
         print(f"map         http://{host}:{port}/  (Ctrl-C stops everything)", flush=True)
         parts.watch()
 

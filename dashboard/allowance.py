@@ -1,17 +1,31 @@
 """How many answers are taken in a while: a bucket for each address and one for everybody, on the monotonic clock.
 
-No address is written or kept: a bucket is known by a hash with a key that this process makes anew and never tells, and
+No address is written or kept: a bucket is known by a hash with a key that this program makes anew and never tells, and
 forgotten once it is full again. Of an IPv6 address the network counts, since a house has a billion of them.
+
+The buckets lie in memory that forked web workers share (`workers.py`), so that several of them allow no more than one.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import ipaddress
-import math
+import mmap
+import os
 import secrets
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 
 MOST_BUCKETS = 20_000  # beyond it, strangers share one
+_TRIES = 24  # places in which a bucket may lie
+_BUCKET = np.dtype([("name", "u8"), ("tokens", "f8"), ("at", "f8")])
+_EVERYBODY, _STRANGERS = 0, 1  # the first two places; the others are of single addresses
 
 
 class Allowance:
@@ -23,38 +37,63 @@ class Allowance:
     def __init__(self, each_per_hour: float, each_burst: float, all_per_minute: float) -> None:
         self._per_s, self._burst = each_per_hour / 3600, max(each_burst, 1.0)
         self._all_per_s, self._all_burst = all_per_minute / 60, max(all_per_minute, 1.0)
-        self._all = (self._all_burst, -math.inf)
-        self._buckets: dict[bytes, tuple[float, float]] = {}
+        self._places = MOST_BUCKETS
+        memory = mmap.mmap(-1, (self._places + 2) * _BUCKET.itemsize)  # shared with whoever is forked from us
+        self._buckets = np.frombuffer(memory, _BUCKET)
+        self._buckets["tokens"][:2] = self._all_burst, self._burst
         self._key = secrets.token_bytes(16)
+        # A lock that the system lets go of when its holder is killed.
+        self._lock, (self._between, file) = threading.Lock(), tempfile.mkstemp(prefix="noctule-allowance-")
+        os.unlink(file)
+        weakref.finalize(self, os.close, self._between)
 
     def admit(self, address: str, now_s: float) -> bool:
         """Whether one more from an address is within both rates; if so it is counted."""
-        bucket = self._bucket(address, now_s)
-        mine = _filled(self._buckets.get(bucket, (self._burst, now_s)), self._per_s, self._burst, now_s)
-        everybody = _filled(self._all, self._all_per_s, self._all_burst, now_s)
-        admitted = mine >= 1 and everybody >= 1
-        self._buckets[bucket] = (mine - admitted, now_s)
-        self._all = (everybody - admitted, now_s)
+        name = self._name(address)
+        with self._held():
+            place = self._place(name, now_s)
+            mine = self._filled(place, self._per_s, self._burst, now_s)
+            everybody = self._filled(_EVERYBODY, self._all_per_s, self._all_burst, now_s)
+            admitted = mine >= 1 and everybody >= 1
+            self._buckets[place] = (self._buckets["name"][place], mine - admitted, now_s)
+            self._buckets[_EVERYBODY] = (0, everybody - admitted, now_s)
         return admitted
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        """Addresses that have a bucket."""
+        return int(np.count_nonzero(self._buckets["name"]))
 
-    def _bucket(self, address: str, now_s: float) -> bytes:
-        name = hashlib.blake2b(_network(address).encode(), key=self._key, digest_size=8).digest()
-        if name in self._buckets or len(self._buckets) < MOST_BUCKETS:
-            return name
-        self._buckets = {
-            key: bucket
-            for key, bucket in self._buckets.items()
-            if _filled(bucket, self._per_s, self._burst, now_s) < self._burst
-        }
-        return name if len(self._buckets) < MOST_BUCKETS else b"strangers"
+    def _name(self, address: str) -> int:
+        digest = hashlib.blake2b(_network(address).encode(), key=self._key, digest_size=8).digest()
+        return int.from_bytes(digest, "little") or 1  # 0 is nobody
 
+    def _place(self, name: int, now_s: float) -> int:
+        """Where an address has its bucket: its own, else one that is free or full again, else that of strangers."""
+        free = _STRANGERS
+        for step in range(_TRIES):
+            place = 2 + (name + step) % self._places
+            held = int(self._buckets["name"][place])
+            if held == name:
+                return place
+            unused = held == 0 or self._filled(place, self._per_s, self._burst, now_s) >= self._burst
+            if free == _STRANGERS and unused:
+                free = place
+        if free != _STRANGERS:
+            self._buckets[free] = (name, self._burst, now_s)
+        return free
 
-def _filled(bucket: tuple[float, float], per_s: float, most: float, now_s: float) -> float:
-    tokens, at = bucket
-    return most if math.isinf(at) else min(most, tokens + max(now_s - at, 0.0) * per_s)
+    def _filled(self, place: int, per_s: float, most: float, now_s: float) -> float:
+        tokens, at = float(self._buckets["tokens"][place]), float(self._buckets["at"][place])
+        return min(most, tokens + max(now_s - at, 0.0) * per_s)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        with self._lock:  # between threads; a record lock is of a whole process
+            fcntl.lockf(self._between, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._between, fcntl.LOCK_UN)
 
 
 def _network(address: str) -> str:

@@ -14,8 +14,6 @@ import dash_leaflet  # noqa: F401  # puts Leaflet (window.L) on the page
 from dash import Dash, Input, Output, ctx, dcc, html
 from dash.fingerprint import check_fingerprint
 from fastapi import FastAPI
-from starlette.types import ASGIApp
-
 from dashboard.basemap import Basemap
 from dashboard.bundles import Bundles
 from dashboard.late_scripts import LateScripts
@@ -91,7 +89,7 @@ class Pages(Dash):
         return page.replace("__LANGUAGE__", escape(say.language, quote=True), 1)
 
 
-def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", warm: bool = True) -> ASGIApp:
+def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", warm: bool = True) -> Door:
     """The dashboard of a city folder as an ASGI application.
 
     Parameters
@@ -103,7 +101,7 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
     role : str
         Everyone's role without the switch, and before a choice with it.
     warm : bool
-        Whether to draw the basemap of the usual zooms in the background.
+        Whether, once it begins to answer, it loads and draws in the background what first visitors need.
     """
     city = City.open(city_path)
     if not switch and not city.settings.purpose.uses:
@@ -118,9 +116,13 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
     push = Push(house.runs, house.clock)
     hashes = dash.csp_hashes()
     always, embedded = (headers(content_policy(hashes, who)) for who in ((), city.settings.embed.ancestors))
-    if warm:
-        threading.Thread(target=_warm, args=(house,), name="basemap", daemon=True).start()
-    return Door(Routes(house, push, late, Bundles(_Known(dash))), always, embedded)
+
+
+    def begin(draws: bool) -> None:
+        if warm:
+            threading.Thread(target=_warm, args=(house, draws), name="warm", daemon=True).start()
+
+    return Door(Routes(house, push, late, Bundles(_Known(dash))), always, embedded, begin, push.end)
 
 
 def _dash(house: House, late: LateScripts) -> Dash:
@@ -182,10 +184,10 @@ class _Known:
         await self._app(scope, receive, send)
 
 
-def _warm(house: House) -> None:
-    """Load and draw what the first visitors need, so that they need not wait for it."""
+def _warm(house: House, draws: bool) -> None:
+    """Load and, in one process, draw what the first visitors need, so that they need not wait for it."""
     house.runs.ground(house.runs.frame)
     live_scene(house.runs, house.clock, Viewer("viewer", words("en")))
-    for ground in ("dark", "light"):  # high contrast is rarer, and drawn when it is first asked for
+    for ground in ("dark", "light") if draws else ():  # high contrast is rarer, and drawn when it is first asked for
         for density in (1, 2):
             house.basemap.warm(density, pause_s=0.1, ground=ground)

@@ -20,20 +20,20 @@ def serve(
     demo: Annotated[
         bool, typer.Option("--demo", help="Let visitors choose their role; only where no other machine reaches it.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, max=16, help="Processes that answer; 2 so that one busy with a report holds up nobody.")
+    ] = 1,
     warm_only: Annotated[
         bool, typer.Option("--warm-only", help="Draw the basemap for later visitors, and stop.")
     ] = False,
 ) -> None:
     """Show the city's atlas: the pages Live, Plan, Research, Answers and About, and the answer form where it is open.
 
-    Example: noctule serve helsinki --port 8050
+    Example: noctule serve helsinki --port 8050 --workers 2
 
     Without --demo everyone has one role: viewer on 127.0.0.1, public (delayed and coarse) on any other address.
     """
-    import socket
-
     from sensors.city import City
-    from sensors.errors import NoctuleError
 
     if warm_only:
         _warm(city)
@@ -42,19 +42,16 @@ def serve(
     here = host in ("127.0.0.1", "localhost", "::1")
     if demo and not here:
         raise typer.BadParameter("the demo's role switch is for this machine only; leave --host at 127.0.0.1")
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        if probe.connect_ex((host, port)) == 0:
-            raise NoctuleError(f"port {port} of {host} is taken by another program; choose another with --port")
     City.open(city).require_places()
     # Only now what takes seconds to load: a refusal should come at once.
-    import uvicorn
+    from dashboard import workers as answering
 
-    from dashboard.app import build
+    with answering.listen(host, port) as bound:
+        from dashboard.app import build
 
-    application = build(city, switch=demo, role="viewer" if here else "public")
-    print(f"map         http://{host}:{port}/", flush=True)
-    # A short grace: browsers hold event streams open for as long as they live.
-    uvicorn.run(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1, ws="none")
+        application = build(city, switch=demo, role="viewer" if here else "public")
+        print(f"map         http://{host}:{port}/", flush=True)
+        answering.run(application, bound, workers)
 
 
 def _warm(city: Path) -> None:

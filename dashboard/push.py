@@ -2,7 +2,7 @@
 
 One watcher looks at the atlas's small commit files every 100 ms and at ingest's health every second; each browser has a
 queue of its own. A browser then asks for the scene and for the tiles that it shows, so nothing is said here that a role
-might not hear. `layer` is 'now', 'night', 'plan', 'public' or 'health'.
+might not hear. `layer` is 'now', 'night', 'plan', 'public' or 'health', and in the first event 'standing'.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sensors.night import rfc3339
 
 HEARTBEAT_S = 15.0
 MOST_LISTENERS = 500
+STANDING = "standing"
 _LOOK_S = 0.1
 _SLOW_S = 1.0
 
@@ -39,7 +40,8 @@ class Push:
 
     def __init__(self, runs: Runs, clock: Clock) -> None:
         self._runs, self._clock = runs, clock
-        self._listeners: set[asyncio.Queue[Event]] = set()
+        self._listeners: set[asyncio.Queue[Event | None]] = set()
+        self._ended = False
         self._watcher: asyncio.Task[None] | None = None
         self._seen: dict[str, object] = {}
 
@@ -49,20 +51,31 @@ class Push:
             raise FullError
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
-        queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=64)
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=64)
         self._listeners.add(queue)
         try:
-            yield b"retry: 2000\n\n"
-            while True:
+            # What stands now: a page whose scene is older asks again, so that nothing falls between scene and stream.
+            yield b"retry: 2000\n\n" + encode(self._standing())
+            while not self._ended:
                 try:
                     event = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
                 except TimeoutError:
                     yield b": heartbeat\n\n"
                     continue
-                if heard_by(role, str(event["layer"])):
+                if event is not None and heard_by(role, str(event["layer"])):
                     yield encode(event)
         finally:
             self._listeners.discard(queue)
+
+    def end(self) -> None:
+        """End all streams, because this process is about to; browsers come back to whoever answers next."""
+        self._ended = True
+        for queue in self._listeners:
+            with contextlib.suppress(asyncio.QueueFull):  # it has something to read, and then ends
+                queue.put_nowait(None)
+
+    def _standing(self) -> Event:
+        return {"layer": STANDING, "version": version_of(self._now()), "time": rfc3339(self._clock.now())}
 
     async def _watch(self) -> None:
         since_slow = _SLOW_S
@@ -88,7 +101,7 @@ class Push:
             except (NoctuleError, OSError):
                 continue
             if layer in self._seen and self._seen[layer] != stamp:
-                events.append({"layer": layer, "version": _version(stamp), "time": rfc3339(self._clock.now())})
+                events.append({"layer": layer, "version": version_of(stamp), "time": rfc3339(self._clock.now())})
             self._seen[layer] = stamp
         return events
 
@@ -122,6 +135,6 @@ def encode(event: Event) -> bytes:
     return f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode()
 
 
-def _version(stamp: object) -> str:
+def version_of(stamp: object) -> str:
     """A short name of a state; equal states have equal names in every web worker."""
     return hashlib.sha256(repr(stamp).encode()).hexdigest()[:12]

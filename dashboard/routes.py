@@ -297,6 +297,9 @@ class Routes:
                 if not event.done():
                     event.cancel()
                     break
+                if isinstance(event.exception(), StopAsyncIteration):  # this process ends
+                    await send({"type": "http.response.body", "body": b""})
+                    break
                 await send({"type": "http.response.body", "body": event.result(), "more_body": True})
         except (asyncio.CancelledError, OSError):
             pass  # the server stops, or the browser went while we wrote

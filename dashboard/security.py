@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -64,10 +64,29 @@ def foreign(scope: Scope) -> bool:
 
 
 class Door:
-    """Adds the headers, and refuses foreign, oversized and websocket requests."""
+    """Adds the headers, and refuses foreign, oversized and websocket requests.
 
-    def __init__(self, app: ASGIApp, always: Headers, embedded: Headers) -> None:
+    `begin(draws)` is called once in the process that will answer, `end()` when it is asked to stop.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        always: Headers,
+        embedded: Headers,
+        begin: Callable[[bool], None] = lambda draws: None,
+        end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._app, self._always, self._embedded = app, always, embedded
+        self._begin, self._end = begin, end
+
+    def begin(self, draws: bool) -> None:
+        """Make ready what the first visitors need; one of several processes draws for all."""
+        self._begin(draws)
+
+    def end(self) -> None:
+        """Let go of those who only listen, so that this process can end."""
+        self._end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

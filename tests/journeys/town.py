@@ -28,10 +28,11 @@ NEEDS_CHROMIUM = [
 ]
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = (
-    "import sys, uvicorn\n"
+    "import sys\n"
+    "from dashboard import workers\n"
     "from dashboard.app import build\n"
-    "uvicorn.run(build(sys.argv[1], switch=True), port=int(sys.argv[2]), log_level='warning', ws='none',\n"
-    "            timeout_graceful_shutdown=1)\n"
+    "bound = workers.listen('127.0.0.1', int(sys.argv[2]))\n"
+    "workers.run(build(sys.argv[1], switch=True), bound, int(sys.argv[3]))\n"
 )
 
 
@@ -49,7 +50,8 @@ def p95(seconds):
 class Town:
     """A town on the shelf and its server."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, workers=1):
+        self.workers = workers
         self.city = make_city(folder)
         synthetic_atlas.write_night(self.city, "2026-11-19", steps=8)
         synthetic_atlas.write_night(self.city, "2026-11-20", steps=4)
@@ -68,7 +70,7 @@ class Town:
 
     def start(self):
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", SERVE, str(self.city.path), str(self.port)]
+        command = [sys.executable, "-c", SERVE, str(self.city.path), str(self.port), str(self.workers)]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment)
         for _ in range(300):
             with socket.socket() as probe:
