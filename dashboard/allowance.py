@@ -19,6 +19,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Allowance:
         self._key = secrets.token_bytes(16)
         # A lock that the system lets go of when its holder is killed.
         self._lock, (self._between, file) = threading.Lock(), tempfile.mkstemp(prefix="noctule-allowance-")
-        os.unlink(file)
+        Path(file).unlink()
         weakref.finalize(self, os.close, self._between)
 
     def admit(self, address: str, now_s: float) -> bool:

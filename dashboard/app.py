@@ -14,6 +14,7 @@ import dash_leaflet  # noqa: F401  # puts Leaflet (window.L) on the page
 from dash import Dash, Input, Output, ctx, dcc, html
 from dash.fingerprint import check_fingerprint
 from fastapi import FastAPI
+
 from dashboard.basemap import Basemap
 from dashboard.bundles import Bundles
 from dashboard.late_scripts import LateScripts
@@ -116,7 +117,6 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
     push = Push(house.runs, house.clock)
     hashes = dash.csp_hashes()
     always, embedded = (headers(content_policy(hashes, who)) for who in ((), city.settings.embed.ancestors))
-
 
     def begin(draws: bool) -> None:
         if warm:

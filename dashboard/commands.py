@@ -21,7 +21,8 @@ def serve(
         bool, typer.Option("--demo", help="Let visitors choose their role; only where no other machine reaches it.")
     ] = False,
     workers: Annotated[
-        int, typer.Option(min=1, max=16, help="Processes that answer; 2 so that one busy with a report holds up nobody.")
+        int,
+        typer.Option(min=1, max=16, help="Processes that answer; 2 so that one busy with a report holds up nobody."),
     ] = 1,
     warm_only: Annotated[
         bool, typer.Option("--warm-only", help="Draw the basemap for later visitors, and stop.")

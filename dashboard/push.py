@@ -55,7 +55,7 @@ class Push:
         self._listeners.add(queue)
         try:
             # What stands now: a page whose scene is older asks again, so that nothing falls between scene and stream.
-            yield b"retry: 2000\n\n" + encode(self._standing())
+            yield b"retry: 2000\n\n" + (encode(self._standing()) if may(role, "live") else b"")
             while not self._ended:
                 try:
                     event = await asyncio.wait_for(queue.get(), HEARTBEAT_S)

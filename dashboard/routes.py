@@ -32,8 +32,9 @@ from dashboard.pages.context import House
 from dashboard.palette import GROUNDS, RAMPS, lookup
 from dashboard.planning import EVENTS, Planning
 from dashboard.probing import Probing
-from dashboard.push import FullError, Push
+from dashboard.push import FullError, Push, version_of
 from dashboard.roles import COOKIE, ROLES, may
+from dashboard.runs import NOW
 from dashboard.scales import GAP_LAYERS, SCALES
 from dashboard.scene import Viewer, live_scene, night_scene
 from dashboard.security import Headers, refuse
@@ -274,9 +275,12 @@ class Routes:
         house = self._house
         if run and run != "none" and not house.may_run(viewer.role, run):
             return None
+        standing = version_of(house.runs.stamp(NOW))  # before it is read: what changes meanwhile is asked for again
         scene = (
             night_scene(house.runs, house.clock, viewer, run) if run else live_scene(house.runs, house.clock, viewer)
         )
+        if may(viewer.role, "live"):
+            scene["standing"] = standing
         return json.dumps(scene, separators=(",", ":"), default=_plain).encode()
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -45,7 +45,9 @@ def listen(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise NoctuleError(f"port {port} of {host} cannot be had ({error.strerror}); choose another with --port") from None
+        raise NoctuleError(
+            f"port {port} of {host} cannot be had ({error.strerror}); choose another with --port"
+        ) from None
     return bound
 
 
@@ -79,8 +81,9 @@ class _Server(uvicorn.Server):
 
     def __init__(self, application: Door, parent: int | None = None) -> None:
         # asyncio takes as many connections at once as the backlog is long; one, and they spread over the workers.
-        options = {"log_level": "warning", "timeout_graceful_shutdown": _GRACE_S, "ws": "none", "backlog": 1}
-        super().__init__(uvicorn.Config(application, **options))
+        super().__init__(
+            uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=_GRACE_S, ws="none", backlog=1)
+        )
         self._application, self._parent = application, parent
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -114,7 +117,9 @@ class _Team:
     def __init__(self, application: Door, bound: socket.socket, workers: int) -> None:
         self._application, self._bound, self._count = application, bound, workers
         self._workers: dict[int, _Worker] = {}  # by place
-        self._again: dict[int, tuple[float, int]] = {}  # places that wait to be filled: when, and after how many failures
+        self._again: dict[
+            int, tuple[float, int]
+        ] = {}  # places that wait to be filled: when, and after how many failures
         self._stopping = False
         # Only the parent holds the writing end, so that the workers read its end also when it was killed.
         self._alive, self._held = os.pipe()

@@ -10,6 +10,7 @@
 
   const kept = new Map(), pending = new Map(), tables = {};
   const key = (v, c) => `${v.layer}/${v.run}/${v.frame}/${v.version}/${c.z}/${c.x}/${c.y}`;
+  const named = v => `${v.layer}/${v.run}/${v.place}/${v.version}`;
   N.stats = { requests: 0, painted: '', paintedAt: 0 };
 
   function loadTables(config) {
@@ -97,7 +98,7 @@
       fill(batch) {
         const view = current(), canvases = batch.map(entry => entry[0]);
         this.load(view, canvases).then(all => batch.forEach(([canvas, done], i) => { paint(canvas, all[i], view.layer); done(null, canvas); }))
-          .catch(() => batch.forEach(([canvas, done]) => done(null, canvas))).then(() => this.painted(view));
+          .then(() => this.painted(view), error => { batch.forEach(([canvas, done]) => done(null, canvas)); this.missed(view, error); });
       },
       load(view, canvases) {
         const inside = c => { const b = config.box, s = 2 ** c.z; return (c.x + 1) / s >= b[0] && c.x / s <= b[2] && (c.y + 1) / s >= b[1] && c.y / s <= b[3]; };
@@ -115,16 +116,21 @@
           if (current() !== view) return;
           canvases.forEach((canvas, i) => paint(canvas, all[i], view.layer));
           this.painted(view);
-        }).catch(() => 0);
+        }).catch(error => this.missed(view, error));
       },
       ahead(view) {
         const zoom = this._tileZoom;
         return this.load(view, Object.values(this._tiles).map(tile => tile.el).filter(canvas => canvas.coords.z === zoom)).catch(() => 0);
       },
+      /* What is no more is not waited for; what a lost connection kept back is asked for again. */
+      missed(view, error) {
+        if (/^(204|40[34])$/.test(error.message)) N.stats.missed = named(view);
+        else setTimeout(() => { if (this._map && current() === view) this.refresh(); }, 2000);
+      },
       painted(view) {
         if (waiting.length || current() !== view || !view.run) return;
         if (more) { more.told(view); return; }
-        N.stats.painted = `${view.layer}/${view.run}/${view.place}/${view.version}`;
+        N.stats.painted = named(view);
         N.stats.paintedAt = performance.now();
         if (!N.stats.first && view.version) N.stats.first = N.stats.paintedAt;
       },

@@ -232,13 +232,14 @@
   });
 
   /* Server-sent events say that something changed; the scene is then asked for. After two failures we ask every five
-     seconds instead, and say so, and try the stream again every half minute. */
+     seconds instead, and say so, and try the stream again every half minute. It begins with what stands: a scene of another
+     state is asked for anew, so that no change falls between the two. */
   N.Follow = p => {
     const now = R.useRef(p); now.current = p;
     const [saving, save] = R.useState(N.kept('saving') === '1');
     N.saving = saving; N.save = on => { N.keep('saving', on ? '1' : ''); save(on); };
     R.useEffect(() => {
-      let over = false, source = null, failures = 0, poll = 0, retry = 0, asking = false, again = false, line = '', lost = false, let_go = () => 0;
+      let over = false, source = null, failures = 0, poll = 0, retry = 0, asking = false, again = false, line = '', lost = false, stands = '', seen = '', let_go = () => 0;
       /* Tabs of a browser share one stream: who holds the lock listens and tells the others, who take over when it closes. */
       const locks = navigator.locks, tabs = locks && window.BroadcastChannel ? new BroadcastChannel('noctule-events') : null, stop = new AbortController();
       const show = () => { const text = lost ? 'reconnecting' : line; if (!over && (now.current.trouble || '') !== text) now.current.setProps({ trouble: text }); };
@@ -249,11 +250,15 @@
         fetch(p.url).then(r => (r.ok ? r.json() : Promise.reject(r.status))).then(scene => {
           const back = lost;
           lost = false; show();
-          if (!over) { N.sceneAt = performance.now(); now.current.setProps({ scene }); }
+          if (!over) { N.sceneAt = performance.now(); seen = scene.standing; now.current.setProps({ scene }); }
+          again = again || (!!stands && stands !== seen); stands = '';
           if (back && poll && source === false) { clearTimeout(retry); listen(); }
         }).catch(() => { lost = true; show(); }).finally(() => { asking = false; if (again) { again = false; ask(); } });
       };
-      const hear = event => { N.eventAt = performance.now(); N.lastEvent = event; ask(); window.dispatchEvent(new Event('noctule-news')); };
+      const hear = event => {
+        if (event.layer === 'standing') { if (!seen) stands = event.version; else if (p.live && seen !== event.version) ask(); return; }
+        N.eventAt = performance.now(); N.lastEvent = event; ask(); window.dispatchEvent(new Event('noctule-news'));
+      };
       /* `source` is false between two tries, and null in a tab that leaves listening to another. */
       const listen = late => {
         N.streams = (N.streams || 0) + 1;

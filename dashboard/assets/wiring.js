@@ -27,7 +27,7 @@
       N.shownAt = frame ? frame.at : '';
       N.shownLabel = frame ? frame.label : '';
       N.wanted = frame && has ? `${drawn}/${frame.run}/${place}/${frame.version + mark}` : '';
-      N.busy = () => (!!N.wanted && N.stats.painted !== N.wanted) || !!(N.beside && N.beside.busy());
+      N.busy = () => (!!N.wanted && N.stats.painted !== N.wanted && N.stats.missed !== N.wanted) || !!(N.beside && N.beside.busy());
       if (scene && N.playing && N.ahead) {
         const after = scene.frames[place + 1];
         if (after && after.version) setTimeout(() => N.ahead({ ...next, run: after.run, frame: after.frame === null ? place + 1 : after.frame, version: after.version + mark }), 50);

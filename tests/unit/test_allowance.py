@@ -1,3 +1,5 @@
+import os
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,3 +47,16 @@ def test_buckets_do_not_grow_without_end(monkeypatch):
 def test_whatever_stands_for_an_address_is_counted(address):
     taken = Allowance(60, 2, 100)
     assert [taken.admit(address, 0.0) for _ in range(3)] == [True, True, False]
+
+
+def test_forked_workers_allow_together_no_more_than_one(tmp_path):
+    taken = Allowance(each_per_hour=60, each_burst=40, all_per_minute=1_000)
+    workers = []
+    for number in range(2):
+        if (pid := os.fork()) == 0:
+            (tmp_path / str(number)).write_text(str(sum(taken.admit("192.0.2.1", 0.0) for _ in range(40))))
+            os._exit(0)
+        workers.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in workers] == [0, 0]
+    assert sum(int((tmp_path / str(number)).read_text()) for number in range(2)) == 40
+    assert not taken.admit("192.0.2.1", 0.0)
