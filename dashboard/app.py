@@ -27,6 +27,7 @@ from dashboard.pages import (
     about_sensors,
     answers,
     live,
+    operations,
     plan,
     research,
 )
@@ -47,6 +48,7 @@ VIEWS: dict[str, Any] = {
     "/plan": plan,
     "/research": research,
     "/answers": answers,
+    "/operations": operations,
     "/about": about,
     "/about/done": about_done,
     "/about/sensors": about_sensors,
@@ -115,6 +117,7 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
     late = LateScripts()
     dash = _dash(house, late)
     push = Push(house.runs, house.clock)
+    house.operations.listening = lambda: push.listening
     hashes = dash.csp_hashes()
     always, embedded = (headers(content_policy(hashes, who)) for who in ((), city.settings.embed.ancestors))
 

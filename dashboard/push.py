@@ -45,6 +45,11 @@ class Push:
         self._watcher: asyncio.Task[None] | None = None
         self._seen: dict[str, object] = {}
 
+    @property
+    def listening(self) -> int:
+        """How many browsers listen to this process."""
+        return len(self._listeners)
+
     async def listen(self, role: str) -> AsyncIterator[bytes]:
         """The bytes of an event stream for one browser; ends when the browser goes."""
         if len(self._listeners) >= MOST_LISTENERS:

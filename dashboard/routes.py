@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dashboard.asking import Asking
 from dashboard.inset import NO_PICTURE, inset
 from dashboard.late_scripts import LateScripts
+from dashboard.operating import Operating
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.palette import GROUNDS, RAMPS, lookup
@@ -93,6 +94,7 @@ class Routes:
         self._planning = Planning(house)
         self._probing = Probing(house)
         self._sheets = Sheets(house, self._role_of)
+        self._operating = Operating(house, self._role_of)
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,6 +141,7 @@ class Routes:
             "probes": self._probes,
             "late": self._late_script,
             "sheet": self._sheets,
+            "operations.json": self._operating,
         }
         return routes.get(first)
 

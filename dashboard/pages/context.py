@@ -11,6 +11,7 @@ from dashboard.basemap import Basemap
 from dashboard.delay import may_see, nights_of
 from dashboard.next_places import NextPlaces
 from dashboard.night_coverage import NightCoverage
+from dashboard.operations import OperationsDesk
 from dashboard.place_table import PlaceNames
 from dashboard.roles import COOKIE, role_of
 from dashboard.runs import Runs
@@ -37,6 +38,7 @@ class House:
     next_places: NextPlaces = field(default_factory=NextPlaces)
     place_names: PlaceNames = field(default_factory=PlaceNames)
     about: AboutFacts = field(default_factory=AboutFacts)
+    operations: OperationsDesk = field(default_factory=OperationsDesk)
 
     def role_of(self, cookies: Mapping[str, str]) -> str:
         """The role of a request by its cookies."""

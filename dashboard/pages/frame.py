@@ -13,8 +13,11 @@ from dashboard.pages.context import THEMES, Asked, House, theme_of
 from dashboard.roles import ROLES, may
 from dashboard.words import LANGUAGES
 
-PATHS = {"live": "/", "plan": "/plan", "research": "/research", "answers": "/answers", "about": "/about"}
-_OF_ROLES = ("plan", "answers")  # pages that are of some roles only
+PATHS = {
+    "live": "/", "plan": "/plan", "research": "/research", "answers": "/answers", "operations": "/operations",
+    "about": "/about",
+}  # fmt: skip
+_OF_ROLES = ("plan", "answers", "operations")  # pages that are of some roles only
 
 # A noctule before the moon, drawn for this project.
 _MARK = (

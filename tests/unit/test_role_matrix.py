@@ -70,6 +70,7 @@ ROUTES = {
         ("GET", f"/sheet?run=public-{OLD}&frame=0&layer=safety&box=-180,-85,180,85", ALL),
         ("GET", "/sheet?run=plan-brighter-park&frame=0&layer=safety_change&box=-180,-85,180,85", PLANNING),
     ],
+    "operations.json": [("GET", "/operations.json", frozenset({"admin"}))],
     "lighting": [("GET", "/lighting?hour=23:00", PLANNING)],
     "planning": [
         *(("GET", f"/planning/{name}", PLANNING) for name in ("lamps", "lamps/now.json", "scenarios", "scenarios/1")),
@@ -121,6 +122,7 @@ CALLBACKS = {
     "page.children": [
         (_page("/plan"), [], PLANNING, "Brighter park"),
         (_page("/answers"), [], ANSWERING, "answers-body"),
+        (_page("/operations"), [], frozenset({"admin"}), "operations-body"),
         (_page("/research"), [], WORKING, f'"value": "{TONIGHT}"'),
         (_page("/research", f"?night={OLD}"), [], ALL - {"public"}, f"run={OLD}"),
         (_page("/research", f"?night={TONIGHT}"), [], RESEARCHING, "/export?"),
@@ -138,6 +140,14 @@ CALLBACKS = {
         ([_view(TONIGHT)], [SEARCH], WORKING, '"Table"'),
         ([_view(OLD)], [SEARCH], ALL - {"public"}, '"Table"'),
         ([_view(f"public-{OLD}")], [SEARCH], ALL, '"Table"'),
+    ],
+    "..operations-body.children...operations-digest.data..": [
+        (
+            [{"id": "operations-tick", "property": "n_intervals", "value": 1}],
+            [{"id": "operations-digest", "property": "data", "value": ""}, SEARCH],
+            frozenset({"admin"}),
+            '"Refused messages"',
+        ),
     ],
     "..answers-body.children...answers-digest.data...answers-said.children..": [
         (
