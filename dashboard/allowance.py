@@ -65,7 +65,7 @@ class Allowance:
         return int(np.count_nonzero(self._buckets["name"]))
 
     def _name(self, address: str) -> int:
-        digest = hashlib.blake2b(_network(address).encode(), key=self._key, digest_size=8).digest()
+        digest = hashlib.blake2b(network_of(address).encode(), key=self._key, digest_size=8).digest()
         return int.from_bytes(digest, "little") or 1  # 0 is nobody
 
     def _place(self, name: int, now_s: float) -> int:
@@ -97,7 +97,8 @@ class Allowance:
                 fcntl.lockf(self._between, fcntl.LOCK_UN)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """The address, or of IPv6 its network of 64 bits; a text that is no address as it is, cut."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from dashboard.basemap import Basemap
 from dashboard.bundles import Bundles
+from dashboard.gate import Gate
 from dashboard.late_scripts import LateScripts
 from dashboard.pages import (
     about,
@@ -38,6 +39,7 @@ from dashboard.routes import Routes, palettes
 from dashboard.runs import Runs
 from dashboard.scene import Viewer, live_scene
 from dashboard.security import Door, content_policy, headers
+from dashboard.signing_in import SigningIn
 from dashboard.words import words
 from sensors.city import City
 from sensors.clock import city_clock
@@ -92,7 +94,15 @@ class Pages(Dash):
         return page.replace("__LANGUAGE__", escape(say.language, quote=True), 1)
 
 
-def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", warm: bool = True) -> Door:
+def build(
+    city_path: Path | str,
+    *,
+    switch: bool = False,
+    role: str = "viewer",
+    warm: bool = True,
+    here: bool = True,
+    oidc_secret: str = "",
+) -> Door:
     """The dashboard of a city folder as an ASGI application.
 
     Parameters
@@ -105,6 +115,10 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
         Everyone's role without the switch, and before a choice with it.
     warm : bool
         Whether, once it begins to answer, it loads and draws in the background what first visitors need.
+    here : bool
+        Whether only this machine reaches the server, so that it is asked by no name but its own.
+    oidc_secret : str
+        What the OpenID provider knows us by; never in a setting.
     """
     city = City.open(city_path)
     if not switch and not city.settings.purpose.uses:
@@ -113,7 +127,7 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
             "for and who answers for it (uses, responsible, retention, review)"
         )
     palette = f"/palette/{hashlib.sha256(b''.join(map(palettes, GROUNDS))).hexdigest()[:12]}"
-    house = House(city, city_clock(city.path), Runs(city), Basemap(city), switch, role, palette)
+    house = House(city, city_clock(city.path), Runs(city), Basemap(city), switch, role, palette, here=here)
     late = LateScripts()
     dash = _dash(house, late)
     push = Push(house.runs, house.clock)
@@ -125,7 +139,9 @@ def build(city_path: Path | str, *, switch: bool = False, role: str = "viewer", 
         if warm:
             threading.Thread(target=_warm, args=(house, draws), name="warm", daemon=True).start()
 
-    return Door(Routes(house, push, late, Bundles(_Known(dash))), always, embedded, begin, push.end)
+    signing = SigningIn(house, oidc_secret)
+    routes = Routes(house, push, late, Bundles(_Known(dash)), signing)
+    return Door(Gate(house, routes), always, embedded, house.visitors.peers, begin, push.end)
 
 
 def _dash(house: House, late: LateScripts) -> Dash:

@@ -8,10 +8,12 @@ only; the page says so. Without the switch everyone has one role: 'viewer' on a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
-ROLES = ("public", "partner", "viewer", "planner", "researcher", "admin")
+from sensors.city import ROLES
+
 COOKIE = "noctule_role"
+__all__ = ["COOKIE", "ROLES", "mapped_role", "may", "may_run", "role_of"]
 
 _TONIGHT = frozenset({"viewer", "planner", "researcher", "admin"})
 _MAY: dict[str, frozenset[str]] = {
@@ -57,3 +59,13 @@ def role_of(chosen: str, switch: bool, otherwise: str) -> str:
     ('planner', 'public', 'viewer')
     """
     return chosen if switch and chosen in ROLES else otherwise
+
+
+def mapped_role(said: Iterable[str], roles: Mapping[str, str]) -> str | None:
+    """The role of somebody of whom a provider or a proxy says these groups; of several the one that may most.
+
+    >>> mapped_role(["staff", "lights"], {"lights": "planner", "staff": "viewer"}), mapped_role(["x"], {"y": "admin"})
+    ('planner', None)
+    """
+    found = {roles[group] for group in (*said, "*") if group in roles}
+    return max(found, key=ROLES.index, default=None)

@@ -40,6 +40,7 @@ from dashboard.scales import GAP_LAYERS, SCALES
 from dashboard.scene import Viewer, live_scene, night_scene
 from dashboard.security import Headers, refuse
 from dashboard.sheet_route import Sheets
+from dashboard.signing_in import SigningIn
 from dashboard.tiles import Block, compress, render
 from dashboard.words import DEFAULT, LANGUAGES, words
 from sensors.errors import NoctuleError
@@ -85,7 +86,7 @@ _log = logging.getLogger("noctule.dashboard")
 class Routes:
     """The ASGI application in front of Dash."""
 
-    def __init__(self, house: House, push: Push, late: LateScripts, dash: ASGIApp) -> None:
+    def __init__(self, house: House, push: Push, late: LateScripts, dash: ASGIApp, signing: SigningIn) -> None:
         self._house, self._push, self._late, self._dash = house, push, late, dash
         self._overlays: dict[tuple[str, str, bool], tuple[float, bytes]] = {}
         self._tables: dict[tuple[str, str], tuple[float, bytes | str]] = {}
@@ -95,6 +96,7 @@ class Routes:
         self._probing = Probing(house)
         self._sheets = Sheets(house, self._role_of)
         self._operating = Operating(house, self._role_of)
+        self._signing = signing
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,6 +144,8 @@ class Routes:
             "late": self._late_script,
             "sheet": self._sheets,
             "operations.json": self._operating,
+            "sign-in": self._signing,
+            "sign-out": self._signing,
         }
         return routes.get(first)
 
@@ -287,7 +291,8 @@ class Routes:
         return json.dumps(scene, separators=(",", ":"), default=_plain).encode()
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
-        stream = self._push.listen(self._role_of(scope))
+        role = self._role_of(scope)
+        stream = self._push.listen(role)
         try:
             first = await anext(stream)
         except FullError:
@@ -307,6 +312,8 @@ class Routes:
                 if isinstance(event.exception(), StopAsyncIteration):  # this process ends
                     await send({"type": "http.response.body", "body": b""})
                     break
+                if self._house.visitors.of(scope).role != role:
+                    break  # signed out or changed meanwhile: the browser comes again as what it is now
                 await send({"type": "http.response.body", "body": event.result(), "more_body": True})
         except (asyncio.CancelledError, OSError):
             pass  # the server stops, or the browser went while we wrote

@@ -82,7 +82,14 @@ class _Server(uvicorn.Server):
     def __init__(self, application: Door, parent: int | None = None) -> None:
         # asyncio takes as many connections at once as the backlog is long; one, and they spread over the workers.
         super().__init__(
-            uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=_GRACE_S, ws="none", backlog=1)
+            uvicorn.Config(
+                application,
+                log_level="warning",
+                timeout_graceful_shutdown=_GRACE_S,
+                ws="none",
+                backlog=1,
+                proxy_headers=False,  # else whoever asks from this machine says from where (`peers.py`)
+            )
         )
         self._application, self._parent = application, parent
 

@@ -27,6 +27,9 @@ ASKED_BY = ("prompted", "random-time", "intercept", "panel")  # of CODES["trigge
 # Scheme, host and port and nothing else: what a content security policy takes, without room for another directive.
 _ORIGIN = re.compile(r"https?://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?", re.ASCII)
 _MOST_ANCESTORS = 20
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,60}", re.ASCII)
+ROLES = ("public", "partner", "viewer", "planner", "researcher", "admin")  # who sees what: dashboard/roles.py
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # a topic level: lower-case ASCII, digits, hyphen
 _LONGEST_SAID = 400  # characters of a line that a city says of itself
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -193,6 +196,26 @@ class EmbedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ancestors: tuple[str, ...] = ()  # origins, like https://www.example.org; our own always may
 
 
+class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How people sign in: an OpenID provider, a proxy that says who they are, or local accounts (docs/sign-in.md)."""
+
+    public_url: str = ""  # where browsers reach us, like https://night.example.org; needed behind a proxy
+    hosts: tuple[str, ...] = ()  # other names under which we may be asked, e.g. inside the network
+    idle_hours: float = 12.0  # a night is ten hours long, and a wall that shows it is never idle
+    longest_hours: float = 72.0  # a weekend; then everybody signs in anew
+    issuer: str = ""  # of the OpenID provider, exactly as it calls itself
+    client_id: str = ""  # our name there; the secret is NOCTULE_OIDC_SECRET or in secrets.toml
+    label: str = ""  # what the provider is called on the button
+    scopes: tuple[str, ...] = ("openid", "profile")
+    name_claim: str = "preferred_username"
+    roles_claim: str = "groups"  # with points for what lies deeper: realm_access.roles
+    # What the provider or the proxy says of somebody = their role here; "*" is everybody whom they let in.
+    roles: dict[str, str] = msgspec.field(default_factory=dict)
+    proxy_header: str = ""  # in which a proxy names who asks
+    proxy_role_header: str = ""  # and their groups, with commas between
+    proxy_addresses: tuple[str, ...] = ()  # addresses or networks of our own proxies; nobody else is believed
+
+
 class CitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything in `city.toml`."""
 
@@ -214,6 +237,7 @@ class CitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     asking: AskingSettings = msgspec.field(default_factory=AskingSettings)
     about: AboutSettings = msgspec.field(default_factory=AboutSettings)
     embed: EmbedSettings = msgspec.field(default_factory=EmbedSettings)
+    sign_in: SignInSettings = msgspec.field(default_factory=SignInSettings)
     attribution: tuple[str, ...] = ()
     licence: str = ""
     # Shares of the people out at night by group, for the population view; empty means the mix of those who answered.
@@ -374,6 +398,7 @@ def _problems(settings: CitySettings) -> list[str]:
     if settings.release.public_cell_m < 200:
         problems.append(f"release.public_cell_m {settings.release.public_cell_m:g} must be at least 200")
     problems += _asking_problems(settings.asking)
+    problems += _sign_in_problems(settings.sign_in)
     problems += [
         f"about.{name} must be one line of at most {_LONGEST_SAID} characters"
         for name in AboutSettings.__struct_fields__
@@ -420,6 +445,69 @@ def _asking_problems(asking: AskingSettings) -> list[str]:
 def review_passed(settings: CitySettings, today: date) -> bool:
     """Whether the purpose should have been reviewed before today; a review that is told in words never says so."""
     return _is_day(settings.purpose.review) and date.fromisoformat(settings.purpose.review) < today
+
+
+def _sign_in_problems(sign_in: SignInSettings) -> list[str]:
+    problems = []
+    if sign_in.public_url and not _ORIGIN.fullmatch(sign_in.public_url):
+        problems.append(f"sign_in.public_url '{sign_in.public_url[:80]}' must be like https://night.example.org")
+    problems += [
+        f"sign_in.hosts '{host[:80]}' must be a name like night.example.org, without a port"
+        for host in sign_in.hosts
+        if not _HOST.fullmatch(host)
+    ]
+    if not 0 < sign_in.idle_hours <= sign_in.longest_hours <= 24 * 90:
+        problems.append("sign_in.idle_hours must be above 0 and at most longest_hours, and that at most 2160")
+    problems += [
+        f"sign_in.roles '{claim[:60]}' is '{role[:40]}'; expected one of {', '.join(ROLES)}"
+        for claim, role in sign_in.roles.items()
+        if role not in ROLES
+    ]
+    if sign_in.issuer:
+        if not _is_issuer(sign_in.issuer):
+            problems.append(
+                f"sign_in.issuer '{sign_in.issuer[:80]}' must begin with https:// and have neither query nor fragment"
+            )
+        if not (sign_in.client_id and sign_in.public_url and sign_in.roles):
+            problems.append("sign_in.issuer needs sign_in.client_id, sign_in.public_url and sign_in.roles beside it")
+        if "openid" not in sign_in.scopes:
+            problems.append("sign_in.scopes must hold openid")
+    if sign_in.proxy_header or sign_in.proxy_role_header:
+        problems += [
+            f"sign_in.{key} '{name[:60]}' must be the name of a header, like X-Forwarded-User"
+            for key, name in (("proxy_header", sign_in.proxy_header), ("proxy_role_header", sign_in.proxy_role_header))
+            if not _HEADER.fullmatch(name) and (name or key == "proxy_header")
+        ]
+        if not (sign_in.proxy_addresses and sign_in.roles):
+            problems.append("sign_in.proxy_header needs sign_in.proxy_addresses and sign_in.roles beside it")
+    problems += [
+        f"sign_in.proxy_addresses '{address[:60]}' must be an address like 10.0.0.5 or a network like 10.0.0.0/24"
+        for address in sign_in.proxy_addresses
+        if not _is_network(address)
+    ]
+    return problems
+
+
+def _is_network(text: str) -> bool:
+    from ipaddress import ip_network
+
+    try:
+        return ip_network(text).prefixlen > 0  # the whole world is nobody's proxy
+    except ValueError:
+        return False
+
+
+def _is_issuer(text: str) -> bool:
+    """OpenID Connect Discovery 3: https, neither query nor fragment; plain http only on this machine, for trying."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    here = parts.scheme == "http" and host in ("127.0.0.1", "localhost", "::1")
+    return bool(host) and (parts.scheme == "https" or here) and not (parts.query or parts.fragment or "@" in text)
 
 
 def _is_day(text: str) -> bool:

@@ -14,7 +14,8 @@ NoctuleError
 ├── StoreError       a shelf on disk is damaged, full or of an unknown format
 ├── ModelError       no fitted model, or one that does not belong to this city
 ├── ScenarioError    a what-if file cannot be planned with
-└── ExportError      what was asked for cannot be handed out
+├── ExportError      what was asked for cannot be handed out
+└── AccountError     an account, its role or its password cannot be what was asked
 
 Each message is one sentence (or one a line): what was found, where, and what would do. Bad readings are not
 errors, they get a flag (`sensors.flags`); bad messages are kept with a reason.
@@ -92,3 +93,7 @@ def gather(title: str, problems: list[str]) -> str:
     if len(problems) > _LINES:
         lines.append(f"  - and {len(problems) - _LINES} more of the kind")
     return "\n".join(lines)
+
+
+class AccountError(NoctuleError):
+    """An account, its role or its password cannot be what was asked."""

@@ -13,6 +13,7 @@ import numpy as np
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from dashboard.components import aria
+from dashboard.pages.account_menu import role_notice
 from dashboard.pages.context import Asked, House, asked
 from dashboard.pages.frame import address, header
 from dashboard.roles import may
@@ -32,7 +33,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     """The page."""
     say = asked.say
     if not may(asked.role, "answers"):
-        return [header(house, asked, "answers"), _main([html.P(say("answers.role"))])]
+        return [header(house, asked, "answers"), _main(role_notice(house, asked, "answers.role"))]
     body, digest = _body(house, asked)
     parts = [
         html.H1(say("answers.title", city=house.city.name)),
@@ -96,6 +97,7 @@ def _note(house: House, pressed: dict[str, Any], asked: Asked) -> str:
         leave(house.city, note)
     except (NoctuleError, OSError) as error:
         return str(error)
+    house.note("decision", " ".join(str(value) for value in pressed.values()))
     return asked.say("answers.noted")
 
 

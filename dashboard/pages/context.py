@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import parse_qs
 
 from dashboard.about_facts import AboutFacts
+from dashboard.audit import audit
 from dashboard.basemap import Basemap
 from dashboard.delay import may_see, nights_of
+from dashboard.limits import Limits
 from dashboard.next_places import NextPlaces
 from dashboard.night_coverage import NightCoverage
 from dashboard.operations import OperationsDesk
 from dashboard.place_table import PlaceNames
-from dashboard.roles import COOKIE, role_of
+from dashboard.roles import COOKIE
 from dashboard.runs import Runs
 from dashboard.scene import Viewer
+from dashboard.visitors import VISITOR, Visitor, Visitors
 from dashboard.words import Words, words
 from sensors.city import City
 from sensors.clock import Clock
@@ -39,10 +43,27 @@ class House:
     place_names: PlaceNames = field(default_factory=PlaceNames)
     about: AboutFacts = field(default_factory=AboutFacts)
     operations: OperationsDesk = field(default_factory=OperationsDesk)
+    here: bool = True  # whether only this machine reaches us
+    limits: Limits = field(default_factory=Limits)
+
+    @cached_property
+    def visitors(self) -> Visitors:
+        """Says of each request who sends it."""
+        return Visitors(self.city, self.switch, self.role, here=self.here)
+
+    def who(self, cookies: Mapping[str, str] | None = None) -> Visitor:
+        """Who sends the request that is being answered; outside one, everyone, or whom the demo's switch chose."""
+        chosen = (cookies or {}).get(COOKIE, "")
+        return VISITOR.get() or Visitor(self.visitors.role_without_request(chosen))
+
+    def note(self, what: str, detail: str = "") -> None:
+        """Keep in the audit trail what the sender of this request did."""
+        who = self.who()
+        audit(self.visitors.desk, who.name, what, detail, who.role)
 
     def role_of(self, cookies: Mapping[str, str]) -> str:
-        """The role of a request by its cookies."""
-        return role_of(cookies.get(COOKIE, ""), self.switch, self.role)
+        """The role of who sends the request that is being answered."""
+        return self.who(cookies).role
 
     def may_run(self, role: str, run: str) -> bool:
         """Whether a role may see a run of the atlas as old as it is now."""

@@ -9,6 +9,7 @@ from dash import html
 
 from dashboard import figures
 from dashboard.components import Menu, RoleSwitch, ThemePick, aria, data
+from dashboard.pages.account_menu import account_menu
 from dashboard.pages.context import THEMES, Asked, House, theme_of
 from dashboard.roles import ROLES, may
 from dashboard.words import LANGUAGES
@@ -84,6 +85,6 @@ def _theme(asked: Asked) -> Any:
 def _role(house: House, asked: Asked) -> Any:
     say = asked.say
     if not house.switch:
-        return html.Span(say(f"role.{asked.role}"), className="role")
+        return account_menu(house, asked)
     options = [{"value": role, "label": say(f"role.{role}")} for role in ROLES]
     return RoleSwitch(id="role", label=say("role.name"), note=say("role.demo"), options=options, value=asked.role)

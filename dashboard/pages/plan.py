@@ -10,6 +10,7 @@ from analytics import atlas
 from analytics.scenario import LAMP_NUMBERS
 from dashboard.comparing import comparison, plan_options
 from dashboard.components import PlanDesk, aria
+from dashboard.pages.account_menu import role_notice
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address, header
 from dashboard.pages.stage import embedded, page
@@ -54,7 +55,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     """The page; without a scenario in its address it opens the newest that was computed."""
     say = asked.say
     if not may(asked.role, "plan"):
-        return [header(house, asked, "plan"), _notice(say("plan.role"))]
+        return [header(house, asked, "plan"), _notice(*role_notice(house, asked, "plan.role"))]
     names = house.runs.plans()
     wanted = asked.query.get("scenario", "")
     chosen = wanted or (names[0] if names else _NEW)
@@ -145,5 +146,5 @@ def _signed(amount: str) -> str:
     return amount if amount.startswith("−") else "+" + amount
 
 
-def _notice(text: str) -> html.Main:
-    return html.Main(html.Article(html.P(text)), id="main", className="text", tabIndex=0)
+def _notice(*parts: Any) -> html.Main:
+    return html.Main(html.Article(list(parts)), id="main", className="text", tabIndex=0)

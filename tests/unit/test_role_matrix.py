@@ -93,6 +93,8 @@ ROUTES = {
     "late": [("GET", "/late/000000000000/x.js", ALL)],
     "qr.svg": [("GET", "/qr.svg?to=x", ALL)],
     "ask": [("GET", "/ask", ALL)],
+    "sign-in": [("GET", "/sign-in", ALL), ("GET", "/sign-in/form.css", ALL), ("POST", "/sign-in", ALL)],
+    "sign-out": [("POST", "/sign-out", ALL)],
     # The demo's switch: whoever is at that machine.
     "role": [("POST", "/role", ALL)],
 }
