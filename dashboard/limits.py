@@ -1,7 +1,7 @@
 """How much one visitor may ask: token buckets, on the monotonic clock, in bounded memory.
 
 Who is signed in is counted by the session, others by their address, of which ten times as much is taken: a network may
-show a whole office, or everybody on one carrier, as one. Forked web workers share the buckets, not the count of streams.
+show a whole office, or everybody on one carrier, as one. Web workers share the buckets, not the count of streams.
 """
 
 from __future__ import annotations
