@@ -153,6 +153,25 @@ def plan(
     return results
 
 
+def first_look(city: City, scenario: Scenario, desk: Desk, clock: str = "23:00") -> None:
+    """Keep the difference page of one step of a typical night, to look at while the night is computed.
+
+    clock : the local time whose step is taken; the page says `preview` and has no table, since a step is no night
+    """
+    chosen = night_of(city_clock(city.path).now(), city.zone)
+    steps = night_steps(city, chosen)
+    step = steps[np.argmin(np.abs(steps - chosen.time_of(clock)))]
+    side, sums, none = _Side.of(city, desk.surroundings, scenario), _Sums(), _records(city, None)
+    before = fields_at(desk.surroundings, desk.model.knowledge, none, step)
+    shown = release(_fused(desk, city, before), desk.model.support, city)
+    after = side.fields(before, none, chosen, step)
+    _add(sums, desk, city, before, after, shown, np.zeros(desk.surroundings.grid.shape))
+    meta = desk.meta | {"night": chosen.name, "title": scenario.title, "typical": True, "preview": True, "table": []}
+    write_plan(
+        city, scenario.name, sums.pages[0], meta | {"note": NOTE, "written": rfc3339(city_clock(city.path).now())}
+    )
+
+
 def passage_weights(city: City, surroundings: Surroundings) -> Floats:
     """For each cell, in how many sections a walk through it stands for a passage: (northing, easting).
 

@@ -20,7 +20,8 @@ def main(city_path: str, scenario_path: str) -> None:
     """Plan the scenario of a file, and leave its page in the atlas."""
     os.nice(_NICE)
     threading.Thread(target=_end_with_server, daemon=True).start()
-    from analytics.plan import plan
+    from analytics.closing import Desk
+    from analytics.plan import first_look, plan
     from analytics.scenario import read_scenario
     from sensors.city import City
     from sensors.errors import NoctuleError
@@ -28,7 +29,10 @@ def main(city_path: str, scenario_path: str) -> None:
     try:
         city = City.open(city_path)
         scenario = read_scenario(Path(scenario_path), city)
-        plan(city, [scenario], progress=lambda done, steps: _say(done=done, steps=steps))
+        desk = Desk.open(city)
+        first_look(city, scenario, desk)
+        _say(looked=True)
+        plan(city, [scenario], desk=desk, progress=lambda done, steps: _say(done=done, steps=steps))
     except NoctuleError as error:
         _say(error=str(error))
     except MemoryError:

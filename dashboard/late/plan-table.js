@@ -32,32 +32,44 @@
 
   /* What is shown and in which order; made anew only when something that it rests on is. */
   S.list_rows = () => {
-    const l = S.lamps, f = S.filter, made = JSON.stringify([f, S.sort, l.turn, f.chosen ? S.turn : 0, S.sort.column === 'planned' || f.columns.planned ? S.changes.length : 0]);
-    if (S.shown && S.shownOf === made && S.shownLamps === l) return S.shown;
-    const fold = t => t.normalize('NFD').replace(/[\u0300-\u036f]/g, '').toLowerCase();
+    const l = S.lamps, f = S.filter, order = sorted(), made = JSON.stringify([f, l.turn, f.chosen ? S.turn : 0, f.columns.planned ? S.changes.length : 0]);
+    if (S.shown && S.shownOf === made && S.shownIn === order) return S.shown;
     if (!l.hay) { const words = {}; for (const name of CODED) words[name] = l.coded[name].words.map(fold); l.hay = l.lamp.map((id, i) => fold(id + ' ' + l.asset_id[i]) + ' ' + ['street', 'luminaire', 'cabinet', 'circuit'].map(name => words[name][l.coded[name].codes[i]]).join(' ')); }
     const parts = fold(f.text).split(/\s+/).filter(Boolean), picked = Object.entries(f.columns).filter(([, v]) => v !== ''), codes = picked.map(([name, v]) => (CODED.includes(name) ? [l.coded[name].codes, l.coded[name].words.indexOf(v)] : null));
-    const bounds = RANGES.filter(name => (f.from[name] ?? '') !== '' || (f.to[name] ?? '') !== '').map(name => [name, f.from[name] ?? '', f.to[name] ?? '']);
+    const bounds = RANGES.filter(name => (f.from[name] ?? '') !== '' || (f.to[name] ?? '') !== '').map(name => [l[name], f.from[name] ?? '', f.to[name] ?? '']);
     const rows = [];
-    for (let i = 0; i < l.n; i++) {
+    for (const i of order) {
       if (f.chosen && !S.chosen[i]) continue;
       let good = true;
       for (const part of parts) if (!l.hay[i].includes(part)) { good = false; break; }
       for (let k = 0; good && k < picked.length; k++) good = codes[k] ? codes[k][0][i] === codes[k][1] : picked[k][0] === 'state' ? value('state', i) === +picked[k][1] : !!value('planned', i) === (picked[k][1] === 'yes');
-      for (let k = 0; good && k < bounds.length; k++) { const v = value(bounds[k][0], i); good = v !== null && v !== undefined && (bounds[k][1] === '' || v >= bounds[k][1]) && (bounds[k][2] === '' || v <= bounds[k][2]); }
+      for (let k = 0; good && k < bounds.length; k++) { const v = bounds[k][0][i]; good = v !== null && v !== undefined && (bounds[k][1] === '' || v >= bounds[k][1]) && (bounds[k][2] === '' || v <= bounds[k][2]); }
       if (good) rows.push(i);
     }
-    const name = S.sort.column, by = S.sort.down ? -1 : 1;
-    /* Numbers and words are sorted by a rank a lamp, so that comparing costs no text. */
-    let rank;
-    if (CODED.includes(name)) { const order = l.coded[name].words.map((word, at) => [word, at]).sort((a, b) => (a[0] === '') - (b[0] === '') || a[0].localeCompare(b[0], S.words.language, { numeric: true })), place = new Float64Array(order.length); order.forEach(([, at], k) => { place[at] = k; }); rank = i => place[l.coded[name].codes[i]]; }
-    else if (name === 'lamp' || name === 'asset_id') { const key = 'rank_' + name; if (!l[key]) { const order = [...l[name].keys()], compare = new Intl.Collator(S.words.language, { numeric: true }).compare, places = new Float64Array(l.n); order.sort((a, b) => (l[name][a] === '') - (l[name][b] === '') || compare(l[name][a], l[name][b])); order.forEach((i, k) => { places[i] = k; }); l[key] = places; } rank = i => l[key][i]; }
-    else rank = i => { const v = value(name, i); return v === null || v === undefined ? by * Infinity : v; };
-    const ranks = new Float64Array(l.n); for (const i of rows) ranks[i] = rank(i);
-    rows.sort((a, b) => (ranks[a] === ranks[b] ? a - b : by * (ranks[a] - ranks[b])));
-    S.shown = rows; S.shownOf = made; S.shownLamps = l;
+    S.shown = rows; S.shownOf = made; S.shownIn = order;
     return rows;
   };
+  const fold = t => t.normalize('NFD').replace(/[\u0300-\u036f]/g, '').toLowerCase();
+
+  /* All lamps in the order that is asked for, kept while a search is typed. Words are sorted by a rank a word and ids with
+     their numbers padded, so that comparing fifty thousand costs no collation. */
+  function sorted() {
+    const l = S.lamps, { column: name, down } = S.sort, made = JSON.stringify([S.sort, name === 'state' || name === 'lux' ? l.turn : 0]);
+    if (S.order && S.orderOf === made && S.orderLamps === l && (name !== 'planned' || S.orderChanges === S.changes)) return S.order;
+    const by = down ? -1 : 1, ranks = new Float64Array(l.n);
+    if (CODED.includes(name)) {
+      const { words, codes } = l.coded[name], place = new Float64Array(words.length), compare = new Intl.Collator(S.words.language, { numeric: true }).compare;
+      words.map((word, at) => [word, at]).sort((a, b) => (a[0] === '') - (b[0] === '') || compare(a[0], b[0])).forEach(([, at], k) => { place[at] = k; });
+      for (let i = 0; i < l.n; i++) ranks[i] = place[codes[i]];
+    } else if (name === 'lamp' || name === 'asset_id') {
+      const key = 'rank_' + name;
+      if (!l[key]) { const padded = l[name].map(id => (id ? id.replace(/\d+/g, n => n.padStart(12, '0')) : '\uffff')), order = [...padded.keys()], places = (l[key] = new Float64Array(l.n)); order.sort((a, b) => (padded[a] < padded[b] ? -1 : padded[a] > padded[b] ? 1 : 0)); order.forEach((i, k) => { places[i] = k; }); }
+      ranks.set(l[key]);
+    } else for (let i = 0; i < l.n; i++) { const v = value(name, i); ranks[i] = v === null || v === undefined ? by * Infinity : v; }
+    const order = new Int32Array(l.n).map((_, i) => i).sort((a, b) => (ranks[a] === ranks[b] ? a - b : by * (ranks[a] - ranks[b])));
+    S.order = order; S.orderOf = made; S.orderLamps = l; S.orderChanges = S.changes;
+    return order;
+  }
 
   /* The active lamp is the one that the table and the map point at; `from` says who chose it. */
   S.activate = (i, from) => { S.active = i; S.activeFrom = from; S.tell(); if (from === 'table' && S.focusOnMap) S.focusOnMap(i); };

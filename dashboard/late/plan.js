@@ -29,7 +29,8 @@
   S.load = () => {
     if (!asked) asked = ask('/planning/lamps').then(c => {
       const n = c.n, lon = new Float64Array(n), lat = new Float64Array(n);
-      for (let i = 0; i < n; i++) { lon[i] = (c.longitude[i] + c.base[0]) / 1e6; lat[i] = (c.latitude[i] + c.base[1]) / 1e6; }
+      /* Places and sections come as steps from one lamp to the next. */
+      for (let i = 0, x = 0, y = 0, at = 0; i < n; i++) { lon[i] = (x += c.longitude[i]) / 1e6; lat[i] = (y += c.latitude[i]) / 1e6; c.section[i] = (at += c.section[i]); }
       const row = new Map(c.lamp.map((id, i) => [id, i]));
       S.lamps = { ...c, lon, lat, row, states: '', lux: [], night: '' };
       S.chosen = new Uint8Array(n); S.order = null; S.count = 0;
@@ -166,7 +167,7 @@
     return ask(`/planning/scenarios/${theirs.id}/keep`, {}).then(() => { S.scenario = { ...S.scenario, revision: theirs.revision }; S.conflict = null; dirty(); return save(); }, complain);
   };
 
-  const compute = () => S.flush().then(() => (S.scenario && S.saved === 'saved' ? ask('/planning/jobs', { scenario: S.scenario.id }).then(() => { S.told = ''; S.tell(); }, complain) : undefined));
+  const compute = () => S.flush().then(() => (S.scenario && S.saved === 'saved' ? ask('/planning/jobs', { scenario: S.scenario.id }).then(() => { S.told = ''; S.tell(); return S.look(); }, complain) : undefined));
   const OPEN = ['waiting', 'running'];
   const hear = jobs => {
     const before = new Map(S.jobs.map(job => [job.id, job.state]));
@@ -291,15 +292,26 @@
     R.useEffect(() => {
       if (!document.getElementById('pd-sheet')) { const link = document.createElement('link'); Object.assign(link, { id: 'pd-sheet', rel: 'stylesheet', href: `/late/${document.documentElement.dataset.late}/plan.css` }); document.head.appendChild(link); }
       S.load();
-      const source = new EventSource('/planning/events');
-      source.onmessage = e => hear(JSON.parse(e.data));
+      /* A stream only while something is computed: a browser has few connections for all of its tabs. */
+      let source = null, over = false;
+      const follow = () => {
+        const open = S.jobs.some(job => OPEN.includes(job.state));
+        if (open && !source && !over) { source = new EventSource('/planning/events'); source.onmessage = e => { hear(JSON.parse(e.data)); follow(); }; }
+        if ((!open || over) && source) { source.close(); source = null; }
+      };
+      const look = () => ask('/planning/jobs').then(all => { hear(all.jobs); follow(); }, () => 0);
+      const seen = () => { if (!document.hidden) look(); };
+      S.look = look;
+      look();
+      document.addEventListener('visibilitychange', seen);
+      window.addEventListener('noctule-news', look);
       const keys = e => {
         if (!(e.ctrlKey || e.metaKey) || e.altKey || e.key.toLowerCase() !== 'z' || /^(input|textarea|select)$/i.test(e.target.tagName) && !/^(checkbox|radio|button)$/.test(e.target.type)) return;
         e.preventDefault();
         if (e.shiftKey) S.redoOne(); else S.undoOne();
       };
       document.addEventListener('keydown', keys);
-      return () => { source.close(); document.removeEventListener('keydown', keys); };
+      return () => { over = true; follow(); document.removeEventListener('visibilitychange', seen); window.removeEventListener('noctule-news', look); document.removeEventListener('keydown', keys); };
     }, []);
     R.useEffect(() => { S.open(p.scenario); }, [p.scenario]);
     const w = p.words, tabs = ['lamps', 'changes', 'whole', 'compare'];

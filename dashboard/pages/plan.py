@@ -123,6 +123,8 @@ def scenario_rows(meta: Row, say: Words) -> list[tuple[str, str]]:
         if low is not None and high is not None:
             text += "\n" + say("plan.interval", low=_amount(key, low, say), high=_amount(key, high, say))
         shown.append((say(f"plan.{key}"), text))
+    if meta.get("preview"):
+        shown.append((say("plan.look"), say("plan.preview")))
     if row.get("passages_untold"):
         shown.append((say("plan.untold"), say.significant(float(row["passages_untold"]))))
     if meta.get("night"):

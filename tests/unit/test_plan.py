@@ -12,7 +12,7 @@ from pyproj import Transformer
 from analytics import atlas
 from analytics.closing import Desk
 from analytics.model import fit
-from analytics.plan import Interval, Planned, passage_weights, plan, table_text
+from analytics.plan import Interval, Planned, first_look, passage_weights, plan, table_text
 from analytics.scenario import parse_scenario
 from sensors.city import City, write_settings
 from sensors.night import Night
@@ -123,6 +123,21 @@ def test_each_section_counts_once_as_a_passage(desk: Desk) -> None:
     assert weight.sum() <= sections + 1e-9
     assert weight.sum() > 0.8 * sections  # a part of the streets lies under houses of this made-up town
     assert (weight[desk.surroundings.indoor] == 0).all()
+
+
+def test_the_first_look_is_the_step_of_the_night_that_is_computed_after_it(desk: Desk) -> None:
+    change = {"what": "dim", "street": "Market Street", "level": 0.2}
+    content = {"format": 1, "name": "look", "change": [change]}
+    scenario = parse_scenario(content, desk.city, "try.toml")
+    first_look(desk.city, scenario, desk, "20:30")
+    look, meta = atlas.open_plan(desk.city, "look")
+    assert meta["preview"] and meta["table"] == [] and look.sizes["time"] == 1
+    plan(desk.city, [scenario], desk=desk)
+    whole, meta = atlas.open_plan(desk.city, "look")
+    assert not meta.get("preview") and whole.sizes["time"] == 4
+    same = whole.sel(time=look["time"])
+    for name in ("illuminance_change", "safety_change", "safety_change_clear"):
+        np.testing.assert_array_equal(look[name].values, same[name].values)
 
 
 def test_an_added_lamp_brightens_its_place(desk: Desk) -> None:

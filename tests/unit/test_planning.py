@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from pyproj import Transformer
 
+from analytics import atlas
 from analytics.scenario import lamp_streets, parse_scenario
 from dashboard.app import build
 from dashboard.changed_lamps import as_csv, changed_lamps
-from dashboard.lamp_list import columns
+from dashboard.lamp_list import columns, sections_of
 from dashboard.roles import ROLES
 from tests import synthetic_atlas
 from tests.synthetic_city import SOUTH, WEST, make_city
@@ -67,17 +68,20 @@ def test_lamps_come_once_under_the_digest_of_what_they_are(app, city):
     status, headers, body = ask(app, address, role="planner")
     assert status == 200 and "immutable" in headers["cache-control"]
     listed = json.loads(body)
-    lamps = city.places("lamps")
-    assert listed["n"] == len(lamps) and listed["lamp"] == lamps["lamp"].tolist()
+    lamps = city.places("lamps").set_index("lamp").loc[listed["lamp"]]
+    assert listed["n"] == len(city.places("lamps")) == len(set(listed["lamp"]))
+    assert listed["asset_id"] == lamps["asset_id"].tolist()
     points = lamps.to_crs("EPSG:4326").geometry
-    longitude = (np.array(listed["longitude"]) + listed["base"][0]) / 1e6
-    assert np.abs(longitude - points.x.to_numpy()).max() < 1e-6
+    for name, axis in (("longitude", points.x), ("latitude", points.y)):
+        assert np.abs(np.cumsum(listed[name]) / 1e6 - axis.to_numpy()).max() < 1e-6
     assert ask(app, "/planning/lamps/000000000000.json", role="planner")[0] == 404
 
 
 def test_streets_of_the_list_are_those_that_a_scenario_means(city):
-    coded = columns(city)["coded"]["street"]
-    names = np.array(coded["words"])[coded["codes"]]
+    listed = columns(city, sections_of(city))
+    words, codes = listed["coded"]["street"].values()
+    names = dict(zip(listed["lamp"], np.array(words)[codes], strict=True))
+    names = np.array([names[lamp] for lamp in city.places("lamps")["lamp"]])
     assert names.tolist() == lamp_streets(city).tolist()
     change = parse_scenario(
         {"format": 1, "name": "a", "change": [{"what": "remove", "street": "Market Street"}]}, city, ""
@@ -87,9 +91,15 @@ def test_streets_of_the_list_are_those_that_a_scenario_means(city):
 
 def test_light_at_a_lamp_is_that_of_its_cell_at_eleven(app, city):
     _, _, body = ask(app, "/planning/lamps/now.json", role="planner")
-    now = json.loads(body)
+    now, listed = json.loads(body), columns(city, sections_of(city))
     assert now["night"] == "2026-11-20" and len(now["states"]) == len(now["lux"]) == len(city.places("lamps"))
-    assert all(value is None or value > 0 for value in now["lux"])
+    page, meta = atlas.open_night(city, "2026-11-20")
+    step = [str(step) for step in meta["steps"]].index("2026-11-20T21:00:00.000Z")
+    cells = page["illuminance"].isel(time=step)
+    for lamp, lux in zip(listed["lamp"], now["lux"], strict=True):
+        point = city.places("lamps").set_index("lamp").geometry[lamp]
+        cell = float(cells.sel(easting=point.x, northing=point.y, method="nearest"))
+        assert lux is None if np.isnan(cell) else lux == pytest.approx(cell, rel=0.06)
 
 
 def test_a_scenario_is_made_saved_duplicated_and_handed_out(app):
