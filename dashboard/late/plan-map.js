@@ -39,12 +39,12 @@
     const edge = light ? '#fff' : '#0b1017', ring = light ? '#0a4f9e' : '#6cc7ff', done = light ? '#5b2a86' : '#d9b8ff';
     /* All marks of a kind are one path; of very many the pale edge is left out. */
     const many = marked.length > 9000, twice = (path, colour, width) => { for (const [style, more] of many ? [[colour, 0]] : [[edge, 2.4], [colour, 0]]) { g.strokeStyle = style; g.lineWidth = width + more; g.beginPath(); path(); g.stroke(); } };
-    const q = Math.max(5, r + 3), each = (test, path) => () => { for (let j = 0; j < marked.length; j += 3) if (test(marked[j])) path(marked[j + 1], marked[j + 2], marked[j]); };
+    const q = zoom >= 14.5 ? Math.max(5, r + 3) : 3.2, each = (test, path) => () => { for (let j = 0; j < marked.length; j += 3) if (test(marked[j])) path(marked[j + 1], marked[j + 2], marked[j]); };
     twice(each(i => bits[i] & 4, (x, y) => { g.moveTo(x - q, y - q); g.lineTo(x + q, y + q); g.moveTo(x + q, y - q); g.lineTo(x - q, y + q); }), done, 2);
     twice(each(i => bits[i] & 2 && !(bits[i] & 4), (x, y) => { g.moveTo(x, y - q - 2); g.lineTo(x + q + 2, y); g.lineTo(x, y + q + 2); g.lineTo(x - q - 2, y); g.closePath(); }), done, 2);
     twice(each(i => bits[i] & 1, (x, y) => g.rect(x - q, y - q, 2 * q, 2 * q)), done, 1.6);
     if (many) { g.fillStyle = ring; for (let j = 0; j < marked.length; j += 3) if (S.chosen[marked[j]]) g.fillRect(marked[j + 1] - q / 2, marked[j + 2] - q / 2, q, q); } /* rings of thousands would cover one another */
-    else twice(each(i => S.chosen[i], (x, y, i) => { const far = q + (bits[i] ? 4 : 0); g.moveTo(x + far, y); g.arc(x, y, far, 0, 7); }), ring, 2.2);
+    else twice(each(i => S.chosen[i], (x, y, i) => { const far = q + (bits[i] ? 3 : 0); g.moveTo(x + far, y); g.arc(x, y, far, 0, 7); }), ring, zoom >= 14.5 ? 2.2 : 1.6);
     twice(each(i => i === S.active, (x, y) => { for (const [a, b] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) { g.moveTo(x + a * (q + 4), y + b * (q + 4)); g.lineTo(x + a * (q + 14), y + b * (q + 14)); } }), light ? '#18202b' : '#fff', 2.4);
     for (const [lon, lat] of S.added()) { const x = X(lon) * m - origin.x, y = Y(lat) * m - origin.y; twice(() => { g.moveTo(x - 7, y); g.lineTo(x + 7, y); g.moveTo(x, y - 7); g.lineTo(x, y + 7); }, done, 2.6); }
     S.drawn = { ms: performance.now() - began, at: performance.now(), of: groups[0].length / 2 + groups[1].length / 2 + groups[2].length / 2 };

@@ -170,10 +170,11 @@
   const compute = () => S.flush().then(() => (S.scenario && S.saved === 'saved' ? ask('/planning/jobs', { scenario: S.scenario.id }).then(() => { S.told = ''; S.tell(); return S.look(); }, complain) : undefined));
   const OPEN = ['waiting', 'running'];
   const hear = jobs => {
-    const before = new Map(S.jobs.map(job => [job.id, job.state]));
+    const before = new Map(S.jobs.map(job => [job.id, job])), was = job => before.get(job.id) || {}, mine = job => S.scenario && job.scenario === S.scenario.id;
     S.jobs = jobs; S.tell();
-    const done = jobs.find(job => job.state === 'done' && OPEN.includes(before.get(job.id)) && S.scenario && job.scenario === S.scenario.id);
-    if (done) S.go(done.name, { computed: done.id });
+    /* The table beside the map is drawn by the server: with the first look, and when all is done. */
+    const done = jobs.find(job => mine(job) && job.state === 'done' && OPEN.includes(was(job).state)), look = jobs.find(job => mine(job) && job.state === 'running' && job.done && was(job).state && !was(job).done);
+    if (done) S.go(done.name, { computed: done.id }); else if (look) S.go(look.name, { computed: look.id + '-look' });
   };
 
   /* --- what is shown ------------------------------------------------------------------------------------------ */
