@@ -148,6 +148,23 @@ def test_every_part_of_the_desk_is_accessible(visit, theme, width, height):
         assert violations(page) == [], tab
 
 
+def test_computing_is_told_from_its_beginning_to_why_it_ended(visit):
+    page = desk(visit, "&scenario=-")
+    page.evaluate("window.noctule.plan.choose([5], 'replace')")
+    page.click("#pd-tab-changes")
+    page.click("#pd-apply")
+    saved(page)
+    page.click("#pd-run")
+    until(page, "!!document.querySelector('.pd-job progress')")
+    other = desk(visit)
+    until(other, "window.noctule.plan.jobs.some(job => job.state === 'running' || job.state === 'waiting')")
+    # This town has no model, which the process says in a sentence that both pages show.
+    until(page, "/no model|fit/.test(document.querySelector('.pd-head').textContent)", 60)
+    until(other, "window.noctule.plan.jobs[0].state === 'failed'")
+    assert page.locator(".pd-job").count() == 0
+    assert violations(page) == []
+
+
 def test_who_may_not_plan_gets_no_desk(visit):
     page = visit("/plan?lang=en", role="viewer", waits=False)
     until(page, "!!document.querySelector('main')")
