@@ -248,7 +248,7 @@ class Basemap:
             pieces.append((bool(kinds[chosen].any()), float(longest.length * scale), str(name), longest))
         placed: list[Name] = []
         taken: list[tuple[float, float, float, float]] = []
-        font = _font(12 * density)
+        font = drawn_font(12 * density)
         for _, length, text, line in sorted(pieces, key=lambda piece: piece[:3], reverse=True):
             wide = font.getlength(text)
             for share in (0.5, 0.3, 0.7):
@@ -286,7 +286,7 @@ def _room(name: Name, wide: float, high: float, taken: list[tuple[float, float, 
 
 
 def _write(sheet: Image.Image, name: Name, left: float, top: float, density: int, inks: Inks) -> None:
-    font = _font(12 * density)
+    font = drawn_font(12 * density)
     wide, high = int(font.getlength(name.text)) + 10 * density, 22 * density
     reach = wide  # a turned label is nowhere farther from its middle than its length
     if not (-reach < name.x - left < sheet.width + reach and -reach < name.y - top < sheet.height + reach):
@@ -305,7 +305,8 @@ def _write(sheet: Image.Image, name: Name, left: float, top: float, density: int
         sheet.alpha_composite(part, window)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def drawn_font(size: int) -> ImageFont.FreeTypeFont:
+    """The font that pictures are written in, at a size in pixels."""
     try:
         return ImageFont.truetype("DejaVuSans.ttf", size)  # knows Cyrillic and Greek
     except OSError:

@@ -59,6 +59,11 @@ TimeBar = _component("TimeBar", ["id", "labels", "scene", "value", "follow", "pl
 NightCalendar = _component("NightCalendar", ["id", "legend", "labels", "nights", "value", "beside", "language"])
 # Speed, steps, stretch and hours under the time bar; `readings` are how many came with each step.
 TimeTools = _component("TimeTools", ["id", "labels", "readings"])
+# How to cite the view: `text`, `bibtex`, `command` and `call` have places that the browser fills in; `layers` and
+# `exports` are a layer's name for people and for an export.
+Cite = _component("Cite", ["id", "labels", "text", "bibtex", "command", "call", "layers", "exports"])
+# Pictures of the view to take along: PNG, or the night as a loop.
+Pictures = _component("Pictures", ["id", "labels", "city"])
 # Places through the night as curves; `table` is whether this role may take them along.
 Probes = _component("Probes", ["id", "legend", "labels", "table"])
 # Asks for the table of places in view: `asked` is {run, frame, version, layer, box, zoom}.

@@ -31,7 +31,7 @@ def legend(layer: str, say: Words) -> html.Div:
         cells = [html.I(style=dict(zip(_GROUND_COLOURS, colours, strict=True))) for colours in row]
         bars.append(html.Div([html.Div(cells, className="ramp"), html.Span(word, className="sure")], className="tier"))
     ticks = [html.Span(text, style={"left": f"{place:.0f}%", "transform": f"translateX(-{place:.0f}%)"})
-             for place, text in _ticks(layer, say)]  # fmt: skip
+             for place, text in legend_ticks(layer, say)]  # fmt: skip
     ends = html.Div([html.Div(ticks, className="ticks"), html.Span(_legend_unit(layer, say), className="sure")],
                     className="tier")  # fmt: skip
     hatch = html.Div([html.I(className="hatch"), html.Span(say("legend.hatched"))], className="none")
@@ -249,11 +249,12 @@ def picture(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _ticks(layer: str, say: Words) -> list[tuple[float, str]]:
+def legend_ticks(layer: str, say: Words) -> list[tuple[float, str]]:
     """What is written under a ramp, and where on it, 0..100."""
     scale = SCALES[layer]
     if not scale.ticks:
-        return [(0.0, say(f"legend.{layer}.low")), (100.0, say(f"legend.{layer}.high"))]
+        base = base_layer(layer)
+        return [(0.0, say(f"legend.{base}.low")), (100.0, say(f"legend.{base}.high"))]
     signs = ["+" if _differs(layer) and tick > 0 else "" for tick in scale.ticks]
     places = scale.to_value(scale.ticks).tolist()
     shown = [math.expm1(tick) * 100 if scale.kind == "ratio" else tick for tick in scale.ticks]

@@ -25,12 +25,14 @@ import numpy as np
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.asking import Asking
+from dashboard.citing import export_layer
 from dashboard.inset import NO_PICTURE, inset
 from dashboard.late_scripts import LateScripts
 from dashboard.operating import Operating
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
 from dashboard.palette import GROUNDS, RAMPS, lookup
+from dashboard.picturing import Picturing
 from dashboard.planning import EVENTS, Planning
 from dashboard.probing import Probing
 from dashboard.push import FullError, Push, version_of
@@ -49,13 +51,18 @@ from sensors.night import Night, parse_rfc3339
 FOR_EVER = (b"cache-control", b"private, max-age=31536000, immutable")
 NEVER = (b"cache-control", b"no-store")
 PALETTE_LAYERS = tuple(RAMPS)
-EXPORTS = {"netcdf": ("application/x-netcdf", "nc"), "cog": ("image/tiff", "tif"), "csv": ("text/csv", "csv")}
+EXPORTS = {
+    "netcdf": ("application/x-netcdf", "nc"),
+    "cog": ("image/tiff", "tif"),
+    "csv": ("text/csv", "csv"),
+    "geojson": ("application/geo+json", "geojson"),
+    "geoparquet": ("application/vnd.apache.parquet", "parquet"),
+}
 LIGHTING = {
     "json": ("application/json", "json"),
     "csv": ("text/csv", "csv"),
     "geojson": ("application/geo+json", "geojson"),
 }
-_GROUPS = {"light": "illuminance", "evidence": "safety"}  # layers as people see them, by the names of an export
 
 _TILES = re.compile(
     r"/tiles/v/(?P<city>[a-z0-9-]{1,64})/(?P<layer>[a-z_]{1,20})/(?P<run>[A-Za-z0-9_.-]{1,80})/(?P<frame>\d{1,4})/"
@@ -93,10 +100,10 @@ class Routes:
         self._reports: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._asking = Asking(house)
         self._planning = Planning(house)
-        self._probing = Probing(house)
         self._sheets = Sheets(house, self._role_of)
         self._operating = Operating(house, self._role_of)
         self._signing = signing
+        self._probing, self._picturing = Probing(house), Picturing(house)
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,6 +148,7 @@ class Routes:
             "ask": self._asking,
             "planning": self._planning,
             "probes": self._probes,
+            "picture": self._picture,
             "late": self._late_script,
             "sheet": self._sheets,
             "operations.json": self._operating,
@@ -344,7 +352,7 @@ class Routes:
         except ValueError:
             return _GONE
         async with self._exporting:
-            body = await asyncio.to_thread(self._export_body, night, kind, layer and _GROUPS.get(layer, layer), step)
+            body = await asyncio.to_thread(self._export_body, night, kind, layer and export_layer(layer), step)
         if isinstance(body, str):
             return 404, [NEVER, (b"content-type", b"text/plain; charset=utf-8")], body.encode()
         media, suffix = EXPORTS[kind]
@@ -393,6 +401,9 @@ class Routes:
 
     async def _probes(self, scope: Scope, receive: Receive) -> Answer:
         return await self._probing.answer(scope, receive, self._role_of(scope))
+
+    async def _picture(self, scope: Scope, receive: Receive) -> Answer:
+        return await self._picturing.answer(scope, receive, self._role_of(scope))
 
     async def _report(self, scope: Scope, _receive: Receive) -> Answer:
         """The night report of a night that has pages, as a PDF."""

@@ -30,6 +30,8 @@
   N.NightCalendar = late('calendar', 'NightCalendar');
   N.TimeTools = late('timeline', 'TimeTools');
   N.Probes = late('probes', 'Probes');
+  N.Cite = late('cite', 'Cite');
+  N.Pictures = late('picture', 'Pictures');
 
   /* The theme of the address; where it names none, what the device prefers. A map is drawn on one of three grounds. */
   const THEMES = ['dark', 'light', 'contrast', 'projector'], prefers = what => matchMedia(`(prefers-${what})`);

@@ -12,7 +12,7 @@
     const q = p.labels, [points, put] = R.useState(asked), [told, know] = R.useState(null), [other, knowOther] = R.useState(null);
     const [pointed, point] = R.useState(null), [, look] = R.useState(0), [all, unfold] = R.useState(false), [said, say] = R.useState('');
     const shown = (N.view && N.view()) || {}, beside = N.beside ? N.beside.view() : {};
-    const run = shown.run === 'now' ? '' : shown.run || '', layer = shown.layer || '', otherRun = beside.run && beside.run !== 'now' ? beside.run : '', otherLayer = beside.layer || '';
+    const run = shown.run === 'now' ? '' : shown.run || '', layer = (shown.layer || '').replace(/^usual_/, '').replace(/_(sd|lower|upper)$/, ''), otherRun = beside.run && beside.run !== 'now' ? beside.run : '', otherLayer = (beside.layer || '').replace(/_(sd|lower|upper)$/, '');
 
     R.useEffect(() => {
       const seen = () => look(n => n + 1), back = () => put(asked());

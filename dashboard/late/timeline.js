@@ -40,9 +40,11 @@
       if (value === undefined || wanted.includes(value)) break;
       wanted.push(value);
     }
+    /* What a version is compared with stands behind it (versus usual). */
+    const shown = bar.frames[view.place], mark = shown && view.version ? view.version.slice((shown.version || '').length) : '';
     for (const place of wanted) {
       const f = bar.frames[place];
-      queue.push(() => N.ahead({ ...view, run: f.run, frame: f.frame === null ? place : f.frame, version: f.version }));
+      queue.push(() => N.ahead({ ...view, run: f.run, frame: f.frame === null ? place : f.frame, version: f.version + mark }));
       const beside = N.beside, scene = beside && beside.scene(), other = scene ? N.frameOf(scene, f.label) : -1;
       if (other >= 0 && scene.frames[other].version) queue.push(() => beside.ahead({ ...beside.view(), run: scene.frames[other].run, frame: scene.frames[other].frame === null ? other : scene.frames[other].frame, version: scene.frames[other].version }));
     }

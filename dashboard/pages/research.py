@@ -6,8 +6,9 @@ from typing import Any
 
 from dash import Dash, html
 
+from dashboard.citing import citation
 from dashboard.comparing import comparison, night_options, plan_options
-from dashboard.components import Probes, TimeTools, data
+from dashboard.components import Pictures, Probes, TimeTools, data
 from dashboard.night_calendar import calendar
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address
@@ -17,7 +18,8 @@ from dashboard.runs import PUBLIC, Run
 from dashboard.scales import LAYERS
 from dashboard.words import Words
 
-FORMATS = ("netcdf", "cog", "csv")
+FORMATS = ("netcdf", "cog", "csv", "geojson", "geoparquet")
+_ONE_STEP = ("csv", "geojson")
 
 
 def layout(house: House, asked: Asked) -> list[Any]:
@@ -30,7 +32,8 @@ def layout(house: House, asked: Asked) -> list[Any]:
     extra: list[Any] = [calendar(house, asked, names, name)] if names else []
     if run is not None:
         options = [*night_options(house, asked, name), *plan_options(house, asked, name)]
-        extra += [comparison(house, asked, name, options), _probes(asked), provenance(run, asked), _tools(run, say)]
+        extra += [comparison(house, asked, name, options), _probes(asked), provenance(run, asked)]
+        extra += [*taking(house, run, asked), _tools(run, say)]
     title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
     return page(house, asked, "research", name or "none", LAYERS, title, extra)
 
@@ -102,11 +105,42 @@ def provenance(run: Run, asked: Asked) -> html.Details:
         ("research.closed", f"{say.number(closed)} / {say.number(len(run.versions))}"),
         ("research.records", say.number(records)),
         ("research.written", str(run.meta.get("written", ""))[:16].replace("T", " ") + " UTC"),
+        ("research.settings", str(run.meta.get("settings", ""))),
+        ("research.fields", _fields(run, say)),
         ("research.simulated", say("word.yes") if run.simulated else say("word.no")),
     ]
     table = html.Table(html.Tbody([html.Tr([html.Th(say(key), scope="row"), html.Td(text)]) for key, text in rows]))
+    return html.Details([html.Summary(say("research.provenance")), table], className="fold")
+
+
+def _fields(run: Run, say: Words) -> str:
+    """Of each corrected field, how many sensors taught it and over how far it corrects."""
+    told = []
+    for field, layer in (("illuminance", "light"), ("noise", "noise"), ("footfall", "footfall")):
+        found = (run.meta.get("covariance") or {}).get(field) or {}
+        if found:
+            reach = say.significant(float(found.get("range_m", 0.0)))
+            count = say.number(int(found.get("sensors", 0)))
+            told.append(say("research.field", layer=say(f"layer.{layer}"), count=count, reach=reach))
+    return "; ".join(told)
+
+
+def taking(house: House, run: Run, asked: Asked) -> list[Any]:
+    """How to take the night along, and how to cite what is shown of it."""
+    say = asked.say
     taken = [*_report(run, asked), *_exports(run, asked)]
-    return html.Details([html.Summary(say("research.provenance")), table, *taken], className="fold")
+    if may(asked.role, "export"):
+        labels = {name: say(f"picture.{name}") for name in ("title", "png", "webp", "gif", "done", "busy", "failed")}
+        labels["making"] = say("picture.making", seconds="{seconds}")
+        taken += [
+            Pictures(id="pictures", labels=labels, city=house.city.id),
+            html.P(say("picture.note"), className="note"),
+        ]
+    cited = [html.Summary(say("cite.head")), citation(house, asked, run)]
+    return [
+        html.Details([html.Summary(say("research.taking")), *taken], className="fold"),
+        html.Details(cited, className="fold"),
+    ]
 
 
 def _report(run: Run, asked: Asked) -> list[Any]:
@@ -125,8 +159,8 @@ def _exports(run: Run, asked: Asked) -> list[Any]:
     links = []
     for kind in FORMATS:
         # The script adds the layer and the step that are shown: a GeoTIFF holds one layer, a CSV one step of it.
-        more = {} if kind == "netcdf" else {"layer": "safety"}
-        more |= {"step": str(run.meta["closed"][-1]["step"])} if kind == "csv" and run.meta.get("closed") else {}
+        more = {} if kind in ("netcdf", "geoparquet") else {"layer": "safety"}
+        more |= {"step": str(run.meta["closed"][-1]["step"])} if kind in _ONE_STEP and run.meta.get("closed") else {}
         to = address(asked, "/export", night=run.night, format=kind, **more)
         links.append(html.A(say(f"export.{kind}"), href=to, className="btn small", **data(format=kind)))
     note = html.P(say("research.exportnote"), className="note")

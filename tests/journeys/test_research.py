@@ -119,3 +119,19 @@ def test_probes_stand_in_the_address_as_curves_and_as_a_table(visit):
     assert violations(page) == []
     page.click("text=Remove all")
     until(page, "!document.querySelector('.probes') && !location.search.includes('probes=')")
+
+
+def test_a_view_is_cited_and_taken_along_as_a_picture(visit):
+    page = visit("/research?night=2026-11-19&t=1&layer=light", role="researcher")
+    page.click("summary:has-text('Cite this view')")
+    until(page, "!!document.querySelector('#cite-bibtex')")
+    cited = page.text_content("#cite-bibtex")
+    assert "@misc{noctule-" in cited
+    assert "SIMULATED" in cited
+    assert "layer=light" in cited
+    assert "--layer illuminance --step 2026-11-19T" in page.text_content("#cite-again")
+    page.click("summary:has-text('Take it along')")
+    with page.expect_download() as waiting:
+        page.click("text=This step (PNG)")
+    assert waiting.value.path().read_bytes().startswith(b"\x89PNG")
+    assert violations(page) == []

@@ -78,6 +78,11 @@ ROUTES = {
         *(("POST", f"/planning/{name}", PLANNING) for name in ("scenarios", "scenarios/1", "import", "jobs")),
         *(("POST", f"/planning/{name}", PLANNING) for name in ("scenarios/1/keep", "jobs/1/cancel", "x")),
     ],
+    "picture": [
+        ("GET", f"/picture?run={TONIGHT}&layer=safety&frame=0", RESEARCHING),
+        ("GET", f"/picture?run=public-{OLD}&layer=safety&format=gif", RESEARCHING),
+        ("GET", "/picture?run=plan-brighter-park&layer=safety_change", frozenset({"admin"})),
+    ],
     "probes": [
         ("GET", "/probes?run=now&layer=safety", WORKING),
         ("GET", f"/probes?run={TONIGHT}&layer=safety", WORKING),
