@@ -11,10 +11,11 @@ from typing import Any
 
 from dashboard.components import Cite
 from dashboard.figures import layer_name
-from dashboard.pages.context import Asked, House
+from dashboard.pages.context import Asked
 from dashboard.roles import may
 from dashboard.runs import PUBLIC, Run
 from dashboard.scales import GAP_LAYERS, LAYERS, OF_GROUPS
+from sensors.city import City
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -39,9 +40,9 @@ def latex(text: str) -> str:
     return "".join(_SPECIAL.get(letter, letter) for letter in text)
 
 
-def citation(house: House, asked: Asked, run: Run) -> Any:
+def citation(city: City, asked: Asked, run: Run) -> Any:
     """The box that cites what a page shows of a night."""
-    say, city = asked.say, house.city
+    say = asked.say
     settings, simulated = city.settings, say("simulated.mark") if run.simulated else ""
     sources = "; ".join(settings.attribution)
     facts = {

@@ -46,7 +46,7 @@ def legend_parts(
     """The same for paper: colours with their word of confidence, ticks with their place in per cent, and the unit."""
     place = GROUNDS.index(ground)
     rows = [([colours[place] for colours in row], word) for row, word in _tiers(layer, say)]
-    return rows, _ticks(layer, say), _legend_unit(layer, say)
+    return rows, legend_ticks(layer, say), _legend_unit(layer, say)
 
 
 def _tiers(layer: str, say: Words) -> list[tuple[list[tuple[str, ...]], str]]:

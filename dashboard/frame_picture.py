@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw
 
 from dashboard import figures
 from dashboard.basemap import LAND, drawn_font
-from dashboard.palette import lookup, ramp_of, rgb, tiers
-from dashboard.scales import SCALES, base_layer
+from dashboard.palette import lookup, ramp_of, rgb
+from dashboard.scales import base_layer
 from dashboard.tiles import HIGHEST_ZOOM, LOWEST_ZOOM, TILE, Block, Packed, render
 from dashboard.words import Words
 
@@ -218,34 +218,26 @@ class _Sheet:
 
     def _legend(self, wide: int) -> Image.Image:
         """The rows of colours with what they mean, surest first, and hatching."""
-        say, layer = self._say, self._view.layer
-        rows = tiers(layer, self._view.ground)
-        words = [say(f"confidence.{word}") for word in ("high", "medium", "low", "verylow")]
-        if SCALES[layer].kind == "change":
-            rows, words = [rows[0], rows[-1]], [say("legend.sure"), say("legend.grey")]
-        elif layer == "evidence":
-            rows, words = rows[:1], [""]
-        elif base_layer(layer) != "safety":
-            rows, words = [rows[0], rows[2]], [words[0], words[2]]
-        if words[0] == say("confidence.high"):
-            words[0] = say("details.confidence", word=words[0])
+        say = self._say
+        layer = "safety" if base_layer(self._view.layer) == "safety" else self._view.layer
+        rows, ticks, unit = figures.legend_parts(layer, say, self._view.ground)
+        sure = say("confidence.high")
+        rows = [(row, say("details.confidence", word=word) if word == sure else word) for row, word in rows]
         long, font = min(360, wide - 2 * _MARGIN - 150), drawn_font(12)
         sheet = Image.new("RGB", (wide, len(rows) * 18 + 46), self._land)
         pen = ImageDraw.Draw(sheet)
-        for number, (row, word) in enumerate(zip(rows, words, strict=True)):
-            stops = np.linspace(_MARGIN, _MARGIN + long, len(row.colours) + 1)
+        for number, (colours, word) in enumerate(rows):
+            stops = np.linspace(_MARGIN, _MARGIN + long, len(colours) + 1)
             y = 8 + number * 18
-            for (left, right), colour in zip(pairwise(stops), row.colours, strict=True):
+            for (left, right), colour in zip(pairwise(stops), colours, strict=True):
                 pen.rectangle((round(left), y, round(right) - 1, y + 13), _tuple(colour))
             pen.text((_MARGIN + long + 10, y), word, self._ink, font)
         y = 8 + len(rows) * 18
-        for share, text in figures.legend_ticks(layer, say):
+        for share, text in ticks:
             x = _MARGIN + long * share / 100
             at = "ls" if share < 15 else "rs" if share > 85 else "ms"
             pen.text((x, y + 12), text, self._ink, font, anchor=at)
-        if SCALES[layer].ticks:
-            unit = figures.amount_words(layer, SCALES[layer].ticks[-1], say).partition(" ")[2]
-            pen.text((_MARGIN + long + 10, y), unit, self._ink, font)
+        pen.text((_MARGIN + long + 10, y), unit.strip(), self._ink, font)
         y += 18
         pen.rectangle((_MARGIN, y, _MARGIN + 28, y + 12), outline=_tuple("#8e9bad"))
         for x in range(0, 40, 7):

@@ -17,6 +17,7 @@ from dashboard.roles import may
 from dashboard.runs import PUBLIC, Run
 from dashboard.scales import LAYERS
 from dashboard.words import Words
+from sensors.city import City
 
 FORMATS = ("netcdf", "cog", "csv", "geojson", "geoparquet")
 _ONE_STEP = ("csv", "geojson")
@@ -33,7 +34,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     if run is not None:
         options = [*night_options(house, asked, name), *plan_options(house, asked, name)]
         extra += [comparison(house, asked, name, options), _probes(asked), provenance(run, asked)]
-        extra += [*taking(house, run, asked), _tools(run, say)]
+        extra += [*taking(house.city, run, asked), _tools(run, say)]
     title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
     return page(house, asked, "research", name or "none", LAYERS, title, extra)
 
@@ -125,7 +126,7 @@ def _fields(run: Run, say: Words) -> str:
     return "; ".join(told)
 
 
-def taking(house: House, run: Run, asked: Asked) -> list[Any]:
+def taking(city: City, run: Run, asked: Asked) -> list[Any]:
     """How to take the night along, and how to cite what is shown of it."""
     say = asked.say
     taken = [*_report(run, asked), *_exports(run, asked)]
@@ -133,10 +134,10 @@ def taking(house: House, run: Run, asked: Asked) -> list[Any]:
         labels = {name: say(f"picture.{name}") for name in ("title", "png", "webp", "gif", "done", "busy", "failed")}
         labels["making"] = say("picture.making", seconds="{seconds}")
         taken += [
-            Pictures(id="pictures", labels=labels, city=house.city.id),
+            Pictures(id="pictures", labels=labels, city=city.id),
             html.P(say("picture.note"), className="note"),
         ]
-    cited = [html.Summary(say("cite.head")), citation(house, asked, run)]
+    cited = [html.Summary(say("cite.head")), citation(city, asked, run)]
     return [
         html.Details([html.Summary(say("research.taking")), *taken], className="fold"),
         html.Details(cited, className="fold"),

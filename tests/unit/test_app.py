@@ -11,7 +11,7 @@ import pytest
 from dashboard.app import VIEWS, build
 from dashboard.pages.context import asked
 from dashboard.pages.plan import scenario_rows
-from dashboard.pages.research import provenance
+from dashboard.pages.research import taking
 from dashboard.roles import ROLES, may
 from dashboard.runs import Run, Runs
 from dashboard.tiles import TILE
@@ -247,7 +247,7 @@ def test_a_language_that_is_none_of_ours_is_english(app):
 
 @pytest.mark.parametrize("role", ["viewer", "public"])
 def test_the_button_stands_where_the_report_may_be_had(app, city, role):
-    page = str(provenance(Runs(city).get("2026-11-20"), asked("/research", "?lang=fr", role)))
+    page = str(taking(city, Runs(city).get("2026-11-20"), asked("/research", "?lang=fr", role)))
     assert ("/report?" in page) == (role in ALLOWED["report"])
 
 
