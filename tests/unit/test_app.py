@@ -11,7 +11,7 @@ import pytest
 from dashboard.app import VIEWS, build
 from dashboard.pages.context import asked
 from dashboard.pages.plan import scenario_rows
-from dashboard.pages.research import taking
+from dashboard.pages.research import provenance, taking
 from dashboard.roles import ROLES, may
 from dashboard.runs import Run, Runs
 from dashboard.tiles import TILE
@@ -386,7 +386,7 @@ def test_a_csv_is_of_the_step_and_the_layer_that_are_shown(app):
 
 def test_the_link_to_a_csv_names_one_step_since_a_night_of_a_city_is_too_much_for_one(city):
     run = Runs(city).get("2026-11-20")
-    links = str(provenance(run, asked("/research", "", "researcher")))
+    links = str(taking(city, run, asked("/research", "", "researcher")))
     assert "format=csv&layer=safety&step=2026-11-20T18%3A30%3A00.000Z" in links
 
 
