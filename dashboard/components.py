@@ -51,6 +51,10 @@ Pick = _component("Pick", ["id", "legend", "options", "value", "words"])
 ThemePick = _component("ThemePick", ["id", "legend", "options", "value"])
 # The comparison with the usual: `scene` says what it is compared with; `value` is whether it is shown.
 Versus = _component("Versus", ["id", "label", "note", "scene", "value"])
+# Watched places: `view` is the map's, so that their values are those of the step and the layer that are shown.
+Watch = _component("Watch", ["id", "labels", "view"])
+# What a page can do beside: watch, journal, kiosk, low data, one's own place. `may` lists which of them.
+Tools = _component("Tools", ["id", "labels", "may", "kinds", "statuses", "zone"])
 # Some of several: check boxes. `value` is a list.
 Choices = _component("Choices", ["id", "legend", "options", "value"])
 # The night's steps with play, marks of the journal and, on Live, the way back to now.

@@ -115,6 +115,11 @@ def amount_words(layer: str, value: float, say: Words) -> str:
     return _amount(layer, value, say) + _unit(layer, value, say)
 
 
+def amount(layer: str, value: float, say: Words) -> str:
+    """A layer's quantity without its unit, to as many digits as are claimed."""
+    return _amount(layer, value, say)
+
+
 def confidence_word(confidence: int) -> str:
     """The key of the word for a confidence of 0..15."""
     return _CONFIDENCE[confidence // 4]

@@ -2,7 +2,7 @@
 
 One watcher looks at the atlas's small commit files every 100 ms and at ingest's health every second; each browser has a
 queue of its own. A browser then asks for the scene and for the tiles that it shows, so nothing is said here that a role
-might not hear. `layer` is 'now', 'night', 'plan', 'public' or 'health', and in the first event 'standing'.
+might not hear. `layer` is 'now', 'night', 'plan', 'public', 'health' or 'journal', and in the first event 'standing'.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ class Push:
         looks: list[tuple[str, Callable[[], object]]] = [(NOW, self._now)]
         if slow:
             looks += [("night", self._night), ("public", self._public), ("plan", self._plans), ("health", self._health)]
+            looks.append(("journal", self._journal))
         events = []
         for layer, look in looks:
             try:
@@ -122,6 +123,13 @@ class Push:
 
     def _plans(self) -> object:
         return tuple((name, self._runs.stamp(PLAN + name)) for name in self._runs.plans())
+
+    def _journal(self) -> object:
+        try:
+            status = (self._runs.city.path / "journal" / "journal.csv").stat()
+        except FileNotFoundError:  # before the first entry
+            return None
+        return status.st_mtime_ns, status.st_size
 
     def _health(self) -> object:
         health = read_health(self._runs.city)

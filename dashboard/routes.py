@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dashboard.asking import Asking
 from dashboard.citing import export_layer
 from dashboard.inset import NO_PICTURE, inset
+from dashboard.journal_desk import JournalDesk
 from dashboard.late_scripts import LateScripts
 from dashboard.operating import Operating
 from dashboard.overlays import KINDS, overlay
@@ -44,6 +45,7 @@ from dashboard.security import Headers, refuse
 from dashboard.sheet_route import Sheets
 from dashboard.signing_in import SigningIn
 from dashboard.tiles import Block, compress, render
+from dashboard.watched import Watched
 from dashboard.words import DEFAULT, LANGUAGES, words
 from sensors.errors import NoctuleError
 from sensors.night import Night, parse_rfc3339
@@ -104,6 +106,8 @@ class Routes:
         self._operating = Operating(house, self._role_of)
         self._signing = signing
         self._probing, self._picturing = Probing(house), Picturing(house)
+        self._watched = Watched(house, self._role_of)
+        self._journal = JournalDesk(house, self._role_of)
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,6 +158,8 @@ class Routes:
             "operations.json": self._operating,
             "sign-in": self._signing,
             "sign-out": self._signing,
+            "watch": self._watched,
+            "journal": self._journal,
         }
         return routes.get(first)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dashboard.build_digest import build_digest
 from dashboard.delay import nights_of
 from dashboard.roles import may
 from dashboard.runs import NOW, PLAN, PUBLIC, Run, Runs
@@ -283,6 +284,7 @@ def _scene(
         "layers": [],
         "simulated": [],  # layers behind which anything is simulated
         "journal": [],
+        "build": build_digest(),
         "usual": {"digest": "", "layers": [], "words": ""},
         "alert": "",
         "clock": {"local_ms": wall, "speed": clock.speed, "zone": city.zone.key},

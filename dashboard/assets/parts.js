@@ -23,7 +23,7 @@
     }, []);
     return N.late[name] ? h(N.late[name], p) : null;
   };
-  N.late = {};
+  N.late = {}; N.lately = late; N.bring = bring;
   N.Compare = late('compare', 'Compare');
   N.lateOf = late; /* for scripts that came late themselves */
   N.PlanDesk = late('plan', 'PlanDesk');

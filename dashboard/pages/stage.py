@@ -29,6 +29,7 @@ from dashboard.components import (
 )
 from dashboard.pages.context import Asked, House, asked
 from dashboard.pages.frame import address, header
+from dashboard.pages.tools import register_tools, tools, watch_button, watch_strip
 from dashboard.pages.versus import register_versus, usual_details, versus_switch
 from dashboard.palette import LEVELS, STEPS, ramp_of
 from dashboard.place_table import place_table, places_in_view
@@ -80,7 +81,7 @@ def stage(
     tray = Tray(id="tray", labels={name: say(f"tray.{name}") for name in ("peek", "half", "full", "legend")})
     return html.Main(
         [
-            _panel(asked, layers, layer, title, extra or []),
+            _panel(house, asked, layers, layer, title, extra or []),
             NightMap(id="map", config=_map_config(house, asked, layers), view={"layer": layer}),
             html.Div(id="banner", className="banner", role="note"),
             html.Section(
@@ -100,13 +101,13 @@ def stage(
             ),
             Wall(id="wall", label=say("wall.label"), alt=say("wall.alt")),
             html.Aside(
-                [close, html.Div(id="details-body", **aria(live="polite"))],
+                [close, html.Div(id="details-body", **aria(live="polite")), *watch_button(asked)],
                 id="details",
                 className="details",
                 hidden=True,
                 **aria(label=say("details.name")),
             ),
-            html.Div([tray, bar, sources], className="dock"),
+            html.Div([*watch_strip(asked), tray, bar, sources], className="dock"),
             Follow(
                 id="follow",
                 url="/live/scene?" + urlencode({"lang": say.language, "run": run}),
@@ -153,6 +154,7 @@ def register(app: Dash, house: House) -> None:
         return *table_of_view(house, asked("/", str(search or ""), role), view), False
 
     register_versus(app)
+    register_tools(app)
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("noctule", "leave"),
         Output("places", "hidden", allow_duplicate=True),
@@ -265,7 +267,9 @@ def _run(house: House, asked: Asked, name: str, frame: int, layer: str) -> Run |
     return run
 
 
-def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra: list[Any]) -> html.Section:
+def _panel(
+    house: House, asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra: list[Any]
+) -> html.Section:
     """Title, note line, layer switch, legend, overlays and the two clocks."""
     say = asked.say
     overlays = [name for name in OVERLAYS if name != "sensors" or may(asked.role, "sensors")]
@@ -312,6 +316,7 @@ def _panel(asked: Asked, layers: tuple[str, ...], layer: str, title: str, extra:
                 className="acts",
             ),
             clocks,
+            *tools(house, asked),
             html.Details([html.Summary(say("panel.more")), *more], open=bool(chosen), className="fold"),
         ],
         className="panel",

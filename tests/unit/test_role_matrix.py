@@ -100,6 +100,15 @@ ROUTES = {
     "ask": [("GET", "/ask", ALL)],
     "sign-in": [("GET", "/sign-in", ALL), ("GET", "/sign-in/form.css", ALL), ("POST", "/sign-in", ALL)],
     "sign-out": [("POST", "/sign-out", ALL)],
+    "journal": [("POST", "/journal", frozenset({"viewer", "planner", "admin"}))],
+    "watch": [
+        ("POST", "/watch?run=now", WORKING),
+        ("POST", f"/watch?run={TONIGHT}", WORKING),
+        ("POST", f"/watch?run={OLD}", ALL - {"public"}),
+        ("POST", f"/watch?run=public-{OLD}", ALL),
+        ("POST", "/watch?run=plan-brighter-park", PLANNING),
+        ("POST", "/watch/names", ALL),
+    ],
     # The demo's switch: whoever is at that machine.
     "role": [("POST", "/role", ALL)],
 }
@@ -236,7 +245,7 @@ def test_each_callback_answers_who_may_and_tells_the_others_nothing(app, city, o
 @pytest.mark.parametrize("role", ROLES)
 def test_the_stream_tells_of_tonight_and_of_plans_only_who_may_see_them(role):
     assert heard_by(role, "public")
-    for layer in ("now", "night", "health"):
+    for layer in ("now", "night", "health", "journal"):
         assert heard_by(role, layer) == (role in WORKING)
     assert heard_by(role, "plan") == (role in PLANNING)
 
