@@ -24,6 +24,8 @@ KINDS = {
     "tiles": "tiles",
     "inset": "tiles",
     "_dash-update-component": "callbacks",
+    "watch": "callbacks",
+    "journal": "callbacks",
     "export": "exports",
     "report": "exports",
     "sheet": "exports",

@@ -21,9 +21,11 @@ import numpy as np
 from starlette.types import Receive, Scope
 
 from dashboard.allowance import Allowance
+from dashboard.audit import audit
 from dashboard.pages.context import House
 from dashboard.roles import may
 from dashboard.security import Headers
+from dashboard.visitors import VISITOR
 from dashboard.watched import body_of, read
 from dashboard.words import Words, words
 from sensors.errors import NoctuleError
@@ -87,7 +89,18 @@ class JournalDesk:
         except (NoctuleError, OSError):
             _log.exception("an entry could not be written to the journal")
             return _told(503, {"error": say("journal.wrong.file"), "field": ""})
+        self._note(kept.entry)
         return _told(200, {"entry": kept.entry, "said": say("journal.kept", title=kept.title)})
+
+    def _note(self, entry: str) -> None:
+        """Who wrote an entry stands in the trail, not in the journal, which is handed on."""
+        visitor = VISITOR.get()
+        if visitor is None:
+            return
+        try:
+            audit(self._house.visitors.desk, visitor.name, "journal", f"entry {entry}", visitor.role)
+        except Exception:
+            _log.exception("a line of the audit trail could not be kept")
 
     def _refuse_twice(self, entry: Entry) -> None:
         """Who presses the button again after a lost answer finds the entry there already."""

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dashboard.app import build
+from dashboard.audit import AUDIT, trail
+from dashboard.desk import Desk
 from dashboard.journal_desk import WrongEntryError, entry_of
 from dashboard.push import Push
 from dashboard.runs import Runs
@@ -50,6 +52,12 @@ def test_an_entry_stands_in_the_journal_in_the_city_s_time_and_on_the_bar(app, c
     )  # fmt: skip
     steps = Night.named("2026-11-20", city.zone).steps()
     assert [mark["text"] for mark in journal_marks(city, steps, words("en"))] == ["21:00 · event: Night market"]
+
+
+def test_who_wrote_an_entry_stands_in_the_trail(app, city):
+    send(app, MARKET, role="planner")
+    desk = Desk(city, *AUDIT)
+    assert [(line["what"], line["detail"], line["role"]) for line in trail(desk)] == [("journal", "entry 1", "planner")]
 
 
 def test_the_same_entry_stands_once(app, city):
