@@ -76,6 +76,22 @@ def sent_page(asker: Asker, say: Words, *, receipt: str, place: str, time: str, 
     return _document(asker, say, {}, body, version)
 
 
+def in_theme(page: bytes, theme: str) -> bytes:
+    """A page of ours in a theme that its address chose, with links and forms that keep it; '' leaves it to the device.
+
+    theme : of `pages.context.THEMES`, or ''
+    """
+    if not theme:
+        return page
+    chosen = theme.encode("ascii")
+    page = page.replace(b'<html lang="', b'<html data-theme="' + chosen + b'" lang="', 1)
+    for address in (b"/ask", b"/about/privacy"):
+        page = page.replace(b'href="' + address + b"?lang=", b'href="' + address + b"?theme=" + chosen + b"&amp;lang=")
+    for address in (b"/ask", b"/ask/erase"):
+        page = page.replace(b'action="' + address + b'"', b'action="' + address + b"?theme=" + chosen + b'"')
+    return page
+
+
 def told_page(asker: Asker, say: Words, title: str, text: str, version: str) -> str:
     """A page that only says something."""
     body = (
@@ -113,7 +129,8 @@ def _document(asker: Asker, say: Words, query: Mapping[str, str], body: str, ver
 <h1>{_t(say("ask.title"))}</h1>
 {mark}{body}
 </main>
-<footer><p>{_t(say("ask.footer"))}</p></footer>
+<footer><p>{_t(say("ask.footer"))}</p>
+<p><a href="/about/privacy?lang={say.language}">{_t(say("about.data.more"))}</a></p></footer>
 <script type="application/json" id="words">{spoken}</script>
 </body>
 </html>

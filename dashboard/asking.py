@@ -22,9 +22,9 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope
 
 from dashboard.allowance import Allowance
-from dashboard.ask_page import form_page, sent_page, told_page
+from dashboard.ask_page import form_page, in_theme, sent_page, told_page
 from dashboard.given_answer import Asker, WrongAnswer, read_given
-from dashboard.pages.context import House
+from dashboard.pages.context import House, theme_of
 from dashboard.security import Headers
 from dashboard.street_list import StreetList, street_list
 from dashboard.words import LANGUAGES, Words, words
@@ -73,8 +73,12 @@ class Asking:
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer:
         """Answer one request."""
-        path, method = scope["path"].rstrip("/"), scope["method"]
         query = _pairs(scope["query_string"][:2000].decode("latin-1"))
+        status, headers, body = await self._answer(scope, receive, query)
+        return status, headers, in_theme(body, theme_of(query.get("theme", ""))) if _HTML in headers else body
+
+    async def _answer(self, scope: Scope, receive: Receive, query: Mapping[str, str]) -> Answer:
+        path, method = scope["path"].rstrip("/"), scope["method"]
         say = words(query.get("lang") or _language(scope))
         if not self._city.settings.asking.form:
             return await asyncio.to_thread(self._closed, say)

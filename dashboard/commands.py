@@ -48,7 +48,9 @@ def serve(
     Where people can sign in (docs/sign-in.md), everybody else is public: delayed and coarse. Without sign-in and
     without --demo everyone has one role: viewer on 127.0.0.1, public on any other address.
     """
-    from sensors.city import City
+    from sensors.city import City, review_passed
+    from sensors.clock import city_clock
+    from sensors.night import night_of
 
     if warm_only:
         _warm(city)
@@ -57,7 +59,11 @@ def serve(
     here = host in ("127.0.0.1", "localhost", "::1")
     if demo and not here:
         raise typer.BadParameter("the demo's role switch is for this machine only; leave --host at 127.0.0.1")
-    City.open(city).require_places()
+    opened = City.open(city)
+    opened.require_places()
+    if review_passed(opened.settings, night_of(city_clock(opened.path).now(), opened.zone).date):
+        day = opened.settings.purpose.review
+        typer.echo(f"the purpose was to be reviewed by {day}; set purpose.review in city.toml anew after that", err=True)
     # Only now what takes seconds to load: a refusal should come at once.
     from dashboard import workers as answering
 

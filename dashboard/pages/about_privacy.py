@@ -14,7 +14,7 @@ from dashboard.pages.frame import address
 _KEPT = ("answers", "sensors", "accounts", "requests")
 _NEVER = ("faces", "plates", "devices", "audio", "text", "position")
 _COOKIES = ("session", "role")
-_PHONE = ("waiting", "receipts", "phone", "form")
+_PHONE = ("choices", "waiting", "receipts", "phone", "form")
 _RIGHTS = ("access", "erase", "object", "complain")
 
 

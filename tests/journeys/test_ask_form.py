@@ -248,11 +248,11 @@ def test_without_scripts_the_form_still_works(phone, url, city):
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark", "contrast"])
 def test_nothing_keeps_anybody_from_the_form(phone, url, language, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
-    _, page = phone(color_scheme=scheme)
+    _, page = phone(**({"contrast": "more"} if scheme == "contrast" else {"color_scheme": scheme}))
     page.goto(f"{url}/ask?lang={language}")
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     found = Axe().run(page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from urllib.parse import urlencode
 
 import msgspec
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapely import Point
 
+from dashboard import ask_page as page_of
 from dashboard.app import build
 from dashboard.asking import MOST_BYTES
 from dashboard.street_list import street_list
@@ -295,6 +297,40 @@ def test_there_is_nothing_else_under_the_form(app, path):
     assert ask(app, path)[0] == 404
 
 
+@pytest.mark.parametrize("theme", ["dark", "light", "contrast"])
+def test_the_form_follows_the_theme_of_its_address_and_keeps_it(app, theme):
+    page = ask(app, f"/ask?lang=fr&theme={theme}&campaign=stand")[2].decode()
+    assert f'<html data-theme="{theme}" lang="fr">' in page
+    assert f'href="/ask?theme={theme}&amp;lang=en&amp;campaign=stand"' in page
+    assert f'action="/ask?theme={theme}"' in page and f'action="/ask/erase?theme={theme}"' in page
+    kind = [(b"content-type", b"application/x-www-form-urlencoded"), (b"sec-fetch-site", b"same-origin")]
+    sent = ask(app, f"/ask/erase?theme={theme}", method="POST", body=b"lang=fr&receipt=x", headers=kind)[2].decode()
+    assert f'data-theme="{theme}"' in sent and f'href="/ask?theme={theme}&amp;lang=fr"' in sent
+
+
+@pytest.mark.parametrize("theme", ["", "red", "dark%22%3E", "DARK"])
+def test_a_theme_that_is_none_is_left_to_the_device(app, theme):
+    page = ask(app, f"/ask?lang=en&theme={theme}")[2].decode()
+    assert "data-theme" not in page and "theme=" not in page
+
+
+@pytest.mark.parametrize("theme", ["dark", "light", "contrast"])
+def test_the_form_has_the_grounds_and_inks_of_the_other_pages(theme):
+    room = Path(page_of.__file__).parent
+
+    def tokens(text, selector):
+        found = re.search(re.escape(selector) + r"\{([^}]*)\}", text)[1]
+        return dict(part.split(":") for part in found.split(";") if part.startswith("--"))
+
+    of_light = ":root" if theme == "light" else f"html[data-theme={theme}]"
+    form = tokens((room / "form" / "form.css").read_text("utf-8"), of_light)
+    pages = tokens((room / "assets" / "style.css").read_text("utf-8"), ":root" if theme == "dark" else of_light.replace(
+        ":root", "html[data-theme=light]"))  # fmt: skip
+    assert [form[name] for name in ("--ground", "--ink", "--soft", "--warn", "--card")] == [
+        pages[name] for name in ("--ground", "--ink", "--soft", "--warn", "--solid")
+    ]
+
+
 def test_other_methods_are_refused(app):
     assert ask(app, "/ask", method="DELETE")[0] == 405 and ask(app, "/ask", method="HEAD")[0] == 200
 
@@ -305,7 +341,7 @@ def test_the_page_is_small_strict_and_escapes_what_it_is_asked(app, path):
     page = body.decode()
     assert status == 200 and len(body) < 16_000 and "<script>" not in page.replace("&lt;", "")
     assert "default-src 'none'" in headers["content-security-policy"] and "set-cookie" not in headers
-    assert not re.search(r"""(src|href|action)=["'](?!/ask|data:,)""", page)
+    assert not re.search(r"""(src|href|action)=["'](?!/ask|/about/privacy|data:,)""", page)
     assert not re.search(r"\son\w+=|style=", page)
 
 
