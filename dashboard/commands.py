@@ -63,7 +63,9 @@ def serve(
     opened.require_places()
     if review_passed(opened.settings, night_of(city_clock(opened.path).now(), opened.zone).date):
         day = opened.settings.purpose.review
-        typer.echo(f"the purpose was to be reviewed by {day}; set purpose.review in city.toml anew after that", err=True)
+        typer.echo(
+            f"the purpose was to be reviewed by {day}; set purpose.review in city.toml anew after that", err=True
+        )
     # Only now what takes seconds to load: a refusal should come at once.
     from dashboard import workers as answering
 
