@@ -87,7 +87,7 @@ Menu = _component("Menu", ["id", "label", "controls"])
 # Listens to the server and fetches the scene when something changed; `trouble` is '', 'reconnecting' or 'polling'.
 Follow = _component("Follow", ["id", "url", "live", "labels", "scene", "trouble"])
 # The desk of the Plan page: `scenario` names the one to open, `planned` are {name, title} of those with results.
-PlanDesk = _component("PlanDesk", ["id", "scenario", "planned", "words", "swipe"])
+PlanDesk = _component("PlanDesk", ["id", "scenario", "planned", "words"])
 # The demo's switch between roles; the server decides what a role may see.
 RoleSwitch = _component("RoleSwitch", ["id", "label", "note", "options", "value"])
 # A second run beside the page's own: `value` is what the address names, `run` the scene to ask for, `name` and `here`

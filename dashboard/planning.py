@@ -44,7 +44,6 @@ HEARTBEAT_S = 15.0
 _LOOK_S = 0.4
 _BODY_WAIT_S = 30.0
 _SNAP_M = 30.0  # a new lamp is put to the nearest street, no farther than this
-_RUNS_PER_MINUTE = 5
 _SAVES_PER_MINUTE = 120  # of everybody: a page saves once a second at most
 _FOR_EVER = (b"cache-control", b"private, max-age=31536000, immutable")
 _NEVER = (b"cache-control", b"no-store")
@@ -67,7 +66,6 @@ class Planning:
         self.lamps = LampList(house.city)
         self.scenarios = Scenarios(house.city)
         self.jobs = PlanJobs(house.city, house.clock, self.scenarios)
-        self._runs = Allowance(60 * _RUNS_PER_MINUTE, _RUNS_PER_MINUTE, 2 * _RUNS_PER_MINUTE)
         self._saves = Allowance(60 * _SAVES_PER_MINUTE, _SAVES_PER_MINUTE, 4 * _SAVES_PER_MINUTE)
         self._listening = 0
 
@@ -110,8 +108,9 @@ class Planning:
             await send({"type": "http.response.body", "body": b"retry: 2000\n\n", "more_body": True})
             told, quiet = "", time.monotonic()
             while not gone.done():
-                if not may(self._role_of(scope), "plan"):
-                    break
+                visitor = await asyncio.to_thread(self._house.visitors.of, scope)
+                if not may(visitor.role, "plan"):
+                    break  # signed out meanwhile
                 jobs = await asyncio.to_thread(self.jobs.all)
                 text = json.dumps([as_dict(job) for job in jobs], separators=(",", ":"))
                 if text != told:
@@ -164,7 +163,7 @@ class Planning:
             case ["scenarios", number, "keep"] if _is_number(number):
                 return lambda: self._keep(int(number))
             case ["jobs"]:
-                return lambda: self._ask(given, author, _address(scope), say)
+                return lambda: self._ask(given, author, say)
             case ["jobs", number, "cancel"] if _is_number(number):
                 return lambda: _json({}) if self.jobs.cancel(int(number)) else _GONE
         return None
@@ -214,6 +213,8 @@ class Planning:
             current = stale.current
             theirs = self.scenarios.changes(current.id, current.version) or []
             return 409, [_JSON, _NEVER], _bytes({"current": asdict(current) | {"changes": theirs}})
+        if archived is not None:
+            self._house.note("scenario archived" if archived else "scenario out of the archive", kept.name)
         versions = [asdict(version) for version in self.scenarios.versions(number)]
         return _json(asdict(kept) | {"versions": versions})
 
@@ -232,20 +233,23 @@ class Planning:
             raise ScenarioError(f"the file is not TOML: {error}") from error
         scenario = parse_scenario(content, self._city, "the file", "imported")
         kept = self.scenarios.create(scenario.title, content["change"], author, self._now(), scenario.name)
+        self._house.note("scenario imported", kept.name)
         return self._whole(kept, content["change"])
 
-    def _ask(self, given: Mapping[str, Any], author: str, address: str, say: Words) -> Answer:
+    def _ask(self, given: Mapping[str, Any], author: str, say: Words) -> Answer:
         kept = self.scenarios.get(given["scenario"]) if _is_count(given.get("scenario")) else None
         if kept is None:
             return _GONE
         if not self.scenarios.changes(kept.id, kept.version):
             return _refused(400, say("desk.wrong_empty"))
-        if not self._runs.admit(address, time.monotonic()):
-            return _refused(429, say("desk.wrong_runs", count=str(_RUNS_PER_MINUTE)))
+        if self._house.limits.wait_for_job_s(self._house.who(), 0):  # those that wait their turn are not running
+            return _refused(429, say("desk.wrong_runs"))
         try:
-            return _json({"job": self.jobs.ask(kept, author)})
+            number = self.jobs.ask(kept, author)
         except FullError:
             return _refused(429, say("desk.wrong_full"))
+        self._house.note("scenario computed", f"{kept.name} version {kept.version}")
+        return _json({"job": number})
 
     def _file(self, number: int, file: str, version: str) -> Answer:
         """What goes out: the scenario itself, or the lamps that it changes with their asset ids."""
@@ -320,7 +324,8 @@ class Planning:
         return self._house.clock.now()
 
     def _author(self, scope: Scope) -> str:
-        return self._role_of(scope)
+        """The name of who is signed in, else the role."""
+        return self._house.who().name or self._role_of(scope)
 
     def _role_of(self, scope: Scope) -> str:
         given = "; ".join(value.decode("latin-1") for key, value in scope["headers"] if key == b"cookie")

@@ -74,20 +74,21 @@
   /* The active lamp is the one that the table and the map point at; `from` says who chose it. */
   S.activate = (i, from) => { S.active = i; S.activeFrom = from; S.tell(); if (from === 'table' && S.focusOnMap) S.focusOnMap(i); };
 
-  function Filters() {
-    const w = S.words, f = S.filter, l = S.lamps, set = change => { S.filter = { ...f, ...change }; S.tell(); };
+  /* Drawn anew only when one of these changed, and its thousands of options only when somebody opens it. */
+  const Filters = R.memo(({ w, f, l }) => {
+    const [open, show] = R.useState(false), set = change => { S.filter = { ...f, ...change }; S.tell(); };
     const pick = (name, options) => h('label', { key: name, className: 'pd-field' }, h('span', null, w.columns[name]), h('select', { 'data-filter': name, value: f.columns[name] || '', onChange: e => set({ columns: { ...f.columns, [name]: e.target.value } }) }, h('option', { value: '' }, w.any), options.map(([v, label]) => h('option', { key: v, value: v }, label))));
     const bound = (name, side) => h('input', { type: 'number', step: 'any', 'aria-label': S.fill(w['range_' + side], { column: w.columns[name] }), placeholder: w[side], value: f[side][name] ?? '', onChange: e => set({ [side]: { ...f[side], [name]: e.target.value === '' ? '' : +e.target.value } }) });
     const some = Object.values(f.columns).some(Boolean) || [...Object.values(f.from), ...Object.values(f.to)].some(v => v !== '');
-    return h('details', { className: 'fold pd-filters' }, h('summary', null, w.filters + (some ? ' •' : '')),
-      h('div', { className: 'pd-grid' }, PICKED.filter(name => l.coded[name].words.filter(Boolean).length).map(name => pick(name, l.coded[name].words.filter(Boolean).map(v => [v, v]))), pick('state', [[0, w.states[0]], [1, w.states[1]], [2, w.states[2]]]), pick('planned', [['yes', w.yes], ['no', w.no]])),
-      h('div', { className: 'pd-grid' }, RANGES.map(name => h('div', { key: name, role: 'group', 'aria-label': w.columns[name], className: 'pd-field' }, h('span', null, w.columns[name]), h('span', { className: 'pd-range' }, bound(name, 'from'), bound(name, 'to'))))),
+    return h('details', { className: 'fold pd-filters', onToggle: e => show(e.currentTarget.open) }, h('summary', null, w.filters + (some ? ' •' : '')),
+      !open ? null : h('div', { className: 'pd-grid' }, PICKED.filter(name => l.coded[name].words.filter(Boolean).length).map(name => pick(name, l.coded[name].words.filter(Boolean).map(v => [v, v]))), pick('state', [[0, w.states[0]], [1, w.states[1]], [2, w.states[2]]]), pick('planned', [['yes', w.yes], ['no', w.no]])),
+      !open ? null : h('div', { className: 'pd-grid' }, RANGES.map(name => h('div', { key: name, role: 'group', 'aria-label': w.columns[name], className: 'pd-field' }, h('span', null, w.columns[name]), h('span', { className: 'pd-range' }, bound(name, 'from'), bound(name, 'to'))))),
       some ? h('button', { type: 'button', className: 'btn small', onClick: () => set({ columns: {}, from: {}, to: {} }) }, w.no_filters) : null);
-  }
+  });
 
   const TOOLS = ['look', 'each', 'box', 'lasso', 'street', 'section'];
-  function Choosing() {
-    const w = S.words, [name, setName] = R.useState(''), [corners, setCorners] = R.useState(['', '']), streets = S.lamps.coded.street.words;
+  const Choosing = R.memo(() => {
+    const w = S.words, [name, setName] = R.useState(''), [corners, setCorners] = R.useState(['', '']), streets = S.lamps.coded.street.words, known = R.useMemo(() => streets.filter(Boolean).map(one => h('option', { key: one, value: one })), [streets]);
     const read = t => { const at = t.split(/[,;\s]+/).filter(Boolean).map(Number); return at.length === 2 && at.every(isFinite) ? at : null; }, ends = corners.map(read);
     const button = (text, act, more) => h('button', { type: 'button', className: 'btn small', onClick: act, ...more }, text);
     return h('div', { className: 'pd-choosing' },
@@ -97,9 +98,9 @@
       h('div', { className: 'acts' }, button(w.all_shown, () => S.choose(S.list_rows())), button(w.invert, () => { for (let i = 0; i < S.chosen.length; i++) S.chosen[i] ^= 1; S.recount(); }), button(w.clear, () => S.choose([], 'replace'), { disabled: !S.count }),
         h('label', { className: 'check' }, h('input', { type: 'checkbox', checked: S.filter.chosen, onChange: e => { S.filter = { ...S.filter, chosen: e.target.checked }; S.tell(); } }), h('span', null, w.only_chosen))),
       h('details', { className: 'fold' }, h('summary', null, w.by_words),
-        h('form', { className: 'pd-row', onSubmit: e => { e.preventDefault(); const rows = S.street(name); if (rows.length) S.choose(rows); } }, h('label', { className: 'pd-field wide' }, h('span', null, w.by_street), h('input', { id: 'pd-street', list: 'pd-streets', value: name, maxLength: 120, onChange: e => setName(e.target.value) })), h('datalist', { id: 'pd-streets' }, streets.filter(Boolean).map(one => h('option', { key: one, value: one }))), h('button', { type: 'submit', className: 'btn small', disabled: !name || !streets.includes(name) }, w.choose)),
+        h('form', { className: 'pd-row', onSubmit: e => { e.preventDefault(); const rows = S.street(name); if (rows.length) S.choose(rows); } }, h('label', { className: 'pd-field wide' }, h('span', null, w.by_street), h('input', { id: 'pd-street', list: 'pd-streets', value: name, maxLength: 120, onChange: e => setName(e.target.value) })), h('datalist', { id: 'pd-streets' }, known), h('button', { type: 'submit', className: 'btn small', disabled: !name || !streets.includes(name) }, w.choose)),
         h('form', { className: 'pd-row', onSubmit: e => { e.preventDefault(); const [[la, lo], [lb, lp]] = ends; S.choose(S.inside([[lo, la], [lp, la], [lp, lb], [lo, lb]])); } }, [0, 1].map(at => h('label', { key: at, className: 'pd-field' }, h('span', null, at ? w.corner_b : w.corner_a), h('input', { value: corners[at], placeholder: '60.1701, 24.9412', maxLength: 40, onChange: e => setCorners(corners.map((c, i) => (i === at ? e.target.value : c))) }))), h('button', { type: 'submit', className: 'btn small', disabled: !ends[0] || !ends[1] }, w.choose_box))));
-  }
+  });
 
   N.late.LampTable = () => {
     S.use();
@@ -138,9 +139,9 @@
     const shown = [];
     for (let at = first; at < last; at++) shown.push(row(at));
     const active = place >= first && place < last ? 'pd-row-' + place : undefined;
-    return h('div', { className: 'pd-lamps' }, h(Choosing),
+    return h('div', { className: 'pd-lamps' }, h(Choosing, { turn: S.turn }),
       h('div', { className: 'pd-row' }, h('label', { className: 'pick wide' }, h('span', null, w.search), h('input', { id: 'pd-search', type: 'search', value: S.filter.text, maxLength: 80, onChange: e => { S.filter = { ...S.filter, text: e.target.value }; if (box.current) box.current.scrollTop = 0; S.tell(); } }))),
-      h(Filters),
+      h(Filters, { w, f: S.filter, l: S.lamps }),
       h('p', { id: 'pd-count', className: 'pd-count', role: 'status' }, S.fill(w.count, { chosen: new Intl.NumberFormat(w.language).format(S.count), shown: new Intl.NumberFormat(w.language).format(rows.length), all: new Intl.NumberFormat(w.language).format(S.lamps.n) })),
       h('div', { ref: box, id: 'pd-table', role: 'grid', tabIndex: 0, 'aria-label': w.table, 'aria-rowcount': rows.length + 1, 'aria-colcount': COLUMNS.length + 1, 'aria-multiselectable': true, 'aria-describedby': 'pd-keys', 'aria-activedescendant': active, className: 'pd-table', onKeyDown: keys, onScroll: e => { S.scrolled = e.currentTarget.scrollTop; setTop(e.currentTarget.scrollTop); } },
         h('div', { role: 'row', 'aria-rowindex': 1, className: 'heads', style: { width: WIDE } }, h('div', { role: 'columnheader', className: 'tick', style: { width: 34 } }, h('span', { className: 'pd-hide' }, w.chosen_head)),

@@ -156,7 +156,7 @@
     if (file.size > 1e6) { S.told = S.words.wrong_size; S.tell(); return; }
     S.flush().then(() => file.text()).then(text => ask('/planning/import', text, true)).then(kept => { take(kept); S.opened = kept.name; relist(); return S.go(kept.name); }, complain);
   };
-  S.update = given => S.flush().then(() => ask(`/planning/scenarios/${S.scenario.id}`, { revision: S.scenario.revision, ...given })).then(kept => { S.scenario = { ...S.scenario, ...kept }; relist(); }, e => { if (e.status === 409) { S.conflict = e.current; S.saved = 'stale'; S.tell(); } else complain(e); });
+  S.update = given => S.flush().then(() => ask(`/planning/scenarios/${S.scenario.id}`, { revision: S.scenario.revision, ...given })).then(kept => { S.scenario = { ...S.scenario, ...kept }; S.savedAt = kept.changed; relist(); }, e => { if (e.status === 409) { S.conflict = e.current; S.saved = 'stale'; S.tell(); } else complain(e); });
   const keep = () => S.flush().then(() => ask(`/planning/scenarios/${S.scenario.id}/keep`, {})).then(said => { S.scenario = { ...S.scenario, ...said }; S.tell(); }, complain);
   const restore = version => ask(`/planning/scenarios/${S.scenario.id}?version=${version}`).then(whole => put(whole.changes), complain);
   /* Two saved from one revision: theirs is kept as a version whatever is chosen. */
@@ -260,7 +260,7 @@
   function Whole({ p }) {
     const w = S.words, own = S.scenario, [title, setTitle] = R.useState(own ? own.title : ''), [old, setOld] = R.useState(false), file = R.useRef(null);
     R.useEffect(() => setTitle(own ? own.title : ''), [own && own.id, own && own.title]);
-    const to = (name, version) => where(`/planning/scenarios/${own.id}/${name}` + (version ? `?version=${version}` : ''));
+    const to = name => where(`/planning/scenarios/${own.id}/${name}?scenario=${own.name}&format=${name.split('.')[1]}`);
     const archived = S.list.filter(one => one.archived);
     return h('div', { className: 'pd-body' },
       h('div', { className: 'acts' }, button(w.make, () => S.make({ title: w.untitled, changes: [] }), { id: 'pd-new' }), button(w.import, () => file.current.click()), h('input', { ref: file, id: 'pd-file', type: 'file', hidden: true, accept: '.toml', onChange: e => { if (e.target.files[0]) S.importFile(e.target.files[0]); e.target.value = ''; } })),
@@ -280,10 +280,9 @@
     if (names.length < 2) return h('div', { className: 'pd-body' }, h('p', { className: 'note' }, w.two_needed));
     const one = told[a], two = told[b], heads = [...new Set([...(one ? one.rows : []), ...(two ? two.rows : [])].map(row => row[0]))], cell = (side, head) => (((side || {}).rows || []).find(row => row[0] === head) || ['', '–'])[1];
     const pick = (label, value, set) => h('label', { className: 'pick' }, h('span', null, label), h('select', { value, onChange: e => set(e.target.value) }, p.planned.map(s => h('option', { key: s.name, value: s.name }, s.title))));
-    const swipe = new URL(location.href); swipe.searchParams.set('scenario', a); swipe.searchParams.set('compare', 'plan-' + b); swipe.searchParams.delete('computed');
     return h('div', { className: 'pd-body' }, h('div', { className: 'pd-row' }, pick('A', a, setA), pick('B', b, setB)),
       h('table', { className: 'pd-ab' }, h('caption', null, w.ab_caption), h('thead', null, h('tr', null, h('th', { scope: 'col' }, w.ab_what), h('th', { scope: 'col' }, 'A'), h('th', { scope: 'col' }, 'B'))), h('tbody', null, heads.map(head => h('tr', { key: head }, h('th', { scope: 'row' }, head), h('td', null, cell(one, head)), h('td', null, cell(two, head)))))),
-      p.swipe && a !== b ? h('p', { className: 'pd-links' }, h('a', { id: 'pd-swipe', href: swipe.pathname + swipe.search + location.hash }, w.swipe)) : null, h('p', { className: 'note' }, w.ab_note));
+      a !== b ? h('div', { className: 'acts' }, button(w.swipe, () => S.go(a, { compare: 'plan-' + b }), { id: 'pd-swipe' })) : null, h('p', { className: 'note' }, w.ab_note));
   }
 
   const Table = N.lateOf('plan-table', 'LampTable'), OnMap = N.lateOf('plan-map', 'LampsOnMap');
@@ -317,7 +316,9 @@
     R.useEffect(() => { S.open(p.scenario); }, [p.scenario]);
     const w = p.words, tabs = ['lamps', 'changes', 'whole', 'compare'];
     const to = (e, at) => { const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key]; if (!step) return; e.preventDefault(); S.tab = tabs[(at + step + tabs.length) % tabs.length]; S.tell(); setTimeout(() => document.getElementById('pd-tab-' + S.tab).focus(), 0); };
-    return h('section', { id: p.id, className: S.hidden ? 'plandesk folded' : 'plandesk', 'aria-label': w.name },
+    /* The place itself is drawn by the server, so that the map has its width from the beginning. */
+    R.useEffect(() => { const place = document.querySelector('.plandesk'); if (place) place.classList.toggle('folded', S.hidden); });
+    return h(R.Fragment, null,
       h('div', { className: 'pd-top' }, h('div', { role: 'tablist', 'aria-label': w.name, className: 'pd-tabs' }, tabs.map((tab, at) => h('button', { key: tab, id: 'pd-tab-' + tab, type: 'button', role: 'tab', 'aria-selected': S.tab === tab, 'aria-controls': 'pd-panel', tabIndex: S.tab === tab ? 0 : -1, onKeyDown: e => to(e, at), onClick: () => { S.tab = tab; S.hidden = false; S.tell(); } }, w['tab_' + tab] + (tab === 'changes' && S.changes.length ? ` (${S.changes.length})` : '')))),
         button(S.hidden ? w.unfold : w.fold, () => { S.hidden = !S.hidden; S.tell(); }, { 'aria-expanded': !S.hidden })),
       S.hidden ? null : h(Head),

@@ -73,9 +73,9 @@ def register(app: Dash, house: House) -> None:
 def _desk(house: House, asked: Asked, names: list[str], chosen: str) -> Any:
     """Where lamps are chosen and scenarios made; its script comes when the page is first opened."""
     planned = [{"name": name, "title": _title(atlas.plan_meta(house.city, name) or {}, name)} for name in names]
-    return PlanDesk(
-        id="plandesk", scenario=chosen, planned=planned, words=desk_words(asked.say, str(house.city.zone)), swipe=True
-    )
+    words = desk_words(asked.say, str(house.city.zone))
+    desk = PlanDesk(id="desk", scenario=chosen, planned=planned, words=words)
+    return html.Section(desk, id="plandesk", className="plandesk", **aria(label=words["name"]))
 
 
 def desk_words(say: Words, zone: str) -> Row:

@@ -1,5 +1,6 @@
 """Laws of computing scenarios: one at a time, told how far, ended when asked, never left open by a server that went."""
 
+import subprocess
 import sys
 import time
 
@@ -101,3 +102,15 @@ def test_what_is_computed_is_a_version_that_is_never_written_over(desk):
     jobs.ask(kept, "planner")
     saved = jobs._scenarios.save(kept.id, 1, "planner", NOW, changes=[])
     assert saved.version == 2
+
+
+def test_the_process_ends_when_its_server_does(tmp_path):
+    code = (
+        "import threading, time; from dashboard.plan_run import _end_with_server as end;"
+        "threading.Thread(target=end, daemon=True).start(); print('begun', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n" and process.poll() is None
+        process.stdin.close()  # as the system does for a server that was killed
+        assert process.wait(10) == 1

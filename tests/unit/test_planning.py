@@ -190,3 +190,18 @@ def test_changed_lamps_say_before_and_after_and_no_cell_is_a_formula(city):
     rows[0]["asset_id"] = "=HYPERLINK(1)"
     read = list(csv.DictReader(io.StringIO(as_csv(rows))))
     assert read[0]["asset_id"] == "'=HYPERLINK(1)"
+
+
+def test_who_is_signed_in_is_the_author_and_the_trail_says_what_was_done(city, app, monkeypatch):
+    from dashboard.accounts import sign_in_desk
+    from dashboard.audit import trail
+    from dashboard.visitors import Visitor, Visitors
+
+    monkeypatch.setattr(Visitors, "of", lambda self, scope: Visitor("planner", "Maija", "account", "k"))
+    status, made = send(app, "/planning/scenarios", {"title": "Hers", "changes": [DIM]})
+    assert status == 200 and made["author"] == "Maija"
+    send(app, f"/planning/scenarios/{made['id']}", {"revision": 1, "archived": True})
+    ask(app, f"/planning/scenarios/{made['id']}/lamps.csv?scenario={made['name']}", role="planner")
+    told = [(line["who"], line["what"], line["detail"]) for line in trail(sign_in_desk(city))]
+    assert ("Maija", "scenario archived", made["name"]) in told
+    assert ("Maija", "planning", f"scenario={made['name']}") in told
