@@ -15,6 +15,7 @@ or an event of the whole city in the journal are no usual ones.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -109,7 +110,7 @@ def usual_step(
         errors.append(np.asarray(error, np.float32))
     if len(values) < WEEKS_LEAST:
         return None
-    return usual_of(np.stack(values), np.stack(errors))
+    return usual_of(values, errors)
 
 
 def own_terms(value: npt.NDArray[np.floating], least: float) -> Floats:
@@ -120,25 +121,30 @@ def own_terms(value: npt.NDArray[np.floating], least: float) -> Floats:
         return np.asarray(np.log(np.maximum(value, least)), np.float32)
 
 
-def usual_of(values: Floats, errors: Floats) -> Usual:
+def usual_of(values: Sequence[Floats], errors: Sequence[Floats]) -> Usual:
     """Mean, spread and error over nights.
 
     Parameters
     ----------
-    values, errors : (nights, rows, columns) arrays
+    values, errors : (rows, columns) arrays, one a night
         The layer and its standard deviation, in its own terms; NaN where a night said nothing.
     """
-    known = np.isfinite(values)
-    count = known.sum(axis=0, dtype=np.uint8)
+    # Sums of what differs from the first night: nights are alike, so single precision is enough.
+    first = np.nan_to_num(values[0])
+    count = np.zeros(first.shape, np.uint8)
+    total, squares, error = (np.zeros(first.shape, np.float32) for _ in range(3))
+    for value, sd in zip(values, errors, strict=True):
+        known = np.isfinite(value)
+        away = np.where(known, value - first, np.float32(0))
+        own = np.where(known & np.isfinite(sd), sd, np.float32(0))
+        count += known
+        total += away
+        squares += away * away
+        error += own * own
     share = np.maximum(count, 1).astype(np.float32)
-    filled = np.where(known, values, np.float32(0))
-    mean = filled.sum(axis=0) / share
-    away = np.where(known, values - mean, np.float32(0))
-    spread = (away * away).sum(axis=0) / np.maximum(share - 1, 1)
-    error = np.where(known, np.nan_to_num(errors), np.float32(0))
-    error = (error * error).sum(axis=0) / share
-    enough = count >= WEEKS_LEAST
-    return Usual(np.where(enough, mean, np.float32(np.nan)), spread, error, count)
+    total /= share
+    spread = np.maximum(squares - share * total * total, 0) / np.maximum(share - 1, 1)
+    return Usual(np.where(count >= WEEKS_LEAST, first + total, np.float32(np.nan)), spread, error / share, count)
 
 
 def unlike(value: Floats, sd: Floats, usual: Usual) -> tuple[Floats, Floats]:

@@ -314,7 +314,9 @@ def _confidence(found: Probe, say: Words) -> object:
 def _source(found: Probe, say: Words) -> str:
     shared = (f"{say(f'origin.{origin}')} {share}\u202f%" for origin, share in found.shares.items())
     origins = ", ".join(shared if found.shares else (say(f"origin.{origin}") for origin in found.origins))
-    if not np.isfinite(found.nearest_m):
+    if np.isinf(found.nearest_m):  # not one live sensor of this kind
+        return f"{origins} · {say('details.nosensor')}"
+    if np.isnan(found.nearest_m):
         return origins
     nearest = say("details.nearest", metres=say.significant(max(10.0, found.nearest_m)))
     return f"{origins} · {nearest}"

@@ -24,7 +24,8 @@
       const told = document.createElement('p');
       told.className = 'kiosktold'; told.setAttribute('role', 'status'); document.body.appendChild(told);
       const awake = () => { if (navigator.wakeLock && document.visibilityState === 'visible') navigator.wakeLock.request('screen').then(lock => { if (running === mine) mine.lock = lock; else lock.release(); }, () => 0); };
-      const full = () => { if (!document.fullscreenElement && root.requestFullscreen) root.requestFullscreen().then(() => { mine.full = true; }, () => 0); };
+      /* A browser lets nobody fill the screen who has not touched it. */
+      const full = () => { if (!document.fullscreenElement && root.requestFullscreen && (!navigator.userActivation || navigator.userActivation.isActive)) root.requestFullscreen().then(() => { mine.full = true; }, () => 0); };
       let still = 0;
       const stir = () => { root.classList.remove('still'); clearTimeout(still); still = setTimeout(() => root.classList.add('still'), STILL); };
       const keys = e => {

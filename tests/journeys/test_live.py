@@ -91,7 +91,8 @@ def test_tabs_share_one_stream_and_the_next_takes_over(town, browser):
 def test_places_are_watched_by_keyboard_named_with_care_ordered_removed_and_kept(town, visit):
     longitude, latitude = Runs(town.city).frame.lonlat(19, 21)
     page = visit(f"/?lang=en&layer=light#17/{latitude:.6f}/{longitude:.6f}")
-    page.evaluate("document.querySelector('.tools').open = true")
+    page.click(".tools summary")
+    page.wait_for_selector("#to-journal")
 
     def name(text):
         page.wait_for_selector(".watch form input")
@@ -146,7 +147,8 @@ def test_a_link_brings_places_only_when_asked_and_as_text(visit):
 def test_a_journal_entry_by_form_stands_on_every_screen_s_bar(town, visit):
     other = visit("/?lang=en")
     page = visit("/?lang=en", role="planner")
-    page.evaluate("document.querySelector('.tools').open = true")
+    page.click(".tools summary")
+    page.wait_for_selector("#to-journal")
     page.focus("#to-journal")
     page.keyboard.press("Enter")
     page.wait_for_selector("#journal-kind")

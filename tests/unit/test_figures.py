@@ -116,3 +116,7 @@ def test_a_curve_lies_in_its_interval_and_names_its_scale():
     said = [part.text for part in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "50" in said
     assert "<100>" in said
+
+
+def test_a_layer_that_no_sensor_is_heard_of_says_so():
+    assert "no sensor of this kind is heard" in text(details(place(nearest_m=float("inf")), SAY, ZONE, False))
