@@ -144,7 +144,8 @@ def usual_of(values: Sequence[Floats], errors: Sequence[Floats]) -> Usual:
     share = np.maximum(count, 1).astype(np.float32)
     total /= share
     spread = np.maximum(squares - share * total * total, 0) / np.maximum(share - 1, 1)
-    return Usual(np.where(count >= WEEKS_LEAST, first + total, np.float32(np.nan)), spread, error / share, count)
+    mean = np.where(count >= WEEKS_LEAST, first + total, np.float32(np.nan))
+    return Usual(mean, np.asarray(spread, np.float32), np.asarray(error / share, np.float32), count)
 
 
 def unlike(value: Floats, sd: Floats, usual: Usual) -> tuple[Floats, Floats]:
