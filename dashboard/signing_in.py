@@ -174,7 +174,7 @@ class SigningIn:
             audit(self._visitors.desk, person.name, "sign-in refused", "no group that has a role", "public")
             return self._page(scope, kept, say("sign.wrong.role", name=person.name), 400, [over])
         status, headers, body = self._signed_in(scope, person.name, role, "oidc", kept.get("next", ""))
-        return status, [*headers, over], body
+        return status, [over, *headers], body
 
     def _signed_in(self, scope: Scope, name: str, role: str, way: str, back: str) -> Answer:
         token = self._visitors.sessions.open(name, role, way, before=self._visitors.token(scope))

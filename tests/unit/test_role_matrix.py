@@ -7,19 +7,25 @@ a link that is hidden protects nothing, since a browser may send any request.
 import ast
 import inspect
 import json
+import shutil
 import textwrap
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from dashboard.accounts import Accounts, sign_in_desk
 from dashboard.app import build
 from dashboard.push import heard_by
 from dashboard.roles import ROLES
 from dashboard.routes import Routes
+from dashboard.sessions import Sessions
+from dashboard.visitors import PLAIN_COOKIE
+from sensors.city import City, write_settings
 from sensors.clock import set_clock
 from tests import synthetic_atlas
 from tests.synthetic_city import make_city
-from tests.unit.test_app import ask, tile_address
+from tests.unit.test_app import ask
 
 OLD, TONIGHT = "2026-11-18", "2026-11-20"  # at the test's time the public may see the first, and nobody but viewers
 ALL = frozenset(ROLES)
@@ -220,7 +226,7 @@ def test_every_server_callback_stands_in_the_table(app):
 @pytest.mark.parametrize("first", ROUTES)
 def test_each_route_answers_who_may_and_refuses_the_others(app, city, first, role):
     for method, address, who in ROUTES[first]:
-        status, _, body = ask(app, _address(app, city, address), method=method, role=role)
+        status, _, body = ask(app, _address(city, address), method=method, role=role)
         assert (status != 403) == (role in who), (address, status)
         assert status != 403 or body == b""
         assert status < 500
@@ -274,6 +280,55 @@ def test_a_night_becomes_a_partners_when_it_is_old_enough_for_the_public(city):
         set_clock(city.path, np.datetime64("2026-11-20T19:12", "ms"), 1e-6)
 
 
+@pytest.fixture(scope="module")
+def signing(city, tmp_path_factory):
+    """The same city without the demo's switch, with somebody signed in in each role: application and cookies."""
+    path = tmp_path_factory.mktemp("signing") / "smalltown"
+    shutil.copytree(city.path, path)
+    purpose = replace(city.settings.purpose, uses=("night walks",), responsible="the city")
+    write_settings(path, replace(city.settings, purpose=purpose))
+    made = City.open(path)
+    desk = sign_in_desk(made)
+    accounts, sessions = Accounts(desk), Sessions(desk, made.settings.sign_in)
+    cookies = {}
+    for role in ROLES:
+        accounts.add(f"{role}-account", role, "three bats over the moon")
+        cookies[role] = f"{PLAIN_COOKIE}={sessions.open(f'{role}-account', role, 'account')}".encode()
+    return build(path, warm=False), cookies
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_session_opens_the_same_doors_as_the_demos_switch(signing, city, role):
+    app, cookies = signing
+    for requests in (rows for first, rows in ROUTES.items() if first not in ("role", "sign-in", "sign-out")):
+        for method, address, who in requests:
+            mine = [(b"cookie", cookies[role])]
+            status, _, _ = ask(app, _address(city, address), method=method, headers=mine)
+            assert (status != 403) == (role in who), (address, status)
+
+
+FORGED = {
+    "the demo's cookie": [(b"cookie", b"noctule_role=admin")],
+    "a role as a session": [(b"cookie", b"noctule_session=admin; __Host-noctule=admin")],
+    "a session that nobody has": [(b"cookie", b"noctule_session=" + b"A" * 43)],
+    "the digest of a token": [(b"cookie", b"noctule_session=" + b"0" * 64)],
+    "a proxy's headers": [(b"x-forwarded-user", b"admin-account"), (b"x-forwarded-groups", b"admin")],
+    "an address of this machine": [(b"x-forwarded-for", b"127.0.0.1"), (b"x-real-ip", b"127.0.0.1")],
+    "a password": [(b"authorization", b"Basic YWRtaW4tYWNjb3VudDp4")],
+    "a role": [(b"x-noctule-role", b"admin"), (b"x-role", b"admin")],
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_what_is_forged_opens_what_the_public_may_and_no_more(signing, city, forged):
+    app, _ = signing
+    for requests in (rows for first, rows in ROUTES.items() if first not in ("role", "sign-in", "sign-out")):
+        for method, address, who in requests:
+            asked = _address(city, address)
+            status, _, _ = ask(app, asked, method=method, headers=FORGED[forged])
+            assert (status != 403) == ("public" in who), (address, status)
+
+
 @pytest.mark.parametrize("role", ["root", "ADMIN", "", "viewer,admin", "ad min", "%61dmin"])
 def test_a_role_that_is_none_is_nobodys_more_than_the_default(app, city, role):
     assert ask(app, "/lighting?hour=23:00", role=role or None)[0] == 403
@@ -289,10 +344,12 @@ def test_lamps_tell_the_public_where_they_stand_and_not_how_they_do_tonight(city
     assert set(overlays.overlay(city, "lamps", words("en"), tonight=False)["states"]) == {0}
 
 
-def _address(app, city, address):
-    if address == "{plan}":
-        return tile_address(city, app, run="plan-brighter-park", layer="safety_change", version="1")
-    return tile_address(city, app, run=address[6:-1]) if address.startswith("{tile:") else address
+def _address(city, address):
+    """An address of the table, with a tile of a run for '{tile:RUN}'; an old version is 204, not 403."""
+    if not address.startswith("{"):
+        return address
+    run, layer = ("plan-brighter-park", "safety_change") if address == "{plan}" else (address[6:-1], "safety")
+    return f"/tiles/v/{city.id}/{layer}/{run}/0/1/15/18650-18650/9482-9482.bin"
 
 
 def call(app, city, output, inputs, states, role):
