@@ -30,9 +30,9 @@ def account_menu(house: House, asked: Asked) -> Any:
     return html.Span([role, _link(asked, "sign.in")], className="account") if house.visitors.sign_in else role
 
 
-def role_notice(house: House, asked: Asked, key: str) -> list[Any]:
+def role_notice(house: House, asked: Asked, page: str) -> list[Any]:
     """The sentence that a page is of some roles only, and for who is not signed in the way to change that."""
-    parts: list[Any] = [html.P(asked.say(key))]
+    parts: list[Any] = [html.H1(asked.say(f"page.{page}")), html.P(asked.say(f"{page}.role"))]
     if house.visitors.sign_in and not house.who().name:
         parts.append(html.P(_link(asked, "sign.tosee")))
     return parts

@@ -33,7 +33,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     """The page."""
     say = asked.say
     if not may(asked.role, "answers"):
-        return [header(house, asked, "answers"), _main(role_notice(house, asked, "answers.role"))]
+        return [header(house, asked, "answers"), _main(role_notice(house, asked, "answers"))]
     body, digest = _body(house, asked)
     parts = [
         html.H1(say("answers.title", city=house.city.name)),

@@ -11,6 +11,7 @@ from typing import Any
 
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
+from dashboard.pages.account_menu import role_notice
 from dashboard.pages.chapters import table
 from dashboard.pages.context import Asked, House, asked
 from dashboard.pages.frame import header
@@ -30,7 +31,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     """The page."""
     say = asked.say
     if not may(asked.role, "operations"):
-        return [header(house, asked, "operations"), _main([html.P(say("operations.role"))])]
+        return [header(house, asked, "operations"), _main(role_notice(house, asked, "operations"))]
     body, digest = _body(house, asked)
     parts = [
         html.H1(say("operations.title", city=house.city.name)),

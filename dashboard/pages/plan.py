@@ -55,7 +55,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     """The page; without a scenario in its address it opens the newest that was computed."""
     say = asked.say
     if not may(asked.role, "plan"):
-        return [header(house, asked, "plan"), _notice(*role_notice(house, asked, "plan.role"))]
+        return [header(house, asked, "plan"), _notice(*role_notice(house, asked, "plan"))]
     names = house.runs.plans()
     wanted = asked.query.get("scenario", "")
     chosen = wanted or (names[0] if names else _NEW)

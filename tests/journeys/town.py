@@ -72,6 +72,9 @@ class Town:
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", SERVE, str(self.city.path), str(self.port), str(self.workers)]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment)
+        self.await_answer()
+
+    def await_answer(self):
         for _ in range(300):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
