@@ -30,6 +30,10 @@ KINDS = {
     "report": "exports",
     "sheet": "exports",
     "lighting": "exports",
+    "planning": "callbacks",
+    "probes": "callbacks",
+    "picture": "exports",
+    "operations.json": "callbacks",
 }
 _TOLD_AGAIN_S = 600.0  # a refusal of the same visitor under the same address is one line
 _MOST_TOLD = 2000

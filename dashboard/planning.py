@@ -15,7 +15,6 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -328,12 +327,7 @@ class Planning:
         return self._house.who().name or self._role_of(scope)
 
     def _role_of(self, scope: Scope) -> str:
-        given = "; ".join(value.decode("latin-1") for key, value in scope["headers"] if key == b"cookie")
-        try:
-            jar = SimpleCookie(given)
-        except CookieError:
-            return self._house.role_of({})
-        return self._house.role_of({name: morsel.value for name, morsel in jar.items()})
+        return self._house.visitors.of(scope).role  # asked anew, since a stream outlives a session
 
 
 def _told(work: Callable[[], Answer], say: Words) -> Answer:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import date
 from functools import lru_cache
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -323,11 +322,10 @@ class Routes:
                 if not event.done():
                     event.cancel()
                     break
-                if isinstance(event.exception(), StopAsyncIteration):  # this process ends
+                # This process ends, or who listens was signed out or changed: the browser comes again.
+                if isinstance(event.exception(), StopAsyncIteration) or self._role_of(scope) != role:
                     await send({"type": "http.response.body", "body": b""})
                     break
-                if self._house.visitors.of(scope).role != role:
-                    break  # signed out or changed meanwhile: the browser comes again as what it is now
                 await send({"type": "http.response.body", "body": event.result(), "more_body": True})
         except (asyncio.CancelledError, OSError):
             pass  # the server stops, or the browser went while we wrote
@@ -445,11 +443,7 @@ class Routes:
         return body
 
     def _role_of(self, scope: Scope) -> str:
-        try:
-            jar = SimpleCookie(_header(scope, b"cookie").decode("latin-1"))
-        except CookieError:
-            return self._house.role_of({})
-        return self._house.role_of({name: morsel.value for name, morsel in jar.items()})
+        return self._house.visitors.of(scope).role
 
 
 @lru_cache(maxsize=len(GROUNDS))

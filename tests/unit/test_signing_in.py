@@ -1,5 +1,6 @@
 """Signing in: sessions, accounts and the trail, and what is asked of them by people who should not."""
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
@@ -134,6 +135,29 @@ def test_a_change_of_the_account_ends_its_sessions_with_the_next_request(city, c
     finally:
         if accounts.there("bea"):
             accounts.remove("bea")
+
+
+def test_an_event_stream_ends_with_the_session_that_opened_it(city, app, monkeypatch):
+    monkeypatch.setattr("dashboard.push.HEARTBEAT_S", 0.05)
+    desk, heard = sign_in_desk(city), []
+    sessions = Sessions(desk, SignInSettings())
+    token = sessions.open("anna", "planner", "account")
+    scope = {
+        "type": "http", "method": "GET", "path": "/live/events", "raw_path": b"/live/events", "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1:8050"), (b"cookie", f"noctule_session={token}".encode())], "scheme": "http",
+        "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 8050), "root_path": "", "http_version": "1.1",
+    }  # fmt: skip
+
+    async def stays():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        heard.append(message.get("body", b""))
+        if len(heard) == 4:
+            sessions.close(token)
+
+    asyncio.run(asyncio.wait_for(app(scope, stays, send), 20))
+    assert 4 <= len(heard) <= 6 and b": heartbeat" in b"".join(heard)
 
 
 def test_a_session_ends_when_it_was_idle_and_in_any_case(city, monkeypatch):
