@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from dash import Dash, html
 
@@ -18,6 +19,7 @@ from dashboard.runs import PUBLIC, Run
 from dashboard.scales import LAYERS
 from dashboard.words import Words
 from sensors.city import City
+from sensors.night import parse_rfc3339
 
 FORMATS = ("netcdf", "cog", "csv", "geojson", "geoparquet")
 _ONE_STEP = ("csv", "geojson")
@@ -33,7 +35,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
     extra: list[Any] = [calendar(house, asked, names, name)] if names else []
     if run is not None:
         options = [*night_options(house, asked, name), *plan_options(house, asked, name)]
-        extra += [comparison(house, asked, name, options), _probes(asked), provenance(run, asked)]
+        extra += [comparison(house, asked, name, options), _probes(asked), provenance(run, asked, house.city.zone)]
         extra += [*taking(house.city, run, asked), _tools(run, say)]
     title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
     return page(house, asked, "research", name or "none", LAYERS, title, extra)
@@ -92,7 +94,7 @@ def _probes(asked: Asked) -> Any:
     return Probes(id="probes", legend=say("probes.title"), labels=labels, table=may(asked.role, "export"))
 
 
-def provenance(run: Run, asked: Asked) -> html.Details:
+def provenance(run: Run, asked: Asked, zone: ZoneInfo) -> html.Details:
     """What the night's pages were made from, and how to take them along."""
     say = asked.say
     closed = sum(version is not None for version in run.versions)
@@ -105,13 +107,21 @@ def provenance(run: Run, asked: Asked) -> html.Details:
         ("research.version", f"v{run.meta.get('version', '')}"),
         ("research.closed", f"{say.number(closed)} / {say.number(len(run.versions))}"),
         ("research.records", say.number(records)),
-        ("research.written", str(run.meta.get("written", ""))[:16].replace("T", " ") + " UTC"),
+        ("research.written", _written(run, say, zone)),
         ("research.settings", str(run.meta.get("settings", ""))),
         ("research.fields", _fields(run, say)),
         ("research.simulated", say("word.yes") if run.simulated else say("word.no")),
     ]
     table = html.Table(html.Tbody([html.Tr([html.Th(say(key), scope="row"), html.Td(text)]) for key, text in rows]))
     return html.Details([html.Summary(say("research.provenance")), table], className="fold")
+
+
+def _written(run: Run, say: Words, zone: ZoneInfo) -> str:
+    """When the page was written, in the city's own time as every time on the page."""
+    try:
+        return say.moment(parse_rfc3339(str(run.meta.get("written", ""))), zone)
+    except ValueError:
+        return ""
 
 
 def _fields(run: Run, say: Words) -> str:

@@ -1,7 +1,12 @@
 """The frame around the map: the phone's tray, keys, the sheet of a view, and what axe-core says of every page."""
 
-import pytest
+import io
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from dashboard.app import VIEWS
 from dashboard.runs import Runs
 from tests.journeys.town import NEEDS_CHROMIUM, screen_of, until
 
@@ -186,3 +191,107 @@ def test_the_way_past_the_header_keeps_the_place_in_the_address(visit):
     assert page.evaluate("location.hash") == place
     page.keyboard.press("Tab")
     assert page.evaluate("!!document.activeElement.closest('#panel')")
+
+
+MAPPED = ("/", "/plan", "/research")
+
+
+@pytest.mark.parametrize("screen", [(1600, 900), (390, 844)], ids=["desktop", "phone"])
+@pytest.mark.parametrize("path", MAPPED)
+def test_no_pixel_of_the_map_shows_through_what_lies_over_it(visit, path, screen):
+    """The map is painted in a colour that nothing else has, and then looked for where panels stand."""
+    page = visit(f"{path}?lang=en&theme=dark", *screen, role="planner")
+    parts = ["#panel", ".timebar"]
+    if page.is_visible("#tray-handle"):
+        page.click("#tray-handle")
+        settled(page, "half")
+        parts.append("#tray")
+    page.evaluate(
+        "() => { const paint = document.createElement('div'); paint.style.cssText ="
+        " 'position:absolute;inset:0;z-index:10000;background:rgb(255,0,255)';"
+        " document.getElementById('map').appendChild(paint); }"
+    )
+    shown = np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
+
+    def painted(part):
+        return (shown[part] == (255, 0, 255)).all(axis=-1)
+
+    assert painted(np.s_[:, :]).mean() > 0.2  # the map is there at all
+    for name in parts:
+        if not page.is_visible(name):
+            continue  # a plan of one step has no time bar
+        box = page.locator(name).bounding_box()
+        left, top = round(box["x"]) + 15, round(box["y"]) + (15 if screen[0] > 700 else 3)
+        right, bottom = round(box["x"] + box["width"]) - 15, min(round(box["y"] + box["height"]) - 15, screen[1])
+        assert not painted(np.s_[top:bottom, left:right]).any(), name
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_page_fits_320_pixels_and_twice_the_size_of_text(visit, language):
+    """320 x 568, and a desktop window of 1280 x 720 at 200 %, which is one of 640 x 360."""
+    page = visit(f"/about?lang={language}", 320, 568, role="admin", waits=False)
+    until(page, "!!document.querySelector('main')")
+    for path in VIEWS:
+        page.evaluate(f"window.noctule.go({{lang: '{language}'}}, '{path}')")
+        until(page, f"location.pathname === '{path}' && !!document.querySelector('main')")
+        page.wait_for_timeout(600)
+        for width, height in ((320, 568), (640, 360)):
+            page.set_viewport_size({"width": width, "height": height})
+            if page.is_visible("#tray-handle") and page.evaluate(STOP) == "peek":
+                page.click("#tray-handle")
+                settled(page, "half")
+            page.wait_for_timeout(100)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+            assert page.evaluate(BEYOND) == [], (path, width)
+            page.click("#menu-button")
+            assert page.is_visible("nav a[aria-current]"), (path, width)
+            page.keyboard.press("Escape")
+
+
+# Controls that are cut off at a side of the screen and cannot be brought into it by scrolling what they stand in.
+BEYOND = """(() => {
+  const moves = at => /auto|scroll/.test(getComputedStyle(at).overflowX) && at.scrollWidth > at.clientWidth + 1;
+  const scrolls = one => { for (let at = one.parentElement; at; at = at.parentElement) if (moves(at)) return true; };
+  const controls = [...document.querySelectorAll(':is(main, header) :is(button, a[href], select, input, summary)')];
+  return controls.filter(one => {
+    const box = one.getBoundingClientRect(), style = getComputedStyle(one);
+    if (!box.width || style.visibility === 'hidden' || style.opacity === '0' || one.matches('.skip')) return false;
+    return (box.left < -1 || box.right > innerWidth + 1) && !scrolls(one);
+  }).map(one => (one.id || one.className || one.textContent).slice(0, 40));
+})()"""
+
+
+@pytest.mark.parametrize(("path", "language"), [("/", "fr"), ("/research", "en"), ("/plan", "fr")])
+def test_tab_goes_header_layers_map_details_time_and_never_hides_what_it_reaches(visit, path, language):
+    page = visit(f"{path}?lang={language}", 1280, 800, role="admin")
+    page.focus("#map")
+    page.keyboard.press("Enter")
+    until(page, "!document.getElementById('details').hidden")
+    page.evaluate("document.activeElement.blur(); window.getSelection().removeAllRanges()")
+    page.evaluate("document.querySelector('a.skip').focus()")
+    order = []
+    for seen in range(150):
+        where, hidden = page.evaluate(REACHED)
+        if where == "nowhere" or (seen > 4 and where == "header" and order[-1] != "header"):
+            break
+        assert not hidden, hidden
+        if not order or order[-1] != where:
+            order.append(where)
+        page.keyboard.press("Tab")
+    expected = [part for part in ("header", "panel", "map", "details", "time") if part in order]
+    assert [part for part in order if part in expected] == expected, order
+    assert {"header", "panel", "map", "details"} <= set(order)
+
+
+# In which part of the page the focus is, and what of it nobody could see: its middle lies under something else.
+REACHED = """(() => {
+  const one = document.activeElement;
+  if (!one || one === document.body) return ['nowhere', ''];
+  const part = ['header', '#panel', '#map', '#details', '#time'].find(name => one.closest(name));
+  const shown = one.closest('label') || one, box = shown.getBoundingClientRect();
+  const top = document.elementFromPoint(box.x + box.width / 2, box.y + Math.min(box.height, 40) / 2);
+  const free = one.id === 'map' || box.width < 3 || one.closest('.track, .leaflet-container');
+  const seen = free || (top && (shown.contains(top) || top.contains(shown)));
+  const told = seen ? '' : (one.id || one.className || one.tagName) + ' under ' + (top && (top.id || top.className));
+  return [part ? part.replace('#', '') : 'other', told];
+})()"""
