@@ -366,10 +366,11 @@ def test_a_plan_claims_no_more_digits_than_its_interval_bears_and_names_its_nigh
 
 def test_readings_used_are_those_of_the_last_step_and_not_a_sum_of_all(city):
     closed = [{"records": records, "step": "2026-11-20T18:00:00.000Z"} for records in (900, 1200, 1100)]
-    meta = {"closed": closed, "code": "python 3.11.7, noctule"}
+    meta = {"closed": closed, "code": "python 3.11.7, noctule", "written": "2026-11-21T04:13:13.172Z"}
     run = Run("n", "2026-11-20", (), np.array([], "M8[ms]"), (), frozenset(), meta, Runs(city).frame, None)
-    said = str(provenance(run, asked("/research", "", "researcher")))
+    said = str(provenance(run, asked("/research", "", "researcher"), city.zone))
     assert "1,200" in said
+    assert "21 Nov 06:13" in said and "UTC" not in said  # Helsinki's time, as every time on the page
     assert "python 3.11.7, noctule" in said
 
 
