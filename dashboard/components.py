@@ -72,6 +72,8 @@ Pictures = _component("Pictures", ["id", "labels", "city"])
 Probes = _component("Probes", ["id", "legend", "labels", "table"])
 # Asks for the table of places in view: `asked` is {run, frame, version, layer, box, zoom}.
 TableButton = _component("TableButton", ["id", "label", "asked"])
+# A line through the night in the colours of the theme: `svg` with names of colours in it.
+Curve = _component("Curve", ["id", "svg", "alt"])
 # Copies an address that shows this view at this moment, also tomorrow.
 CopyLink = _component("CopyLink", ["id", "label", "copied", "by_hand"])
 # On a projector: the view's address as a picture that a phone reads.

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from dash import html
 
-from dashboard.components import aria, data
+from dashboard.components import Curve, aria, data
 from dashboard.palette import GROUNDS, tiers
 from dashboard.probe import Probe
 from dashboard.scales import EVERYONE, SCALES, USUAL, base_layer, people_of
@@ -186,6 +186,8 @@ def curve_svg(
 ) -> str:
     """A small line through the night in its interval; gaps where nothing is known, a dot at the step that is shown.
 
+    Colours are named, as in `fill="{soft}"`; the page puts those of its theme in (`assets/curve.js`).
+
     band : the interval of each value
     marks : values that the scale names, with their words
     """
@@ -199,11 +201,11 @@ def curve_svg(
     parts = []
     for value, word in marks or []:
         _, y = at(0, value)
-        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + wide}" y2="{y:.1f}" stroke="#263244"/>')
+        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + wide}" y2="{y:.1f}" stroke="{{line}}"/>')
         parts.append(
             f'<text x="{left + wide}" y="{y + 9.5:.1f}" text-anchor="end" font-size="9.5">{escape(word)}</text>'
         )
-    parts += [f'<path d="{area}" fill="#9fdfb4" fill-opacity=".22"/>' for area in _areas(band or [], at)]
+    parts += [f'<path d="{area}" fill="{{sure}}" fill-opacity=".22"/>' for area in _areas(band or [], at)]
     path, pen_down = [], False
     for place, value in enumerate(values):
         if np.isfinite(value):
@@ -211,20 +213,20 @@ def curve_svg(
             path.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
         pen_down = bool(np.isfinite(value))
     parts += [
-        f'<line x1="{left}" y1="{top + high_px + 4}" x2="{left + wide}" y2="{top + high_px + 4}" stroke="#3a475a"/>',
-        f'<path d="{" ".join(path)}" fill="none" stroke="#9fdfb4" stroke-width="2" stroke-linejoin="round" '
+        f'<line x1="{left}" y1="{top + high_px + 4}" x2="{left + wide}" y2="{top + high_px + 4}" stroke="{{strong}}"/>',
+        f'<path d="{" ".join(path)}" fill="none" stroke="{{sure}}" stroke-width="2" stroke-linejoin="round" '
         'stroke-linecap="round"/>',
     ]
     if 0 <= frame < len(values) and np.isfinite(values[frame]):
         x, y = at(frame, values[frame])
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="#ffd479" stroke="#131a24" stroke-width="2"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{{warm}}" stroke="{{solid}}" stroke-width="2"/>')
     for place, anchor in ((0, "start"), (len(labels) // 2, "middle"), (len(labels) - 1, "end")):
         if labels:
             x = left + place * wide / (count - 1)
             parts.append(f'<text x="{x:.0f}" y="94" text-anchor="{anchor}">{escape(labels[place])}</text>')
     head = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 308 100" '
-        'font-family="system-ui,sans-serif" font-size="11" fill="#b4bfce">'
+        'font-family="system-ui,sans-serif" font-size="11" fill="{soft}">'
     )
     return head + "".join(parts) + "</svg>"
 
@@ -351,7 +353,7 @@ def _curve(found: Probe, say: Words, zone: ZoneInfo) -> list[object]:
         if value is not None and place % 4 == 0
     ]
     alt = say("details.curve") + ": " + ", ".join(spoken)
-    return [html.H3(say("details.curve")), html.Img(src=picture(drawn), alt=alt, className="curve")]
+    return [html.H3(say("details.curve")), Curve(svg=drawn, alt=alt)]
 
 
 def _others(found: Probe, say: Words) -> list[object]:

@@ -74,7 +74,8 @@ _BASE = re.compile(
     r"/base/(?P<digest>[0-9a-f]{12})/(?P<zoom>\d{1,2})/(?P<x>\d{1,7})/(?P<y>\d{1,7})(?P<retina>@2x)?\.png", re.ASCII
 )
 _INSET = re.compile(
-    r"/inset/(?P<layer>[a-z_]{1,20})/(?P<run>[A-Za-z0-9_.-]{1,80})/(?P<frame>\d{1,4})/(?P<version>[0-9a-z]{1,16})\.png",
+    r"/inset/(?P<layer>[a-z_]{1,20})/(?P<run>[A-Za-z0-9_.-]{1,80})/(?P<frame>\d{1,4})/(?P<version>[0-9a-z]{1,16})"
+    r"(?:/(?P<ground>dark|light|contrast))?\.png",
     re.ASCII,
 )
 _OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
@@ -229,7 +230,7 @@ class Routes:
             return _GONE
         if not self._house.may_run(self._role_of(scope), match["run"]):
             return _FORBIDDEN
-        key = (match["run"], match["layer"], int(match["frame"]), match["version"], "inset", "png")
+        key = (match["run"], match["layer"], int(match["frame"]), match["version"], "inset", match["ground"] or "dark")
         body = self._house.runs.bodies.get(key)
         if body is None:
             body = await asyncio.to_thread(self._inset_body, key)
@@ -242,7 +243,7 @@ class Routes:
         if levels is None:
             # Replaced meanwhile, which is no error: an empty picture until the page asks for the next one.
             return NO_PICTURE if self._house.runs.has(*key[:3]) else None
-        body = inset(levels, key[1])
+        body = inset(levels, key[1], key[5])
         self._house.runs.bodies.put(key, body)
         return body
 

@@ -149,7 +149,7 @@ class Watched:
             return {}
         labels = [say.clock(time, zone) for time in times]
         drawn = figures.curve_svg(values, labels, place, 0.0, 100.0, band)
-        return {"curve": figures.picture(drawn), "alt": say("details.curve") + ": " + ", ".join(spoken)}
+        return {"curve": drawn, "alt": say("details.curve") + ": " + ", ".join(spoken)}
 
     def _at(self, run: Run, frame: int, layer: str, square: Square) -> Told:
         """A square's numbers at a step; closed steps never change, so each is read once."""

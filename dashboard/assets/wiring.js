@@ -5,6 +5,9 @@
   window.dash_clientside = window.dash_clientside || {};
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
+  /* The small map beside has a picture for every ground. */
+  window.addEventListener('noctule-theme', () => { const small = document.getElementById('gap-picture'); if (small && small.src) small.src = small.src.replace(/\w+\.png$/, N.ground() + '.png'); });
+
   window.dash_clientside.noctule = Object.assign(window.dash_clientside.noctule || {}, {
     /* scene + step + layer + of whom -> what the map shows, and the gap between groups beside it */
     show(scene, place, base, overlays, of, versus, view, words) {

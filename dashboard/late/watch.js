@@ -97,7 +97,7 @@
           h('p', { className: c.state === 'value' ? 'value' : 'note' }, c.told || '…'),
           c.likely ? h('p', { className: 'note' }, c.likely) : null,
           c.confidence ? h('p', { className: 'note sureness' }, c.confidence, h('span', { className: 'dots', 'aria-hidden': true }, [0, 1, 2, 3].map(k => h('i', { key: k, className: k <= c.tier ? 'dot on' : 'dot' })))) : null,
-          h('div', { className: 'foot' }, c.curve ? h('img', { className: 'curve', src: c.curve, alt: c.alt }) : null, h('div', { className: 'deeds' },
+          h('div', { className: 'foot' }, c.curve ? h(N.Curve, { svg: c.curve, alt: c.alt }) : null, h('div', { className: 'deeds' },
             small('earlier', '←', `${q('left')}: ${one.name}`, () => move(i, -1), i === 0), small('later', '→', `${q('right')}: ${one.name}`, () => move(i, 1), i === places.length - 1),
             small('rename', '✎', `${q('rename')}: ${one.name}`, () => { setWrong(''); setForm({ at: null, name: one.name, index: i }); }), small('remove', '×', `${q('remove')}: ${one.name}`, () => remove(i)))));
       })), h('div', { className: 'rest' }, mark ? h('p', { className: 'simulated' }, mark) : null, h('button', { type: 'button', className: 'btn small copythem', onClick: copy }, q('copy')))) : null);

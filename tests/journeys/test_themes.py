@@ -182,3 +182,20 @@ def test_a_copied_link_shows_the_same_view_in_another_window(town, visit):
     until(other, "document.querySelector('.clock').textContent === '20:00'")
     until(other, "window.noctule.stats.painted.startsWith('safety_women/')")
     assert other.is_checked("#overlays input >> nth=2") or "over=stops" in other.url
+
+
+def test_curve_and_small_map_wear_the_theme(town, visit):
+    longitude, latitude, *_ = known_cell(town.city)
+    page = visit(f"/?lang=en&at={latitude:.5f},{longitude:.5f}")
+    until(
+        page,
+        "!!document.querySelector('#details .curve') && /dark.png$/.test(document.getElementById('gap-picture').src)",
+    )
+    dark = page.get_attribute("#details .curve", "src")
+    page.select_option("#theme", "light")
+    until(page, "/light.png$/.test(document.getElementById('gap-picture').src)")
+    until(page, "decodeURIComponent(document.querySelector('#details .curve').src).includes('#1d6b3c')")
+    assert page.get_attribute("#details .curve", "src") != dark and "%7B" not in page.get_attribute(
+        "#details .curve", "src"
+    )
+    until(page, "document.getElementById('gap-picture').naturalWidth > 10")

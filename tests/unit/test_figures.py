@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from zoneinfo import ZoneInfo
 
@@ -105,6 +106,12 @@ def test_a_curve_has_gaps_where_nothing_is_known():
     path = next(part.get("d") for part in root.iter("{http://www.w3.org/2000/svg}path"))
     assert path.count("M") == 2
     assert "<e>" not in svg
+
+
+def test_a_curve_names_its_colours_so_that_every_theme_can_put_in_its_own():
+    svg = curve_svg([10.0, 20.0, 30.0], list("abc"), 1, 0, 100, [(5.0, 15.0)] * 3, [(50.0, "50")])
+    used = set(re.findall(r'(?:fill|stroke)="([^"]+)"', svg)) - {"none"}
+    assert used == {"{line}", "{soft}", "{sure}", "{strong}", "{warm}", "{solid}"}
 
 
 def test_a_curve_lies_in_its_interval_and_names_its_scale():

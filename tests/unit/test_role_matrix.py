@@ -46,6 +46,7 @@ ROUTES = {
     ],
     "inset": [
         ("GET", "/inset/gap_women/now/0/1.png", WORKING),
+        ("GET", "/inset/gap_women/now/0/1/light.png", WORKING),
         ("GET", f"/inset/gap_women/{TONIGHT}/0/1.png", WORKING),
         ("GET", f"/inset/gap_women/{OLD}/0/1.png", ALL - {"public"}),
         ("GET", f"/inset/gap_women/public-{OLD}/0/1.png", ALL),

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,11 @@ def keys_in_code():
     """
     whole, parts = set(), set()
     trees = [ast.parse(file.read_text("utf-8")) for file in ROOM.rglob("*.py")]
-    lists = {_name(node): node.value for tree in trees for node in tree.body if _is_list(node)}
+    found = [(_name(node), node.value) for tree in trees for node in tree.body if _is_list(node)]
+    named = Counter(name for name, _ in found)
+    everywhere = {name: value for name, value in found if named[name] == 1}  # of one name there may be several
     for tree in trees:
+        lists = everywhere | {_name(node): node.value for node in tree.body if _is_list(node)}
         for node, around in _with_loops(tree, ()):
             called = isinstance(node, ast.Call) and node.args
             name = called and (getattr(node.func, "id", "") or getattr(node.func, "attr", ""))
