@@ -37,7 +37,7 @@
       }
       const offered = scene && scene.layers.length ? words.options.filter(o => o.value !== 'residents' || there('safety_residents')).map(o => o.value === 'everyone' || there('safety_' + o.value) ? o : { ...o, disabled: true, label: o.label + ' · ' + words.missing }) : keep;
       const shown = frame && frame.version && there('gap_' + gap);
-      const picture = shown ? `/inset/gap_${gap}/${frame.run}/${next.frame}/${frame.version}.png` : '';
+      const picture = shown ? `/inset/gap_${gap}/${frame.run}/${next.frame}/${frame.version}/${N.ground()}.png` : '';
       return [same(next, view) ? keep : next, unlike ? drawn : base, unlike ? drawn : base, offered, picture, words.gap[gap], shown ? words.gap[gap] + '. ' + words.beside : words.none];
     },
     gap() { N.address({ layer: 'gap' }, true); return 'gap'; },

@@ -37,7 +37,7 @@ def text(parts):
 def test_a_place_says_value_interval_confidence_source_and_what_goes_with_it():
     said = text(details(place(), SAY, ZONE, True))
     for piece in ("72", "90\u00a0% interval: 64 to 80", "mixed as those who answered",
-                  "Confidence: medium", "modelled, simulated", "84 m away",
+                  "Confidence: medium", "modelled, SIMULATED", "84 m away",
                   "the light (clearly)", "the hour (clearly)", "the people about (a little)", "SIMULATED"):  # fmt: skip
         assert piece in said
     assert "the sound" not in said  # a hundredth of a probit is nothing to speak of
