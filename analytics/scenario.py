@@ -192,9 +192,13 @@ def parse_scenario(content: Mapping[str, Any], city: City, source: str, default_
     return Scenario(str(name), str(content.get("title", name)), tuple(changes), lamps)
 
 
-def lamp_streets(city: City) -> npt.NDArray[np.object_]:
-    """The street in which each lamp of a city stands, (n,) names; empty where none with a name is within 30 m."""
+def lamp_streets(city: City, rows: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.object_]:
+    """The street in which each lamp of a city stands, (n,) names; empty where none with a name is within 30 m.
+
+    rows : (n,) of the lamps that are asked about, all of them without
+    """
     lamps, streets = city.places("lamps"), city.places("streets")
+    lamps = lamps if rows is None else lamps.iloc[rows]
     names = streets["name"].fillna("").astype(str)
     # Pavements and crossings are streets without a name, and a lamp stands nearest to one of those.
     named = streets[(names != "").to_numpy()]
@@ -357,7 +361,10 @@ def _by_street(value: Any, city: City, problems: list[str]) -> npt.NDArray[np.in
         near = difflib.get_close_matches(str(value), known, n=3, cutoff=0.5)
         problems.append(f"the city has no street {value!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
         return np.zeros(0, np.int64)
-    rows = np.flatnonzero(lamp_streets(city) == value).astype(np.int64)
+    here = city.places("streets").geometry[(names == value).to_numpy()]
+    _, near = city.places("lamps").sindex.query(here, predicate="dwithin", distance=_STREET_REACH_M)
+    beside = np.unique(near).astype(np.int64)
+    rows: npt.NDArray[np.int64] = beside[lamp_streets(city, beside) == value]
     if not len(rows):
         problems.append(f"no lamp stands in street {value!r}")
     return rows

@@ -14,19 +14,21 @@ from analytics.scenario import Change, Scenario, lamp_streets
 from sensors.city import City
 
 COMPARED = ("lumens", "watts", "cct_k", "height_m", "mf", "luminaire")
+_TEXTS = ("asset_id", "lamp", "cabinet", "circuit", "switchable_unit")
 COLUMNS = (
-    "asset_id", "lamp", "cabinet", "circuit", "switchable_unit", "street", "what", "levels",
+    *_TEXTS, "street", "what", "levels",
     *(f"{name}_{side}" for name in COMPARED for side in ("before", "after")),
     "longitude", "latitude",
 )  # fmt: skip
 
 Row = dict[str, Any]
+Columns = dict[str, list[Any]]
 
 
 def changed_lamps(scenario: Scenario, city: City) -> list[Row]:
     """A row a lamp that is dimmed, given something else, added or removed; levels like '23:00-03:00 1.00'."""
-    before, after = scenario.lamps.reset_index(drop=True), scenario.after
-    streets = lamp_streets(city)
+    after = scenario.after
+    before, new = _columns(scenario.lamps), _columns(after)
     did: dict[int, list[str]] = {}
     levels: dict[int, list[str]] = {}
     for change in scenario.changes:
@@ -35,28 +37,18 @@ def changed_lamps(scenario: Scenario, city: City) -> list[Row]:
                 did[row].append(change.what)
             if change.what == "dim":
                 levels.setdefault(row, []).append(_level(change))
+    touched = sorted(did)
+    streets = lamp_streets(city, np.array(touched, np.int64))
     at_new = {int(row): place for place, row in enumerate(after["row"]) if row >= 0}
-    old_points, new_points = before.to_crs("EPSG:4326").geometry, after.to_crs("EPSG:4326").geometry
-    rows = []
-    for row in sorted(did):
-        old = before.iloc[row]
-        new = after.iloc[at_new[row]] if row in at_new else None
-        rows.append(
-            _texts(old)
-            | {"street": streets[row], "what": "; ".join(did[row]), "levels": "; ".join(levels.get(row, []))}
-            | _sides(old, new)
-            | _place(old_points.iloc[row])
-        )
+    rows = [
+        _row(before, row, before, row, new, at_new.get(row))
+        | {"street": street, "what": "; ".join(did[row]), "levels": "; ".join(levels.get(row, []))}
+        for row, street in zip(touched, streets, strict=True)
+    ]
     for place in np.flatnonzero(after["row"].to_numpy() < 0).tolist():
-        new = after.iloc[place]
-        change = scenario.changes[int(new["change"])]
-        told = f"{change.hours[0]}-{change.hours[1]} 1.00" if change.hours else ""
-        rows.append(
-            _texts(new)
-            | {"street": "", "what": "add", "levels": told}
-            | _sides(None, new)
-            | _place(new_points.iloc[place])
-        )
+        hours = scenario.changes[int(after["change"].iloc[place])].hours
+        told = f"{hours[0]}-{hours[1]} 1.00" if hours else ""
+        rows.append(_row(new, place, None, None, new, place) | {"street": "", "what": "add", "levels": told})
     return rows
 
 
@@ -89,26 +81,25 @@ def _level(change: Change) -> str:
     return f"{span} {change.level:.2f}"
 
 
-def _texts(lamp: Any) -> Row:
-    return {name: str(lamp[name]) for name in ("asset_id", "lamp", "cabinet", "circuit", "switchable_unit")}
+def _columns(lamps: Any) -> Columns:
+    """Columns of a lamps table as lists: of a city's lamps one by one pandas takes ten seconds."""
+    points = lamps.to_crs("EPSG:4326").geometry
+    texts = {name: lamps[name].fillna("").astype(str).tolist() for name in (*_TEXTS, "luminaire")}
+    numbers = {name: [_plain(value) for value in lamps[name].tolist()] for name in COMPARED if name != "luminaire"}
+    return texts | numbers | {"longitude": points.x.round(6).tolist(), "latitude": points.y.round(6).tolist()}
 
 
-def _sides(old: Any, new: Any) -> Row:
-    sides: Row = {}
+def _row(of: Columns, at: int, old: Columns | None, was: int | None, new: Columns, is_at: int | None) -> Row:
+    """What a lamp is called and where it stands, and its values on both sides; None where it does not stand there."""
+    row: Row = {name: of[name][at] for name in (*_TEXTS, "longitude", "latitude")}
     for name in COMPARED:
-        for side, lamp in (("before", old), ("after", new)):
-            sides[f"{name}_{side}"] = None if lamp is None else _plain(lamp[name])
-    return sides
+        row[f"{name}_before"] = None if old is None or was is None else old[name][was]
+        row[f"{name}_after"] = None if is_at is None else new[name][is_at]
+    return row
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
+def _plain(value: Any) -> float | None:
     return float(f"{value:.6g}") if value is not None and np.isfinite(value) else None
-
-
-def _place(point: Any) -> Row:
-    return {"longitude": round(float(point.x), 6), "latitude": round(float(point.y), 6)}
 
 
 def _harmless(value: Any) -> Any:

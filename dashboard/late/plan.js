@@ -87,7 +87,9 @@
   };
 
   /* --- the scenario: changes, undo, saving -------------------------------------------------------------------- */
-  const put = changes => { S.undo = [...S.undo, S.changes].slice(-DEEP); S.redo = []; S.changes = changes; S.told = ''; dirty(); };
+  const put = changes => {
+    if (S.busy) return; /* another scenario is on its way */
+    S.undo = [...S.undo, S.changes].slice(-DEEP); S.redo = []; S.changes = changes; S.told = ''; dirty(); };
   S.undoOne = () => { if (!S.undo.length) return; S.redo = [...S.redo, S.changes]; S.changes = S.undo[S.undo.length - 1]; S.undo = S.undo.slice(0, -1); dirty(); };
   S.redoOne = () => { if (!S.redo.length) return; S.undo = [...S.undo, S.changes]; S.changes = S.redo[S.redo.length - 1]; S.redo = S.redo.slice(0, -1); dirty(); };
   S.apply = entries => { if (S.count) put([...S.changes, ...selectors().flatMap(who => entries.map(entry => ({ ...entry, ...who })))]); };
@@ -131,26 +133,32 @@
 
   const relist = () => ask('/planning/scenarios').then(all => { S.list = all.scenarios; S.tell(); }, complain);
   const take = whole => { const { changes, ...scenario } = whole; Object.assign(S, { scenario, changes, undo: [], redo: [], saved: 'saved', savedAt: scenario.changed, conflict: null, told: '' }); S.tell(); };
+  const blank = () => Object.assign(S, { scenario: null, changes: [], undo: [], redo: [], saved: 'none', conflict: null, told: '' });
+  /* Nothing is left behind: what waits is saved first, and what stands against somebody else's save becomes a copy. */
+  const leave = () => (S.conflict ? ask('/planning/scenarios', { title: fill(S.words.copy_of, { title: S.conflict.title }).slice(0, 120), changes: S.changes }).then(() => { S.conflict = null; S.saved = 'none'; }) : S.flush());
   S.open = name => {
-    if (S.opened === name && S.scenario) return relist();
-    S.opened = name;
-    return ask('/planning/scenarios').then(all => {
-      S.list = all.scenarios;
-      const one = S.list.find(s => s.name === name);
-      if (one) return ask(`/planning/scenarios/${one.id}`).then(take);
-      Object.assign(S, { scenario: null, changes: [], undo: [], redo: [], saved: 'none', conflict: null }); S.tell();
-      return undefined;
-    }).catch(complain);
+    if (S.opened === name) return relist();
+    S.opened = name; S.busy = true;
+    return leave().then(() => {
+      blank();
+      if (name === '-') { S.busy = false; S.tell(); return relist(); }
+      return ask('/planning/scenarios').then(all => {
+        S.list = all.scenarios;
+        const one = S.list.find(s => s.name === name);
+        return one && S.opened === name ? ask(`/planning/scenarios/${one.id}`).then(whole => { if (S.opened === name) take(whole); }) : S.tell();
+      });
+    }).catch(e => { S.opened = undefined; complain(e); }).finally(() => { S.busy = false; S.tell(); });
   };
   /* Another scenario is another address; the server then draws what it would change. */
-  S.go = (name, more) => S.flush().then(() => {
+  S.go = (name, more) => leave().then(() => {
     const to = new URL(location.href);
     to.searchParams.delete('computed'); to.searchParams.delete('compare');
     if (name) to.searchParams.set('scenario', name); else to.searchParams.set('scenario', '-');
     for (const [key, value] of Object.entries(more || {})) to.searchParams.set(key, value);
     history.pushState(history.state, '', to);
     window.dispatchEvent(new CustomEvent('_dashprivate_pushstate'));
-  });
+    return S.open(name || '-');
+  }).catch(complain);
   S.make = given => S.flush().then(() => ask('/planning/scenarios', given)).then(kept => { take(kept); S.opened = kept.name; relist(); return S.go(kept.name); }, complain);
   S.importFile = file => {
     if (file.size > 1e6) { S.told = S.words.wrong_size; S.tell(); return; }
@@ -186,7 +194,7 @@
   const number = (label, value, act, more) => h('label', { className: 'pd-field' }, h('span', null, label), h('input', { type: 'number', value: value === undefined || value === null ? '' : value, onChange: e => act(e.target.value === '' ? '' : +e.target.value), ...more }));
 
   const sentence = change => {
-    const w = S.words, rows = S.about(change), who = change.street ? fill(w.in_street, { street: change.street, lamps: counted(rows.length, 'lamps') }) : counted(change.what === 'add' ? change.positions.length : change.lamps ? change.lamps.length : rows.length, 'lamps');
+    const w = S.words, rows = change.lamps || change.what === 'add' ? [] : S.about(change), who = change.street ? fill(w.in_street, { street: change.street, lamps: counted(rows.length, 'lamps') }) : counted(change.what === 'add' ? change.positions.length : change.lamps ? change.lamps.length : rows.length, 'lamps');
     const span = change.hours ? fill(w.from_to, { from: change.hours[0], to: change.hours[1] }) : w.all_night;
     const values = Object.entries(change).filter(([key]) => w.values[key]).map(([key, value]) => fill(w.values[key], { value })).join(', ');
     if (change.what === 'dim') return `${who} · ${change.level === 0 ? w.off : fill(w.to_level, { level: Math.round(change.level * 100) })} · ${span}`;
@@ -196,7 +204,7 @@
 
   function Head() {
     const w = S.words, open = S.jobs.filter(job => OPEN.includes(job.state)), own = S.scenario, last = own && S.jobs.find(job => job.scenario === own.id);
-    const state = S.saved === 'none' ? w.not_begun : S.saved === 'saved' ? fill(w.saved, { time: clock(S.savedAt), who: whose(own.changed_by), version: own.version }) : S.saved === 'stale' ? w.stale : S.saved === 'refused' ? w.not_saved : w.saving;
+    const state = S.saved === 'none' ? (S.opened !== '-' && S.planned.includes(S.opened) ? w.of_file : w.not_begun) : S.saved === 'saved' ? fill(w.saved, { time: clock(S.savedAt), who: whose(own.changed_by), version: own.version }) : S.saved === 'stale' ? w.stale : S.saved === 'refused' ? w.not_saved : w.saving;
     return h('div', { className: 'pd-head' },
       h('div', { className: 'pd-row' },
         h('label', { className: 'pick' }, h('span', null, w.scenario),
@@ -287,7 +295,7 @@
 
   const Table = N.lateOf('plan-table', 'LampTable'), OnMap = N.lateOf('plan-map', 'LampsOnMap');
   N.late.PlanDesk = p => {
-    S.words = p.words;
+    S.words = p.words; S.planned = p.planned.map(one => one.name);
     S.use();
     R.useEffect(() => {
       if (!document.getElementById('pd-sheet')) { const link = document.createElement('link'); Object.assign(link, { id: 'pd-sheet', rel: 'stylesheet', href: `/late/${document.documentElement.dataset.late}/plan.css` }); document.head.appendChild(link); }

@@ -26,7 +26,8 @@ _LAMPS = ("lamps_changed", "lamps_added", "lamps_removed")
 _NEW = "-"  # in the address: a scenario that is being begun
 _DESK_WORDS = (
     "name", "fold", "unfold", "tab_lamps", "tab_changes", "tab_whole", "tab_compare", "scenario", "new_one", "undo",
-    "redo", "compute", "untitled", "not_begun", "saved", "saving", "stale", "not_saved", "conflict", "take_theirs",
+    "redo", "compute", "untitled", "not_begun", "of_file", "saved", "saving", "stale", "not_saved", "conflict",
+    "take_theirs",
     "keep_mine", "keep_copy", "close", "cancel", "job_waiting", "job_starting", "job_running", "job_failed",
     "job_cancelled", "job_broken", "job_waiting_word", "job_running_word", "job_done_word", "job_failed_word",
     "job_cancelled_word", "job_broken_word", "job_line", "jobs", "no_jobs", "show", "open", "lamps_one", "lamps_many",

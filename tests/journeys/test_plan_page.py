@@ -116,6 +116,20 @@ def test_changes_are_saved_undone_and_redone_and_outlive_a_reload(visit):
     assert change[1] == {"what": "replace", "cct_k": 2700, "street": "Market Street"}
 
 
+def test_back_and_another_scenario_lose_nothing_that_was_not_saved_yet(visit):
+    page = desk(visit, "&scenario=-")
+    page.evaluate("(S => { S.choose([7], 'replace'); S.apply([{ what: 'remove' }]); })(window.noctule.plan)")
+    saved(page)
+    first = page.evaluate("window.noctule.plan.scenario.name")
+    page.evaluate("(S => { S.choose([8], 'replace'); S.apply([{ what: 'remove' }]); })(window.noctule.plan)")
+    page.select_option("#pd-scenario", "-")  # at once, before the second change was saved
+    until(page, "!window.noctule.plan.scenario && window.noctule.plan.changes.length === 0")
+    page.go_back()
+    until(
+        page, f"(window.noctule.plan.scenario || {{}}).name === '{first}' && window.noctule.plan.changes.length === 2"
+    )
+
+
 def test_two_who_save_one_scenario_both_keep_their_work(visit):
     mine = desk(visit, "&scenario=-")
     make = "n => { const S = window.noctule.plan; S.choose([n], 'replace'); S.apply([{ what: 'remove' }]); }"
