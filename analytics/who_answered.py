@@ -6,6 +6,7 @@ with the largest, so that no difference tells their number.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,7 +81,9 @@ def who_answered(city: City) -> WhoAnswered:
 
 
 def _shares(said: Mapping[str, float]) -> Shares:
-    try:
-        return population_shares(said)
-    except ModelError:
-        return {}  # a fit refuses such shares by name; a page to read leaves the column out
+    """What the city says of each group; a key that is none is left out here, and a fit refuses it by name."""
+    out: dict[tuple[str, str], float] = {}
+    for key, share in said.items():
+        with contextlib.suppress(ModelError):
+            out |= population_shares({key: share})
+    return out

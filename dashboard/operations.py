@@ -146,6 +146,7 @@ class OperationsDesk:
             "rates": self._rates(counts),
             "refused_by_reason": said.get("refused_by_reason", {}),
             "devices_online": said.get("devices_online"),
+            "reconnects": said.get("reconnects"),
             "holding": bool(said.get("holding", False)),
             "waiting": said.get("waiting", {}),
             "receiver": said.get("receiver", ""),

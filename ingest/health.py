@@ -135,6 +135,7 @@ def _merged(said: list[dict[str, Any]]) -> dict[str, Any]:
         "counts": dict(counts),
         "refused_by_reason": dict(reasons.most_common()),
         "devices_online": sum(health.get("devices_online", 0) for health in said),
+        "reconnects": sum(health.get("reconnects", 0) for health in said),
         "holding": any(health.get("holding", False) for health in said),
         "sentence": said[0]["sentence"] if len(sentences) == 1 else "; ".join(parts),
         "each": said,

@@ -174,6 +174,9 @@ class _Link:
     state: str = field(default="retrying", init=False)  # connected, retrying or stopped
     sentence: str = field(default="not connected yet", init=False)
     connection: int = field(default=0, init=False)
+    connects: int = field(
+        default=0, init=False
+    )  # how often a broker took us in; each after the first is a reconnection
     session_present: bool = field(default=False, init=False)  # whether the broker still had our session
     granted: dict[str, Any] = field(default_factory=dict, init=False)  # what its CONNACK set, by MQTT 5's names
     protocol: MQTTProtocolVersion = field(default=MQTTProtocolVersion.MQTTv5, init=False)
@@ -309,6 +312,7 @@ class _Link:
             return
         self._hang_ups = 0
         self.state = "connected"
+        self.connects += 1
         self.session_present = bool(session_present)
         self.granted = said.json() if said is not None else {}  # type: ignore[no-untyped-call]
         self.sentence = f"connected to {self.spoken}" + ("" if session_present or self.clean else " (new session)")

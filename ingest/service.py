@@ -285,6 +285,7 @@ class Service:
             "counts": dict(self.counts) | {"refused": self.refusals.refused},
             "refused_by_reason": dict(self.refusals.reasons.most_common()),
             "devices_online": len(self.online),
+            "reconnects": max(self.subscriber.connects - 1, 0),
             "holding": holding,
             "waiting": self._waiting(),
             "disk_free_bytes": _free(self.kept.folder),

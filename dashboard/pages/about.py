@@ -197,7 +197,7 @@ def _own_layers(house: House, say: Words) -> list[list[Any]]:
 def _changes(house: House, say: Words) -> list[Any]:
     """Which program and which model made the nights that are kept."""
     rows: list[list[Any]] = []
-    for night in house.runs.nights(public=True)[-14:]:
+    for night in _public_nights(house)[-14:]:
         try:
             meta = atlas.night_meta(house.city, night, "public")
         except NoctuleError:
@@ -212,6 +212,13 @@ def _changes(house: House, say: Words) -> list[Any]:
     heads = [say("changes.nights"), say("changes.program"), say("changes.model")]
     shown = [table(say("about.changes.title"), heads, rows[::-1])] if rows else [html.P(say("changes.none"))]
     return [html.P(say("about.changes")), *shown]
+
+
+def _public_nights(house: House) -> list[str]:
+    try:
+        return atlas.nights(house.city, "public")
+    except NoctuleError:
+        return []
 
 
 def _purpose(house: House, asked: Asked) -> list[Any]:

@@ -164,6 +164,7 @@ def _ingest(told: dict[str, Any], say: Words, house: House) -> list[Any]:
             else say("operations.notyet"),
         ),
         ("operations.online", _count(told["devices_online"], say)),
+        ("operations.reconnects", _count(told["reconnects"], say)),
         (
             "operations.waiting",
             say(

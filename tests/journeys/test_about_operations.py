@@ -1,10 +1,12 @@
 """About's chapters and Operations in a real browser: nothing that hinders, by keyboard, narrow, and live."""
 
 import json
+import re
 
 import pytest
 
 from tests.journeys.town import NEEDS_CHROMIUM, until, violations
+from tests.unit.test_words import BANNED
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -39,6 +41,21 @@ def test_chapters_are_reached_by_keyboard_and_fit_a_narrow_screen(visit, town):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("document.querySelector('.chapters [aria-current]').textContent") == "Privacy"
     assert violations(page) == []
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_no_banned_word_stands_in_what_a_browser_draws(visit, town, language):
+    page = visit(f"/?lang={language}", role="admin")
+    for path in ("/", "/plan", "/research", "/answers", "/operations", "/about"):
+        opened(page, f"{town.url}{path}?lang={language}")
+        page.wait_for_timeout(300)
+        said = page.evaluate(
+            "document.body.innerText + ' ' + [...document.querySelectorAll('[aria-label],[title],[alt],option')]"
+            ".map((one) => ['aria-label', 'title', 'alt'].map((name) => one.getAttribute(name) || '').join(' ')"
+            " + ' ' + one.textContent).join(' ')"
+        )
+        assert len(said) > 200
+        assert not re.findall(BANNED[language], said, re.IGNORECASE), path
 
 
 def test_a_legend_leads_to_how_it_is_made(visit):

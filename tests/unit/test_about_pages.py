@@ -32,6 +32,7 @@ from sensors.clock import city_clock
 from sensors.errors import CityError
 from sensors.inbox import leave
 from sensors.journal import Entry, add_entry
+from tests import synthetic_atlas
 from tests.synthetic_city import make_city
 from tests.unit.test_inbox import given
 from tests.unit.test_words import BANNED
@@ -150,6 +151,19 @@ def test_a_group_that_nobody_answered_for_is_missing_where_it_lives_here():
     assert Told("gender", "man", None, True, None, 0.4).under
     assert not Told("gender", "man", None, True, None, None).under
     assert not Told("gender", "man", None, False, None, 0.4).under  # too few to be told, so neither is this
+
+
+def test_a_share_of_no_group_hides_no_other(city):
+    people(settled(city, resident_shares={"gender.woman": 0.9, "gender.nonsense": 0.1}), 12, 12)
+    rows = {(row.column, row.code): row for row in who_answered(City.open(city.path)).rows}
+    assert rows["gender", "woman"].residents == 0.9 and rows["gender", "woman"].under
+
+
+def test_about_tells_which_program_and_model_made_the_public_nights(city):
+    synthetic_atlas.write_night(city, "2026-11-17", steps=2, level="public")
+    synthetic_atlas.write_night(city, "2026-11-18", steps=2, level="public")
+    page = text_of(VIEWS["/about"].layout(house_of(city), asked("/about", "?lang=en", "public")))
+    assert "17 Nov 2026 – 18 Nov 2026" in page and "No public night" not in page
 
 
 def test_the_smallest_told_campaign_is_kept_back_with_those_of_few_people():

@@ -39,6 +39,7 @@ class FakeSubscriber:
         self.acknowledged: list[int] = []
         self.state, self.sentence, self.url = "connected", "connected to a test", "mqtt://test"
         self.client_id, self.filters, self.receiver = "noctule-smalltown-0.test", (), "fast"
+        self.connects = 1
         self.connection, self.subscribed = 1, True
         self._numbers = itertools.count(1)
 
@@ -244,6 +245,13 @@ def test_hostile_reasons_do_not_fill_the_memory(city):
     assert service.health()["refused_by_reason"] == {
         "device '…' is not in the site register; add it with 'noctule site add'": 300
     }  # fmt: skip
+
+
+def test_each_connection_after_the_first_is_told_as_a_reconnection(city):
+    service = start(city)
+    assert service.health()["reconnects"] == 0
+    service.subscriber.connects = 3
+    assert service.health()["reconnects"] == 2
 
 
 def test_status_messages_say_who_is_online_and_are_no_readings(city, meter):

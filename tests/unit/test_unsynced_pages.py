@@ -111,6 +111,7 @@ class Broker:
         self.inbox_bytes = self.inbox_messages = 0
         self.acknowledged: list[tuple[int, int]] = []  # how many calls the disk had had, and which message
         self.state, self.sentence, self.url, self.receiver = "connected", "connected to a test", "mqtt://test", "test"
+        self.connects = 1
         self.client_id, self.filters, self.connection, self.subscribed = "noctule-smalltown-0.test", (), 1, True
         self._disk = disk
 
