@@ -103,6 +103,17 @@ def test_a_tile_of_the_comparison_is_of_one_set_of_nights(city):
     assert runs.levels("2026-11-20", "light", 0, f"{plain}u{digest}") is None
 
 
+def test_public_pages_are_compared_with_public_pages_alone(city):
+    runs, say = Runs(city), words("en")
+    synthetic_atlas.write_night(city, "2026-11-20", steps=2, level="public")
+    few = night_scene(runs, city_clock(city.path), Viewer("public", say), "public-2026-11-20")["usual"]
+    assert few["layers"] == [] and "0 earlier nights" in few["words"]  # whatever lies on the viewer's shelf
+    for name in FRIDAYS:
+        synthetic_atlas.write_night(city, name, steps=2, level="public")
+    found = Runs(city).usual.nights("2026-11-20", "public")
+    assert found.enough and found.digest != runs.usual.nights("2026-11-20", "atlas").digest
+
+
 def test_the_page_says_of_which_nights_the_usual_is_or_that_they_are_too_few(city):
     say, clock = words("en"), city_clock(city.path)
     scene = night_scene(Runs(city), clock, Viewer("viewer", say), "2026-11-20")
