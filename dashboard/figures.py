@@ -14,7 +14,7 @@ from dash import html
 from dashboard.components import Curve, aria, data
 from dashboard.palette import GROUNDS, tiers
 from dashboard.probe import Probe
-from dashboard.scales import EVERYONE, SCALES, USUAL, base_layer, people_of
+from dashboard.scales import ENDS, EVERYONE, PARTS, SCALES, SDS, USUAL, base_layer, people_of
 from dashboard.words import Words
 
 # Below a twentieth of a probit a contribution moves P(feels safe) by less than two points of 100; a quarter moves ten.
@@ -56,7 +56,7 @@ def _tiers(layer: str, say: Words) -> list[tuple[list[tuple[str, ...]], str]]:
         return [(rows[0], say("legend.sure")), (rows[-1], say("legend.grey"))]
     if layer == "safety":
         return [(row, say(key)) for row, key in zip(rows, reversed(_CONFIDENCE), strict=True)]
-    if layer == "evidence":
+    if layer == "evidence" or layer in SDS:
         return [(rows[0], "")]
     return [(rows[0], say("confidence.high")), (rows[2], say("confidence.low"))]
 
@@ -103,6 +103,8 @@ def details(found: Probe, say: Words, zone: ZoneInfo, simulated: bool, populatio
 
 def layer_name(layer: str, say: Words) -> str:
     """A layer's name, and of whom it speaks where that is not everyone."""
+    if layer in PARTS:
+        return say("part.of", layer=layer_name(PARTS[layer], say), part=say(f"part.{layer.rpartition('_')[2]}"))
     base, whom = base_layer(layer), people_of(layer)
     if base == "gap":
         return say(f"gap.{whom}")
@@ -274,6 +276,9 @@ def _legend_unit(layer: str, say: Words) -> str:
 
 
 def _amount(layer: str, value: float, say: Words) -> str:
+    if layer in SDS:
+        return say.number(value, 1)
+    layer = ENDS.get(layer, layer)
     if layer == "evidence":
         return say.number(value * 100)
     if layer in ("light", "footfall"):
@@ -288,11 +293,12 @@ def _amount(layer: str, value: float, say: Words) -> str:
 
 
 def _unit(layer: str, value: float, say: Words) -> str:
+    layer = ENDS.get(layer, layer)
     if base_layer(layer) in ("safety", "evidence"):
         return " " + say("unit.of100")
     if layer == "footfall":
         return " " + say("unit.people")
-    if layer in ("safety_change", "usual_safety") or base_layer(layer) == "gap":
+    if layer in ("safety_change", "usual_safety", "safety_sd") or base_layer(layer) == "gap":
         return " " + say("unit.points")
     return " " + SCALES[layer].unit
 

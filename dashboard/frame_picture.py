@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from dashboard import figures
 from dashboard.basemap import LAND, drawn_font
 from dashboard.palette import lookup, ramp_of, rgb
-from dashboard.scales import base_layer
+from dashboard.scales import ENDS, base_layer, drawn_from
 from dashboard.tiles import HIGHEST_ZOOM, LOWEST_ZOOM, TILE, Block, Packed, render
 from dashboard.words import Words
 
@@ -114,7 +114,7 @@ class _Sheet:
         area = Image.new("RGBA", (wide, high), (*self._land, 255))
         area.alpha_composite(values)
         area.alpha_composite(self._base)
-        simulated = view.layer in self._house.runs.simulated(run)
+        simulated = drawn_from(view.layer) in self._house.runs.simulated(run)
         if simulated:
             area.alpha_composite(self._marked)
         head, foot = self._head(run, frame, wide), self._feet[simulated]
@@ -219,7 +219,8 @@ class _Sheet:
     def _legend(self, wide: int) -> Image.Image:
         """The rows of colours with what they mean, surest first, and hatching."""
         say = self._say
-        layer = "safety" if base_layer(self._view.layer) == "safety" else self._view.layer
+        layer = ENDS.get(self._view.layer, self._view.layer)
+        layer = "safety" if base_layer(layer) == "safety" else layer
         rows, ticks, unit = figures.legend_parts(layer, say, self._view.ground)
         sure = say("confidence.high")
         rows = [(row, say("details.confidence", word=word) if word == sure else word) for row, word in rows]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.views import SAFETY_RAMP
-from dashboard.scales import USUAL, base_layer
+from dashboard.scales import ENDS, SDS, USUAL, base_layer
 
 Colours = npt.NDArray[np.float64]
 
@@ -79,6 +79,9 @@ def ramp_of(layer: str) -> str:
     """Whose colours a layer has: those of perceived safety for any group, those of a change for any difference."""
     if layer in USUAL:
         return "safety_change"
+    if layer in SDS:
+        return "evidence"
+    layer = ENDS.get(layer, layer)
     return {"safety": "safety", "gap": "safety_change"}.get(base_layer(layer), layer)
 
 

@@ -13,6 +13,7 @@ from dashboard.frame_picture import MOST_FRAMES, Box, View, loop, still
 from dashboard.pages.context import House
 from dashboard.palette import GROUNDS
 from dashboard.roles import may
+from dashboard.scales import USUAL, drawn_from
 from dashboard.words import words
 
 _NEVER = (b"cache-control", b"no-store")
@@ -58,7 +59,7 @@ class Picturing:
     def _body(self, name: str, box: Box, query: Mapping[str, str], kind: str) -> bytes | None:
         house, say = self._house, words(query.get("lang"))
         run, layer, ground = house.runs.get(name), query.get("layer", ""), query.get("ground", "dark")
-        if run is None or layer not in run.layers or ground not in GROUNDS:
+        if run is None or drawn_from(layer) not in run.layers or layer in USUAL or ground not in GROUNDS:
             return None
         view = View(run, layer, box, ground)
         if kind == "png":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict, deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,20 @@ import numpy.typing as npt
 
 from analytics import atlas
 from dashboard.ground import kept_ground
-from dashboard.scales import CHANGES, GAP_LAYERS, INTERVAL_SD, LAYERS, OF_GROUPS, SCALES, SIMULATED, USUAL, Scale
+from dashboard.scales import (
+    CHANGES,
+    GAP_LAYERS,
+    INTERVAL_SD,
+    LAYERS,
+    OF_GROUPS,
+    PARTS,
+    SCALES,
+    SDS,
+    SIMULATED,
+    USUAL,
+    Scale,
+    drawn_from,
+)
 from dashboard.tiles import NOTHING, ByteCache, GridFrame, Packed, pyramid
 from dashboard.usual import MARK, Unlike, UsualFields, level_of, plain_version
 from sensors.city import City
@@ -209,7 +222,7 @@ class Runs:
     def has(self, name: str, layer: str, frame: int) -> bool:
         """Whether a run has a frame of a layer in any version."""
         run = self.get(name)
-        return run is not None and USUAL.get(layer, layer) in run.layers and 0 <= frame < len(run.versions)
+        return run is not None and drawn_from(layer) in run.layers and 0 <= frame < len(run.versions)
 
     def levels(self, name: str, layer: str, frame: int, version: str) -> list[Packed] | None:
         """A frame's bytes on all levels of detail; None where this version is not, or no longer, to be had."""
@@ -219,7 +232,7 @@ class Runs:
                 self._levels.move_to_end(key)
                 return self._levels[key]
         run = self.at(name, frame, version)
-        if run is None or USUAL.get(layer, layer) not in run.layers:
+        if run is None or drawn_from(layer) not in run.layers:
             return None
         if (layer in USUAL) != (MARK in version) or (layer in USUAL and not self._still_usual(run, version)):
             return None
@@ -273,6 +286,8 @@ class Runs:
             # So that below the native zoom a pixel has colour where most of its cells differ.
             mixed = np.where(np.abs(found.change) > found.half, 0.0, _UNSURE)
             return pyramid(scale, found.change, mixed, None, self.ground(run.frame))
+        if layer in PARTS:
+            return self._encode_part(run, layer, frame)
         bounds = (f"{scale.variable}_low", f"{scale.variable}_high")
         fields = self.fields(run, frame, (scale.variable, scale.sd, scale.nearest, *bounds))
         quantity, sd = fields[scale.variable], fields.get(scale.sd)
@@ -280,6 +295,23 @@ class Runs:
             sd = _unsure(scale, quantity, fields)
         nearest = fields.get(scale.nearest) if layer == "noise" else None
         return pyramid(scale, quantity, sd, nearest, self.ground(run.frame))
+
+    def _encode_part(self, run: Run, layer: str, frame: int) -> list[Packed]:
+        scale = SCALES[layer]
+        own = SCALES[PARTS[layer]]
+        fields = self.fields(run, frame, (own.variable, own.sd, own.nearest))
+        quantity = fields[own.variable]
+        sd = fields.get(own.sd, np.full_like(quantity, np.nan))
+        nearest = fields.get(own.nearest) if PARTS[layer] == "noise" else None
+        if layer in SDS:
+            wide = np.where(np.isfinite(quantity), np.exp(sd) if own.kind == "log" else sd, np.nan)
+            # No level is averaged as energy here: a deviation in decibels is a plain number.
+            return pyramid(replace(scale, unit=""), wide, None, None, self.ground(run.frame))
+        half = INTERVAL_SD * sd * (1.0 if layer.endswith("_upper") else -1.0)
+        end = quantity * np.exp(half) if own.kind == "log" else quantity + half
+        if own.kind == "share":
+            end = np.clip(end, own.low, own.high)
+        return pyramid(scale, end, sd, nearest, self.ground(run.frame))
 
     def _read(self, name: str, stamp: tuple[int, ...]) -> Run:
         if name == NOW:

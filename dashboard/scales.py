@@ -11,7 +11,7 @@ Areas are averaged in the quantity itself: lux and persons as they are, levels o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -126,6 +126,11 @@ SCALES: dict[str, Scale] = {
         Scale("usual_light", "illuminance", "illuminance_sd", "ratio", 0, 4, unit="%", ticks=_RATIOS),
         Scale("usual_footfall", "footfall", "footfall_sd", "ratio", 0, 4, unit="%", ticks=_RATIOS),
         Scale("usual_noise", "noise", "noise_sd", "change", 2, 20, unit="dB", ticks=(-20, -5, 0, 5, 20)),
+        # How unsure a layer is: its standard deviation, as a factor where it is one of a logarithm.
+        Scale("safety_sd", "safety", "safety_sd", "linear", 0, 30, ticks=(0, 10, 20, 30)),
+        Scale("noise_sd", "noise", "noise_sd", "linear", 0, 12, unit="dB", ticks=(0, 4, 8, 12)),
+        Scale("light_sd", "illuminance", "illuminance_sd", "linear", 1, 4, unit="×", ticks=(1, 2, 3, 4)),
+        Scale("footfall_sd", "footfall", "footfall_sd", "linear", 1, 4, unit="×", ticks=(1, 2, 3, 4)),
     )
 }  # fmt: skip
 
@@ -133,11 +138,25 @@ LAYERS = ("safety", "light", "footfall", "noise", "evidence")
 CHANGES = ("safety_change", "light_change")
 # Versus usual: each of these layers is the difference of another to what it usually is.
 USUAL = {f"usual_{layer}": layer for layer in ("safety", "light", "footfall", "noise")}
+# Parts of a layer that has an error: how unsure it is, and the ends of its 90 % interval on the layer's own scale.
+SDS = {f"{layer}_sd": layer for layer in ("safety", "light", "footfall", "noise")}
+ENDS = {f"{layer}_{end}": layer for layer in SDS.values() for end in ("lower", "upper")}
+SCALES |= {name: replace(SCALES[layer], layer=name) for name, layer in ENDS.items()}
+PARTS = SDS | ENDS
 # Perceived safety of whom: everyone out at night is the layer itself.
 EVERYONE = "everyone"
 PEOPLE = (EVERYONE, RESIDENTS, *GROUP)
 OF_GROUPS = tuple(f"safety_{view}" for view in PEOPLE[1:])
 GAP_LAYERS = tuple(f"{GAP}{group}" for group in GAPS)
+
+
+def drawn_from(layer: str) -> str:
+    """The layer of a page that another is drawn from: of which it is a part, or whose difference to the usual it is.
+
+    >>> [drawn_from(name) for name in ("safety_sd", "usual_noise", "light_upper", "safety_women")]
+    ['safety', 'noise', 'light', 'safety_women']
+    """
+    return PARTS.get(layer) or USUAL.get(layer, layer)
 
 
 def base_layer(layer: str) -> str:

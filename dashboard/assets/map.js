@@ -214,7 +214,7 @@
     if (s.kind === 'log') text = format({ maximumSignificantDigits: 2 }).format(s.low * (s.high / s.low) ** r);
     else if (s.kind === 'ratio') text = format({ maximumFractionDigits: 0, signDisplay: 'exceptZero' }).format(Math.expm1((2 * r - 1) * Math.log(s.high)) * 100);
     else if (s.kind === 'change') text = format({ maximumFractionDigits: 1, signDisplay: 'exceptZero' }).format(s.low * Math.sinh((2 * r - 1) * Math.asinh(s.high / s.low)));
-    else text = format({ maximumFractionDigits: 0 }).format(s.low + r * (s.high - s.low));
+    else text = format({ maximumFractionDigits: s.digits || 0 }).format(s.low + r * (s.high - s.low));
     text += ' ' + s.unit;
     if (s.differs && confidence < 8) return `${text} · ${q.grey}`; /* inside its interval, as it is coloured */
     return s.sure || s.differs ? text : `${text} · ${q.confidence} ${config.confidence[confidence >> 2]}`;

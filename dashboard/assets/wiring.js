@@ -17,8 +17,8 @@
       const gaps = Object.keys(words.gap), gap = gaps.includes(of) ? of : gaps[0];
       const layer = base === 'gap' ? 'gap_' + gap : base === 'safety' && of !== 'everyone' ? 'safety_' + of : base;
       /* Versus usual: a layer of its own, of everyone; its version says with what it was compared. */
-      const unlike = versus && scene && scene.usual.layers.includes('usual_' + base), drawn = unlike ? 'usual_' + base : layer, mark = unlike ? 'u' + scene.usual.digest : '';
-      const next = { layer: drawn, overlays: overlays || [], place: place === undefined ? null : place, simulated: !!scene && scene.simulated.includes(drawn) };
+      const unlike = versus && scene && scene.usual.layers.includes('usual_' + base), part = layer + '_' + N.asked('part'), parted = !unlike && (words.parts || []).includes(part) && there(layer), drawn = unlike ? 'usual_' + base : parted ? part : layer, mark = unlike ? 'u' + scene.usual.digest : '';
+      const next = { layer: drawn, overlays: overlays || [], place: place === undefined ? null : place, simulated: !!scene && scene.simulated.includes(parted ? layer : drawn) };
       const has = scene && (!scene.layers.length || scene.layers.includes(layer));
       if (frame) Object.assign(next, { run: frame.run, frame: frame.frame === null ? place : frame.frame, version: has && frame.version ? frame.version + mark : null });
       for (const link of document.querySelectorAll('.exports a[data-format]')) {
@@ -38,8 +38,11 @@
       const offered = scene && scene.layers.length ? words.options.filter(o => o.value !== 'residents' || there('safety_residents')).map(o => o.value === 'everyone' || there('safety_' + o.value) ? o : { ...o, disabled: true, label: o.label + ' · ' + words.missing }) : keep;
       const shown = frame && frame.version && there('gap_' + gap);
       const picture = shown ? `/inset/gap_${gap}/${frame.run}/${next.frame}/${frame.version}/${N.ground()}.png` : '';
-      return [same(next, view) ? keep : next, unlike ? drawn : base, unlike ? drawn : base, offered, picture, words.gap[gap], shown ? words.gap[gap] + '. ' + words.beside : words.none];
+      const key = unlike || (parted && part.endsWith('_sd')) ? drawn : base;
+      return [same(next, view) ? keep : next, key, base === key || unlike ? key : base, offered, picture, words.gap[gap], shown ? words.gap[gap] + '. ' + words.beside : words.none];
     },
+    /* Another part of the layer stands in the address; the same scene is drawn once more. */
+    part(_, scene) { return scene ? { ...scene } : window.dash_clientside.no_update; },
     gap() { N.address({ layer: 'gap' }, true); return 'gap'; },
     /* scene -> title, banner, the two clocks and the status line */
     tell(scene, trouble, follow, place, labels) {

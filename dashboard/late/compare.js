@@ -43,9 +43,10 @@
     }, [p.run, on]);
 
     const shown = (N.view && N.view()) || {}, place = frameOf(scene, N.shownLabel), frame = place < 0 ? null : scene.frames[place];
-    const wanted = scene && scene.layers.includes(layer) ? layer : scene && shown.layer && !scene.layers.includes(shown.layer) ? scene.layers[0] : shown.layer;
-    const there = !!frame && !!frame.version && scene.layers.includes(wanted);
-    const next = { layer: wanted, run: frame ? frame.run : '', frame: frame ? (frame.frame === null ? place : frame.frame) : 0, place, version: there ? frame.version : null, simulated: !!scene && scene.simulated.includes(wanted) };
+    const plain = (shown.layer || '').replace(/_(sd|lower|upper)$/, '').replace(/^usual_/, '');
+    const wanted = scene && scene.layers.includes(layer) ? layer : scene && shown.layer && !scene.layers.includes(plain) ? scene.layers[0] : shown.layer && shown.layer.startsWith('usual_') ? plain : shown.layer;
+    const there = !!frame && !!frame.version && scene.layers.includes((wanted || '').replace(/_(sd|lower|upper)$/, ''));
+    const next = { layer: wanted, run: frame ? frame.run : '', frame: frame ? (frame.frame === null ? place : frame.frame) : 0, place, version: there ? frame.version : null, simulated: !!scene && scene.simulated.includes((wanted || '').replace(/_(sd|lower|upper)$/, '')) };
     if (JSON.stringify(next) !== JSON.stringify(current.current)) current.current = next;
     const view = current.current;
     const left = `${p.here} ${N.shownLabel || ''}`.trim();

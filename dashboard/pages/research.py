@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dash import Dash, html
+from dash import ClientsideFunction, Dash, Input, Output, State, html
 
 from dashboard.citing import citation
 from dashboard.comparing import comparison, night_options, plan_options
-from dashboard.components import Pictures, Probes, TimeTools, data
+from dashboard.components import Pick, Pictures, Probes, TimeTools, data
 from dashboard.night_calendar import calendar
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address
@@ -35,14 +35,26 @@ def layout(house: House, asked: Asked) -> list[Any]:
     extra: list[Any] = [calendar(house, asked, names, name)] if names else []
     if run is not None:
         options = [*night_options(house, asked, name), *plan_options(house, asked, name)]
-        extra += [comparison(house, asked, name, options), _probes(asked), provenance(run, asked, house.city.zone)]
+        extra += [
+            comparison(house, asked, name, options),
+            _part(asked),
+            _probes(asked),
+            provenance(run, asked, house.city.zone),
+        ]
         extra += [*taking(house.city, run, asked), _tools(run, say)]
     title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
     return page(house, asked, "research", name or "none", LAYERS, title, extra)
 
 
 def register(app: Dash, house: House) -> None:
-    """Nothing beyond the stage: choosing a night opens its address."""
+    """Another part of a layer draws the scene once more; choosing a night opens its address."""
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("noctule", "part"),
+        Output("follow", "scene", allow_duplicate=True),
+        Input("part", "value"),
+        State("follow", "scene"),
+        prevent_initial_call=True,
+    )
 
 
 def _tools(run: Run, say: Words) -> Any:
@@ -67,6 +79,14 @@ def _tools(run: Run, say: Words) -> Any:
         "readings": say("play.readings"),
     }
     return TimeTools(id="tools", labels=labels, readings=readings if any(readings) else [])
+
+
+def _part(asked: Asked) -> Any:
+    """Which part of a layer is shown: its mean, an end of its 90 % interval, or how wide that is."""
+    say, chosen = asked.say, asked.query.get("part", "")
+    parts = ("", "lower", "upper", "sd")
+    options = [{"value": part, "label": say(f"part.{part or 'mean'}")} for part in parts]
+    return Pick(id="part", legend=say("part.head"), options=options, value=chosen if chosen in parts else "")
 
 
 def _probes(asked: Asked) -> Any:
@@ -113,7 +133,7 @@ def provenance(run: Run, asked: Asked, zone: ZoneInfo) -> html.Details:
         ("research.simulated", say("word.yes") if run.simulated else say("word.no")),
     ]
     table = html.Table(html.Tbody([html.Tr([html.Th(say(key), scope="row"), html.Td(text)]) for key, text in rows]))
-    return html.Details([html.Summary(say("research.provenance")), table], className="fold")
+    return html.Details([html.Summary(say("research.provenance")), table], className="fold foot")
 
 
 def _written(run: Run, say: Words, zone: ZoneInfo) -> str:
@@ -149,8 +169,8 @@ def taking(city: City, run: Run, asked: Asked) -> list[Any]:
         ]
     cited = [html.Summary(say("cite.head")), citation(city, asked, run)]
     return [
-        html.Details([html.Summary(say("research.taking")), *taken], className="fold"),
-        html.Details(cited, className="fold"),
+        html.Details([html.Summary(say("research.taking")), *taken], className="fold foot"),
+        html.Details(cited, className="fold foot"),
     ]
 
 

@@ -36,7 +36,20 @@ from dashboard.place_table import place_table, places_in_view
 from dashboard.probe import probe
 from dashboard.roles import may
 from dashboard.runs import PLAN, Run
-from dashboard.scales import CHANGES, EVERYONE, GAP_LAYERS, OF_GROUPS, PEOPLE, SCALES, USUAL, base_layer
+from dashboard.scales import (
+    CHANGES,
+    ENDS,
+    EVERYONE,
+    GAP_LAYERS,
+    OF_GROUPS,
+    PARTS,
+    PEOPLE,
+    SCALES,
+    SDS,
+    USUAL,
+    base_layer,
+    drawn_from,
+)
 from dashboard.words import Words
 from sensors.errors import NoctuleError
 
@@ -123,6 +136,11 @@ def stage(
 def embedded(asked: Asked) -> bool:
     """Whether a page is asked for to stand inside another one: the map, its legend and what it must say, no more."""
     return asked.query.get("embed") == "1"
+
+
+def parts_of(asked: Asked) -> tuple[str, ...]:
+    """The parts of layers that a page can show: on Research the ends of their intervals and how wide these are."""
+    return tuple(PARTS) if asked.path == "/research" else ()
 
 
 def register(app: Dash, house: House) -> None:
@@ -220,6 +238,7 @@ def place_details(house: House, asked: Asked, reading: Any) -> list[object]:
     run = _run(house, asked, name, frame, layer)
     if run is None:
         return gone
+    layer = PARTS.get(layer, layer)  # its interval is told with every place
     if layer in USUAL:
         return usual_details(house, asked, run, frame, layer, longitude, latitude)
     try:
@@ -259,7 +278,7 @@ def _run(house: House, asked: Asked, name: str, frame: int, layer: str) -> Run |
     run = house.runs.get(name) if house.may_run(asked.role, name) else None
     if (
         run is None
-        or USUAL.get(layer, layer) not in run.layers
+        or drawn_from(layer) not in run.layers
         or not 0 <= frame < len(run.versions)
         or run.versions[frame] is None
     ):
@@ -278,6 +297,8 @@ def _panel(
     drawn = [*layers, GAP_LAYERS[0], *USUAL] if "safety" in layers else [*layers]
     if "safety" in layers and asked.query.get("compare", "").startswith(PLAN):
         drawn += CHANGES
+    if parts_of(asked):
+        drawn += SDS
     legends = html.Div([figures.legend(name, say) for name in drawn], id="legends", **data(layer=layer))
     options = [{"value": name, "label": say(f"layer.{name}")} for name in chosen_layers]
     more = [
@@ -358,6 +379,7 @@ def _whom(asked: Asked, layer: str) -> html.Div:
         "missing": say("of.missing"),
         "options": options,
         "none": say("gap.none"),
+        "parts": list(parts_of(asked)),
     }
     choice = Pick(id="of", legend=say("panel.of"), options=options, value=of if of in PEOPLE else EVERYONE, words=words)
     beside = html.Button(
@@ -383,7 +405,7 @@ def _map_config(house: House, asked: Asked, layers: tuple[str, ...]) -> dict[str
         "bounds": list(frame.bounds_lonlat),
         "nativeZoom": frame.native_zoom,
         "confidence": [say(f"confidence.{word}") for word in ("verylow", "low", "medium", "high")],
-        "scales": {layer: _scale(layer, say) for layer in _drawable(layers)},
+        "scales": {layer: _scale(layer, say) for layer in (*_drawable(layers), *parts_of(asked))},
         "labels": {name: say(f"map.{name}") for name in ("hatched", "confidence", "zoomin", "zoomout", "simulated")}
         | {"grey": say("legend.grey")}
         | {"name": say("map.name", city=house.city.name), "language": say.language},
@@ -404,8 +426,17 @@ def _scale(layer: str, say: Words) -> dict[str, Any]:
         "safety_change": say("unit.points"),
         "gap": say("unit.points"),
         "usual_safety": say("unit.points"),
-    }.get(base_layer(layer), scale.unit)
+        "safety_sd": say("unit.points"),
+    }.get(base_layer(ENDS.get(layer, layer)), scale.unit)
     high = 100.0 if layer == "evidence" else scale.high
-    told = {"kind": scale.kind, "low": scale.low, "high": high, "unit": unit, "sure": layer == "evidence"}
+    told = {
+        "kind": scale.kind,
+        "low": scale.low,
+        "high": high,
+        "unit": unit,
+        "sure": layer == "evidence" or layer in SDS,
+    }
+    if layer in SDS:
+        told["digits"] = 1
     told["differs"] = scale.differs
     return told | {"colours": ramp_of(layer)}

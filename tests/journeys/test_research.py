@@ -1,6 +1,6 @@
 """Research with several views: a second night beside the first, the calendar, playing, probes, citing, taking along."""
 
-from tests.journeys.town import NEEDS_CHROMIUM, until, violations
+from tests.journeys.town import NEEDS_CHROMIUM, screen_of, until, violations
 
 pytestmark = NEEDS_CHROMIUM
 BESIDE = "/research?night=2026-11-19&compare=2026-11-20&t=1"
@@ -135,3 +135,19 @@ def test_a_view_is_cited_and_taken_along_as_a_picture(visit):
         page.click("text=This step (PNG)")
     assert waiting.value.path().read_bytes().startswith(b"\x89PNG")
     assert violations(page) == []
+
+
+def test_the_map_shows_the_ends_of_an_interval_and_how_unsure_a_layer_is(visit):
+    page = visit("/research?night=2026-11-19&t=1&layer=light", role="viewer")
+    shown = "window.noctule.view().layer + (window.noctule.busy() ? ' busy' : '')"
+    for part in ("lower", "upper", "sd"):
+        page.select_option("#part", part)
+        until(page, f"({shown}) === 'light_{part}'")
+        assert f"part={part}" in page.url
+    assert page.is_visible(".legend[data-layer=light_sd]")
+    assert not page.is_visible(".legend[data-layer=light]")
+    page.mouse.move(*screen_of(page, *page.evaluate("(c => [c.lat, c.lng])(window.noctule.map.getCenter())")))
+    until(page, "document.querySelector('.tip').textContent.endsWith('×')")
+    page.go_back()
+    until(page, f"({shown}) === 'light_upper'")
+    assert page.is_visible(".legend[data-layer=light]")
