@@ -66,6 +66,8 @@ TimeTools = _component("TimeTools", ["id", "labels", "readings"])
 # How to cite the view: `text`, `bibtex`, `command` and `call` have places that the browser fills in; `layers` and
 # `exports` are a layer's name for people and for an export.
 Cite = _component("Cite", ["id", "labels", "text", "bibtex", "command", "call", "layers", "exports"])
+# What sensors measured less what the map says, of a night.
+Residuals = _component("Residuals", ["id", "labels", "night"])
 # Pictures of the view to take along: PNG, or the night as a loop.
 Pictures = _component("Pictures", ["id", "labels", "city"])
 # Places through the night as curves; `table` is whether this role may take them along.

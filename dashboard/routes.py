@@ -36,6 +36,7 @@ from dashboard.picturing import Picturing
 from dashboard.planning import EVENTS, Planning
 from dashboard.probing import Probing
 from dashboard.push import FullError, Push, version_of
+from dashboard.residual_desk import ResidualDesk
 from dashboard.roles import COOKIE, ROLES, may
 from dashboard.runs import NOW
 from dashboard.scales import GAP_LAYERS, SCALES
@@ -105,7 +106,7 @@ class Routes:
         self._sheets = Sheets(house, self._role_of)
         self._operating = Operating(house, self._role_of)
         self._signing = signing
-        self._probing, self._picturing = Probing(house), Picturing(house)
+        self._probing, self._picturing, self._desk = Probing(house), Picturing(house), ResidualDesk(house)
         self._watched = Watched(house, self._role_of)
         self._journal = JournalDesk(house, self._role_of)
         self._exporting = asyncio.Semaphore(1)  # an export reads a whole night; one at a time is enough for a desk
@@ -153,6 +154,7 @@ class Routes:
             "planning": self._planning,
             "probes": self._probes,
             "picture": self._picture,
+            "residuals": self._residuals,
             "late": self._late_script,
             "sheet": self._sheets,
             "operations.json": self._operating,
@@ -406,6 +408,9 @@ class Routes:
 
     async def _probes(self, scope: Scope, receive: Receive) -> Answer:
         return await self._probing.answer(scope, receive, self._role_of(scope))
+
+    async def _residuals(self, scope: Scope, receive: Receive) -> Answer:
+        return await self._desk.answer(scope, receive, self._role_of(scope))
 
     async def _picture(self, scope: Scope, receive: Receive) -> Answer:
         return await self._picturing.answer(scope, receive, self._role_of(scope))

@@ -31,6 +31,7 @@
   N.TimeTools = late('timeline', 'TimeTools');
   N.Probes = late('probes', 'Probes');
   N.Cite = late('cite', 'Cite');
+  N.Residuals = late('residuals', 'Residuals');
   N.Pictures = late('picture', 'Pictures');
 
   /* The theme of the address; where it names none, what the device prefers. A map is drawn on one of three grounds. */

@@ -9,7 +9,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, html
 
 from dashboard.citing import citation
 from dashboard.comparing import comparison, night_options, plan_options
-from dashboard.components import Pick, Pictures, Probes, TimeTools, data
+from dashboard.components import Pick, Pictures, Probes, Residuals, TimeTools, data
 from dashboard.night_calendar import calendar
 from dashboard.pages.context import Asked, House
 from dashboard.pages.frame import address
@@ -40,6 +40,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
             _part(asked),
             _probes(asked),
             provenance(run, asked, house.city.zone),
+            *residuals(run, asked),
         ]
         extra += [*taking(house.city, run, asked), _tools(run, say)]
     title = say("title.empty") if run is None else say("title.night", day=say.day(run.night))
@@ -142,6 +143,22 @@ def _written(run: Run, say: Words, zone: ZoneInfo) -> str:
         return say.moment(parse_rfc3339(str(run.meta.get("written", ""))), zone)
     except ValueError:
         return ""
+
+
+def residuals(run: Run, asked: Asked) -> list[Any]:
+    """What sensors measured less what is mapped, for who may take data along."""
+    say = asked.say
+    if not may(asked.role, "export") or run.name != run.night:
+        return []
+    names = ("show", "what", "failed", "working", "none", "head", "site", "difference", "steps", "flags")
+    labels = {name: say(f"residual.{name}") for name in names}
+    labels |= {"sign1": say("residual.above"), "sign-1": say("residual.below"), "sign0": say("residual.within")}
+    shown = Residuals(id="residuals", labels=labels, night=run.night)
+    return [
+        html.Details(
+            [html.Summary(say("residual.head")), shown], open="residuals" in asked.query, className="fold foot"
+        )
+    ]
 
 
 def _fields(run: Run, say: Words) -> str:

@@ -151,3 +151,14 @@ def test_the_map_shows_the_ends_of_an_interval_and_how_unsure_a_layer_is(visit):
     page.go_back()
     until(page, f"({shown}) === 'light_upper'")
     assert page.is_visible(".legend[data-layer=light]")
+
+
+def test_residuals_are_for_researchers_and_say_when_there_are_none(visit):
+    page = visit("/research?night=2026-11-19&t=1&layer=noise", role="researcher")
+    page.click("summary:has-text('Measured less mapped')")
+    page.check("#residuals input")
+    said = "document.querySelector('#residuals').textContent"
+    until(page, f"/not on this machine|No sensor|readings of the night/.test({said})")
+    assert "residuals=1" in page.url
+    assert violations(page) == []
+    assert visit("/research?night=2026-11-19", role="viewer").locator("#residuals").count() == 0

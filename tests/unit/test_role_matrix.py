@@ -85,6 +85,10 @@ ROUTES = {
         *(("POST", f"/planning/{name}", PLANNING) for name in ("scenarios", "scenarios/1", "import", "jobs")),
         *(("POST", f"/planning/{name}", PLANNING) for name in ("scenarios/1/keep", "jobs/1/cancel", "x")),
     ],
+    "residuals": [
+        ("GET", f"/residuals?night={TONIGHT}", RESEARCHING),
+        ("GET", f"/residuals?night={OLD}", RESEARCHING),
+    ],
     "picture": [
         ("GET", f"/picture?run={TONIGHT}&layer=safety&frame=0", RESEARCHING),
         ("GET", f"/picture?run=public-{OLD}&layer=safety&format=gif", RESEARCHING),
