@@ -37,7 +37,8 @@ RATES = {
     "callbacks": Rate(10.0, 60.0),
     "jobs": Rate(5 / 60, 5.0),
     "exports": Rate(10 / 3600, 10.0),
-    "sign-in": Rate(5 / 60, 5.0),  # of an address, as few as of a session
+    # Of an address as of a session; a working group that signs in together in one office is ten people or so.
+    "sign-in": Rate(5 / 60, 10.0),
     "name": Rate(30 / 60, 30.0),  # sign-ins under one name from anywhere: slow, without locking its owner out
 }
 

@@ -18,11 +18,12 @@ def account_menu(house: House, asked: Asked) -> Any:
         to = "/sign-out?" + urlencode({name: value for name, value in kept.items() if value})
         out = html.Button(say("sign.out"), type="submit", className="btn small")
         proxied = [html.P(say("sign.byproxy"), className="note")] if who.way == "proxy" else []
+        told = say("sign.as", name=who.name, role=say(f"role.{who.role}"))
         form = html.Form(out, action=to, method="POST")
         return html.Details(
             [
                 html.Summary([html.Span(who.name, className="who"), html.Span(say(f"role.{who.role}"))]),
-                html.Div(proxied or [form], className="account-card"),
+                html.Div([html.P(told), *(proxied or [form])], className="account-card"),
             ],
             className="account",
         )

@@ -1,5 +1,6 @@
 """Signing in and out in a browser, on a server without the demo's switch."""
 
+import os
 import subprocess
 import sys
 
@@ -7,26 +8,40 @@ import pytest
 from msgspec.structs import replace
 
 from dashboard.accounts import Accounts, sign_in_desk
-from sensors.city import write_settings
+from sensors.city import SignInSettings, write_settings
 from tests.journeys.town import NEEDS_CHROMIUM, ROOT, Town, until, violations
+from tests.openid_provider import Provider
 
 pytestmark = NEEDS_CHROMIUM
 PASSWORD = "three bats over the moon"
 
 
 class SigningTown(Town):
-    """The small town as a city serves it: with a purpose, accounts, and two web workers."""
+    """The small town as a city serves it: with a purpose, accounts, a provider, and two web workers."""
 
     def start(self):
+        self.provider = Provider()
         purpose = replace(self.city.settings.purpose, uses=("night walks",), responsible="the city")
-        write_settings(self.city.path, replace(self.city.settings, purpose=purpose))
+        write_settings(self.city.path, replace(self.city.settings, purpose=purpose, sign_in=self.settings()))
         self.accounts = Accounts(sign_in_desk(self.city))
         for name, role in (("anna", "planner"), ("bea", "viewer")):
             if not self.accounts.there(name):
                 self.accounts.add(name, role, PASSWORD)
         command = [sys.executable, str(ROOT / "noctule.py"), "serve", str(self.city.path)]
-        self.process = subprocess.Popen([*command, "--port", str(self.port), "--workers", "2"], cwd=ROOT)
+        environment = os.environ | {"NOCTULE_OIDC_SECRET": "between the two of us"}
+        command += ["--port", str(self.port), "--workers", "2"]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment)
         self.await_answer()
+
+    def stop(self):
+        super().stop()
+        self.provider.stop()
+
+    def settings(self):
+        return SignInSettings(
+            public_url=self.url, issuer=self.provider.issuer, client_id="noctule", label="City account",
+            roles={"lights": "planner"},
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +96,26 @@ def test_a_page_of_some_roles_leads_to_sign_in_and_back_and_sign_out_ends_it_in_
     other.reload()
     other.wait_for_selector("text=Sign in")
     assert other.query_selector("details.account") is None
+
+
+def test_the_citys_own_provider_signs_in_and_a_person_without_a_role_is_told(browser, town):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(town.url + "/answers?lang=en")
+    page.click("text=Sign in to see this")
+    page.click("text=Sign in with City account")
+    page.wait_for_selector("details.account")
+    assert page.url.startswith(town.url + "/answers?lang=en")
+    kept = {one["name"]: one for one in context.cookies()}
+    assert kept["noctule_session"]["httpOnly"] and kept["noctule_session"]["sameSite"] == "Lax"
+    assert "noctule_session-oidc" not in kept
+    context.clear_cookies()
+    town.provider.claims = {"groups": ["strangers"]}
+    page.goto(town.url + "/sign-in?lang=fr")
+    page.click("text=Se connecter avec City account")
+    page.wait_for_selector("text=anna n’a pas de rôle dans cette ville")
+    assert violations(page) == []
+    context.close()
 
 
 def test_a_page_that_is_open_when_its_account_is_disabled_sees_tonight_no_more(visit, town):
