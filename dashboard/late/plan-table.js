@@ -8,7 +8,7 @@
     ['lamp', 132], ['asset_id', 110], ['street', 170], ['luminaire', 120], ['cct_k', 76], ['watts', 70], ['lumens', 80], ['height_m', 76],
     ['cabinet', 110], ['circuit', 120], ['installed', 96], ['required', 76], ['lux', 84], ['state', 96], ['planned', 110],
   ];
-  const CODED = ['street', 'luminaire', 'cabinet', 'circuit', 'installed', 'required'], PICKED = ['luminaire', 'cabinet', 'circuit', 'required', 'installed'], RANGES = ['cct_k', 'watts', 'lumens', 'height_m', 'lux'];
+  const CODED = ['street', 'luminaire', 'cabinet', 'circuit', 'installed', 'required'], PICKED = ['luminaire', 'street', 'cabinet', 'circuit', 'required'], RANGES = ['cct_k', 'watts', 'lumens', 'height_m', 'year', 'lux'];
   const WIDE = 34 + COLUMNS.reduce((sum, one) => sum + one[1], 0);
 
   const planned = bits => { const w = S.words; return bits ? [bits & 4 && w.removed, bits & 2 && w.replaced, bits & 1 && w.dimmed].filter(Boolean).join(', ') : ''; };

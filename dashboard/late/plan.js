@@ -32,7 +32,8 @@
       /* Places and sections come as steps from one lamp to the next. */
       for (let i = 0, x = 0, y = 0, at = 0; i < n; i++) { lon[i] = (x += c.longitude[i]) / 1e6; lat[i] = (y += c.latitude[i]) / 1e6; c.section[i] = (at += c.section[i]); }
       const row = new Map(c.lamp.map((id, i) => [id, i]));
-      S.lamps = { ...c, lon, lat, row, states: '', lux: [], night: '' };
+      const { words, codes } = c.coded.installed, years = words.map(word => (/^\d{4}/.test(word) ? +word.slice(0, 4) : null));
+      S.lamps = { ...c, lon, lat, row, states: '', lux: [], night: '', year: codes.map(code => years[code]) };
       S.chosen = new Uint8Array(n); S.order = null; S.count = 0;
       S.tell();
       return ask('/planning/lamps/now.json').then(now => { Object.assign(S.lamps, now); S.lamps.turn = (S.lamps.turn || 0) + 1; S.tell(); });

@@ -47,7 +47,7 @@ _DESK_WORDS = (
 )  # fmt: skip
 _COLUMNS = (
     "lamp", "asset_id", "street", "luminaire", "cct_k", "watts", "lumens", "height_m", "cabinet", "circuit",
-    "installed", "required", "lux", "state", "planned",
+    "installed", "year", "required", "lux", "state", "planned",
 )  # fmt: skip
 _STATES = ("unknown", "fine", "fault")
 

@@ -116,6 +116,25 @@ def test_changes_are_saved_undone_and_redone_and_outlive_a_reload(visit):
     assert change[1] == {"what": "replace", "cct_k": 2700, "street": "Market Street"}
 
 
+def test_lamps_are_added_by_a_click_and_by_a_key_and_old_ones_found_by_their_year(visit):
+    page = desk(visit, "&scenario=-")
+    page.click("summary:has-text('Filters by column')")
+    page.fill("[aria-label='Installed, year, to']", "2018")
+    until(page, "window.noctule.plan.shown.length === 0")
+    page.fill("[aria-label='Installed, year, to']", "2019")
+    until(page, "window.noctule.plan.shown.length === window.noctule.plan.lamps.n")
+    page.click("#pd-tab-changes")
+    page.click("summary:has-text('Add lamps')")
+    page.click("text=Add by clicking on the map")
+    box = page.locator("#map").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.4)
+    until(page, "window.noctule.plan.added().length === 1")
+    page.focus("#map")
+    page.keyboard.press("Enter")
+    until(page, "window.noctule.plan.added().length === 2 && window.noctule.plan.changes.length === 1")
+    saved(page)
+
+
 def test_back_and_another_scenario_lose_nothing_that_was_not_saved_yet(visit):
     page = desk(visit, "&scenario=-")
     page.evaluate("(S => { S.choose([7], 'replace'); S.apply([{ what: 'remove' }]); })(window.noctule.plan)")
