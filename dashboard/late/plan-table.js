@@ -49,7 +49,7 @@
     S.shown = rows; S.shownOf = made; S.shownIn = order;
     return rows;
   };
-  const fold = t => t.normalize('NFD').replace(/[\u0300-\u036f]/g, '').toLowerCase();
+  const fold = t => (/[^ -~]/.test(t) ? t.normalize('NFD').replace(/[\u0300-\u036f]/g, '') : t).toLowerCase();
 
   /* All lamps in the order that is asked for, kept while a search is typed. Words are sorted by a rank a word and ids with
      their numbers padded, so that comparing fifty thousand costs no collation. */
