@@ -25,6 +25,7 @@ _MAPPER = ("starting", "live", "before-dusk", "after", "no-model", "no-answers",
            "catching-up", "trouble", "stopped", "never", "unreadable")  # fmt: skip
 _JOBS = ("waiting", "running", "done", "failed", "cancelled", "broken")
 _AUDIT_COLUMNS = 6
+_COLUMNS = ("time", "who", "role", "what", "detail", "name", "title", "author", "state", "done", "steps")
 
 
 def layout(house: House, asked: Asked) -> list[Any]:
@@ -309,7 +310,8 @@ def _desk(told: dict[str, Any], say: Words) -> list[Any]:
             columns = [column for column in rows[0] if column != "id"][:_AUDIT_COLUMNS]
             cells = [[one.get(column, "") or "–" for column in columns] for one in rows]
             title = say(f"operations.{name}")
-            parts += [html.H3(title), table(title, columns, cells)]
+            heads = [say(f"deskcolumn.{column}") if column in _COLUMNS else column for column in columns]
+            parts += [html.H3(title), table(title, heads, cells)]
     return parts or [html.P(say("operations.emptydesk"))]
 
 
