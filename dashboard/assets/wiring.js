@@ -49,7 +49,7 @@
       const keep = window.dash_clientside.no_update;
       if (!scene) return [keep, keep, keep, keep, trouble ? labels[trouble] : '', 'status', keep];
       const w = scene.words, kind = trouble ? 'trouble' : scene.alert ? 'stale' : scene.state;
-      const frame = scene.frames[place], back = !follow && frame && (scene.live !== null ? place !== scene.live : scene.state === 'replay' && scene.night), quiet = trouble === 'saving';
+      const frame = scene.frames[place], back = frame && (scene.live !== null ? !follow && place !== scene.live : w.status === labels.replay), quiet = trouble === 'saving';
       const moment = () => new Intl.DateTimeFormat(document.documentElement.lang.replace('en', 'en-GB'), { timeZone: scene.clock.zone, weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(new Date(frame.at));
       const status = scene.alert || !back ? w.status : labels.replay + ' · ' + moment();
       return [w.title, w.banner, w.sensors, w.answers, quiet ? status + ' · ' + labels.saving : trouble ? labels[trouble] : status, 'status ' + (quiet ? '' : kind === 'live' && back ? 'replay' : kind), scene];

@@ -60,6 +60,7 @@ def test_too_few_earlier_nights_are_said_and_cannot_be_chosen(usual, visit):
     page = visit("/research?lang=en&night=2026-11-19&versus=usual")
     assert page.is_disabled("#versus") and "at least 4" in page.inner_text(".versus")
     assert page.evaluate("window.noctule.stats.painted").startswith("safety/2026-11-19/")
+    until(page, f"/^Replay · Thu.* 19 .*21:45/.test({STATUS})")
 
 
 def test_an_earlier_step_is_called_a_replay_and_one_button_leads_back(town, visit):
