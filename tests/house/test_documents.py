@@ -68,3 +68,10 @@ def test_every_setting_is_documented(name):
 @pytest.mark.parametrize("word", [*QUANTITIES, *(str(flag.name).lower() for flag in Flag)])
 def test_every_quantity_and_flag_is_in_the_vocabulary(word):
     assert f"`{word}`" in (ROOT / "docs" / "vocabulary.md").read_text("utf-8")
+
+
+def test_screens_are_listed_and_small():
+    folder = ROOT / "docs" / "screens"
+    listed = (folder / "README.md").read_text("utf-8")
+    for picture in folder.glob("*.png"):
+        assert f"`{picture.name}`" in listed and picture.stat().st_size < 400_000, picture.name
