@@ -40,11 +40,15 @@ def slide(page, by):
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
-@pytest.mark.parametrize(("phone", "language"), [("upright", "en"), ("small", "fr"), ("on its side", "fr")])
-def test_at_its_lowest_stop_the_tray_leaves_the_map_four_fifths(visit, phone, language):
+@pytest.mark.parametrize(
+    ("path", "phone", "language"),
+    [("/", "upright", "en"), ("/", "small", "fr"), ("/", "on its side", "fr"), ("/research", "small", "fr")],
+)
+def test_at_its_lowest_stop_the_tray_leaves_the_map_four_fifths(visit, path, phone, language):
     width, height = PHONES[phone]
-    page = visit(f"/?lang={language}", width, height)
+    page = visit(f"{path}?lang={language}", width, height, role="viewer")
     settled(page, "peek")
+    page.wait_for_timeout(300)
     assert page.locator("header").bounding_box()["height"] == 48
     assert page.evaluate(COVERED) <= 0.2
     for shown in ("#tray .ramp", "#time .clock", ".sources", ".simulated-mark"):
