@@ -20,6 +20,7 @@ NAMES = {
     "noise": "fields.noise",
     "perception": "perception.measure",
     "demo": "demo.night",
+    "dashboard": "dashboard.measure",
     "receive": "ingest.receive",
     "readings": "ingest.readings",
     "durable": "ingest.durable",

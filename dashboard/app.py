@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import threading
@@ -17,8 +18,10 @@ from fastapi import FastAPI
 
 from dashboard.basemap import Basemap
 from dashboard.bundles import Bundles
+from dashboard.figures import picture
 from dashboard.gate import Gate
 from dashboard.late_scripts import LateScripts
+from dashboard.page_scripts import unused, used
 from dashboard.pages import (
     about,
     about_accessibility,
@@ -33,6 +36,7 @@ from dashboard.pages import (
     research,
 )
 from dashboard.pages.context import House, asked, theme_of
+from dashboard.pages.frame import MARK
 from dashboard.palette import GROUNDS
 from dashboard.push import Push
 from dashboard.routes import Routes, palettes
@@ -66,7 +70,7 @@ _INDEX = """<!DOCTYPE html>
 <head>
 <title>{%title%}</title>
 {%metas%}
-{%favicon%}
+<link rel="icon" type="image/svg+xml" href="__ICON__">
 {%css%}
 </head>
 <body>
@@ -92,6 +96,9 @@ class Pages(Dash):
         theme = theme_of(query.get("theme", [""])[0])
         page = page.replace("__THEME__", f' data-theme="{theme}"' if theme else "", 1)
         return page.replace("__LANGUAGE__", escape(say.language, quote=True), 1)
+
+    def _generate_scripts_html(self) -> str:
+        return used(super()._generate_scripts_html())
 
 
 def build(
@@ -139,8 +146,12 @@ def build(
         if warm:
             threading.Thread(target=_warm, args=(house, draws), name="warm", daemon=True).start()
 
-    signing = SigningIn(house, oidc_secret)
-    routes = Routes(house, push, late, Bundles(_Known(dash)), signing)
+    bundles = Bundles(_Known(dash))
+    if warm:  # before workers are forked, so that it is done once
+        in_a_loop_of_its_own = threading.Thread(target=lambda: asyncio.run(bundles.prepare()))
+        in_a_loop_of_its_own.start()
+        in_a_loop_of_its_own.join()
+    routes = Routes(house, push, late, bundles, SigningIn(house, oidc_secret))
     return Door(Gate(house, routes), always, embedded, house.visitors.peers, begin, push.end)
 
 
@@ -149,7 +160,7 @@ def _dash(house: House, late: LateScripts) -> Dash:
         __name__,
         server=FastAPI(openapi_url=None, docs_url=None, redoc_url=None),  # type: ignore[arg-type]  # typed for Flask
         assets_folder=str(Path(__file__).parent / "assets"),
-        index_string=_INDEX.replace("__LATE__", late.digest),
+        index_string=_INDEX.replace("__LATE__", late.digest).replace("__ICON__", picture(MARK)),
         title=f"Noctule · {house.city.name}",
         update_title="",
         serve_locally=True,
@@ -192,7 +203,7 @@ class _Known:
         if path.startswith(_SUITES):
             package, _, file = path.removeprefix(_SUITES).partition("/")
             known: set[str] = self._scripts.get(package, set())
-            return check_fingerprint(file)[0] in known  # type: ignore[no-untyped-call]
+            return not unused(path) and check_fingerprint(file)[0] in known  # type: ignore[no-untyped-call]
         return path in VIEWS or bool(_OWN.fullmatch(path))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

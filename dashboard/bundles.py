@@ -1,44 +1,63 @@
-"""Serves scripts and sheets compressed once and kept, instead of compressing 1.5 MB for every visitor.
+"""Serves scripts and sheets compressed once and kept, instead of compressing a megabyte for every visitor.
 
-Addresses that carry a fingerprint or a time stamp never change what they hold, so browsers keep them.
+Addresses that carry a fingerprint or a time stamp never change what they hold, so browsers keep them. What a page loads
+is made before the first visitor asks (`prepare`): as zstd for browsers that know it, a tenth smaller, else as gzip.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 
+import zstandard
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_KEPT = ("/_dash-component-suites/", "/assets/")
+from dashboard.page_scripts import addresses
+
+_KEPT = ("/_dash-component-suites/", "/assets/", "/_favicon.ico")
 _SQUEEZED = (b"javascript", b"css", b"json", b"html", b"svg")
+_JSON_ADDRESSES = ("/_dash-update-component",)  # Dash sends it without saying what it is
 _MOST = 200  # answers kept; a page needs about twenty
+_SMALLEST = 800  # bytes; what fits a packet gains nothing
 
 
 class Bundles:
-    """Wraps an application; every answer worth it leaves gzipped."""
+    """Wraps an application; every answer worth it leaves compressed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._kept: dict[str, list[Message]] = {}
+        self._kept: dict[tuple[str, str], list[Message]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or not any(
-            b"gzip" in value for name, value in scope["headers"] if name == b"accept-encoding"
-        ):
+        encoding = _best(scope) if scope["type"] == "http" else ""
+        if not encoding:
             await self._app(scope, receive, send)
             return
-        address = scope["path"] + "?" + scope["query_string"].decode("latin-1")
+        address = scope["path"] + "?" + scope["query_string"].decode("latin-1"), encoding
         lasting = scope["method"] == "GET" and scope["path"].startswith(_KEPT)
         messages = self._kept.get(address) if lasting else None
         if messages is None:
-            messages = await self._answer(scope, receive, lasting)
+            messages = await self._answer(scope, receive, encoding, lasting)
             if lasting and messages[0]["status"] == 200 and len(self._kept) < _MOST:
                 self._kept[address] = messages
         for message in messages:
             await send(dict(message, headers=list(message["headers"])) if "headers" in message else message)
 
-    async def _answer(self, scope: Scope, receive: Receive, lasting: bool) -> list[Message]:
+    async def prepare(self) -> None:
+        """Compress what the first page loads, in every encoding, before somebody waits for it."""
+        page: list[bytes] = []
+
+        async def keep(message: Message) -> None:
+            page.append(message.get("body", b""))
+
+        await self._app(_asked("/", "", ""), _nothing_more(), keep)
+        for address in addresses(b"".join(page).decode()):
+            path, _, query = address.partition("?")
+            for encoding in ("zstd", "gzip"):
+                await self(_asked(path, query, encoding), _nothing_more(), _unheard)
+
+    async def _answer(self, scope: Scope, receive: Receive, encoding: str, lasting: bool) -> list[Message]:
         start: Message = {}
         parts: list[bytes] = []
 
@@ -56,9 +75,50 @@ class Bundles:
             (name, value) for name, value in start["headers"] if name not in (b"content-length", b"cache-control")
         ]
         media = next((value for name, value in headers if name == b"content-type"), b"")
-        if len(body) > 800 and any(kind in media for kind in _SQUEEZED):
-            body = gzip.compress(body, 9 if lasting else 4)
-            headers += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+        if not media and scope["path"] in _JSON_ADDRESSES and body:
+            media = b"application/json"
+            headers.append((b"content-type", media))
+        if len(body) > _SMALLEST and any(kind in media for kind in _SQUEEZED):
+            body = _squeezed(body, encoding, lasting)
+            headers += [(b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]
         kept = b"public, max-age=31536000, immutable" if lasting and start["status"] == 200 else b"no-store"
         headers += [(b"cache-control", kept), (b"content-length", str(len(body)).encode())]
         return [dict(start, headers=headers), {"type": "http.response.body", "body": body}]
+
+
+def _best(scope: Scope) -> str:
+    """The best encoding that a browser takes; empty where it takes none of ours."""
+    taken = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding")
+    return next((name for name in ("zstd", "gzip") if name.encode() in taken), "")
+
+
+def _squeezed(body: bytes, encoding: str, lasting: bool) -> bytes:
+    if encoding == "zstd":
+        return zstandard.ZstdCompressor(level=19 if lasting else 3).compress(body)
+    return gzip.compress(body, 9 if lasting else 4, mtime=0)
+
+
+def _asked(path: str, query: str, encoding: str) -> Scope:
+    return {
+        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+        "headers": [(b"accept-encoding", encoding.encode())], "http_version": "1.1", "scheme": "http",
+        "server": None, "client": None, "root_path": "", "state": {},
+    }  # fmt: skip
+
+
+def _nothing_more() -> Receive:
+    """A request without a body, from somebody who then waits for the answer and stays."""
+    said = False
+
+    async def receive() -> Message:
+        nonlocal said
+        if said:
+            await asyncio.Event().wait()
+        said = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
+
+
+async def _unheard(_message: Message) -> None:
+    pass

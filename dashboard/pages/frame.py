@@ -21,7 +21,7 @@ PATHS = {
 _OF_ROLES = ("plan", "answers", "operations")  # pages that are of some roles only
 
 # A noctule before the moon, drawn for this project.
-_MARK = (
+MARK = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="19" cy="13" r="11" fill="#ffd479"/>'
     '<path d="M1 16c4-3 8-3 10.500 0l1.500-4 2 2.500h2l2-2.500 1.500 4c2.500-3 6.500-3 10.500 0-3.500 0-5.500 1.500-6 4'
     '-2-1-4-.5-5 1l-4 5.500-4-5.500c-1-1.500-3-2-5-1-.5-2.500-2.500-4-6-4z" fill="#0b1017"/></svg>'
@@ -33,7 +33,7 @@ def header(house: House, asked: Asked, page: str) -> html.Header:
     say = asked.say
     brand = html.Div(
         [
-            html.Img(src=figures.picture(_MARK), alt=""),
+            html.Img(src=figures.picture(MARK), alt=""),
             html.Div([html.Span("Noctule", className="name"), html.Span(house.city.name, className="city")]),
         ],
         className="brand",
