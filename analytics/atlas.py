@@ -57,7 +57,7 @@ _NIGHT_NAME = re.compile(r"\d{4}-\d{2}-\d{2}")
 _KEEP_VERSIONS = 3  # of a night: the current one, its predecessor for readers under way, and one to compare with
 _KEEP_NOW_S = 10.0  # wall seconds that a superseded `now` stays for readers under way
 _LOCK_WAIT_S = 10.0  # wall seconds; a page takes well under one to write
-_CACHE_BYTES = 128_000_000
+_CACHE_BYTES = 64_000_000
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import zstandard
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.asking import Asking
@@ -98,7 +99,7 @@ class Routes:
 
     def __init__(self, house: House, push: Push, late: LateScripts, dash: ASGIApp, signing: SigningIn) -> None:
         self._house, self._push, self._late, self._dash = house, push, late, dash
-        self._overlays: dict[tuple[str, str, bool], tuple[float, bytes]] = {}
+        self._overlays: dict[tuple[str, str, bool, str], tuple[float, bytes]] = {}
         self._tables: dict[tuple[str, str], tuple[float, bytes | str]] = {}
         self._reports: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._asking = Asking(house)
@@ -174,7 +175,7 @@ class Routes:
         block = Block(*(int(match[name]) for name in ("zoom", "x0", "x1", "y0", "y1")))
         if not block.valid or block.zoom > max(8, self._house.runs.frame.native_zoom):
             return _GONE
-        encoding = "zstd" if b"zstd" in _header(scope, b"accept-encoding") else "gzip"
+        encoding = _encoding(scope)
         key = (match["run"], match["layer"], int(match["frame"]), match["version"], block, encoding)
         body = self._house.runs.bodies.get(key)
         if body is None:
@@ -272,15 +273,18 @@ class Routes:
         if match["kind"] == "sensors" and not may(self._role_of(scope), "sensors"):
             return _FORBIDDEN
         tonight = may(self._role_of(scope), "live")
-        body = await asyncio.to_thread(self._overlay_body, match["kind"], _query(scope).get("lang", ""), tonight)
-        return 200, [(b"content-type", b"application/json"), (b"content-encoding", b"gzip"), NEVER], body
+        language, encoding = _query(scope).get("lang", ""), _encoding(scope)
+        body = await asyncio.to_thread(self._overlay_body, match["kind"], language, tonight, encoding)
+        told = [(b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]
+        return 200, [(b"content-type", b"application/json"), *told, NEVER], body
 
-    def _overlay_body(self, kind: str, language: str, tonight: bool) -> bytes:
-        key = (kind, language if language in LANGUAGES else "", tonight)
+    def _overlay_body(self, kind: str, language: str, tonight: bool, encoding: str) -> bytes:
+        key = (kind, language if language in LANGUAGES else "", tonight, encoding)
         made, body = self._overlays.get(key, (-1e9, b""))
         if time.monotonic() - made > _OVERLAY_KEPT_S:
             content = overlay(self._house.city, kind, words(language), tonight=tonight)
-            body = gzip.compress(json.dumps(content, separators=(",", ":")).encode(), 5)
+            text = json.dumps(content, separators=(",", ":")).encode()
+            body = zstandard.ZstdCompressor(level=9).compress(text) if encoding == "zstd" else gzip.compress(text, 6)
             self._overlays[key] = (time.monotonic(), body)
         return body
 
@@ -475,6 +479,10 @@ async def _body(receive: Receive, most: int) -> bytes:
 
 def _header(scope: Scope, name: bytes) -> bytes:
     return b", ".join(value for key, value in scope["headers"] if key == name)
+
+
+def _encoding(scope: Scope) -> str:
+    return "zstd" if b"zstd" in _header(scope, b"accept-encoding") else "gzip"
 
 
 def _query(scope: Scope) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +53,7 @@ _PLAN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEPT_NOWS = 8
 _KEPT_MARKS = 5_000  # frames of which it is known which layers are simulated
 _UNSURE = 0.7  # of a difference inside its interval: a root mean square above 0.5 is drawn grey
-_KEPT_BYTES = 300 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
+_KEPT_BYTES = 240 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
 
 Floats = npt.NDArray[np.floating]
 
@@ -98,11 +98,12 @@ class Runs:
         grid = city.settings.grid
         shape = (round((grid.north - grid.south) / grid.cell_m), round((grid.east - grid.west) / grid.cell_m))
         self.frame = GridFrame(city.crs, grid.west, grid.south, grid.cell_m, shape)
-        self.bodies = ByteCache(96 * 2**20)
+        self.bodies = ByteCache(32 * 2**20)
         self.usual = UsualFields(city)
         self._open: dict[str, Run] = {}
         self._nows: deque[Run] = deque(maxlen=_KEPT_NOWS)
         self._levels: OrderedDict[tuple[str, str, int, str], list[Packed]] = OrderedDict()
+        self._making: dict[tuple[str, str, int, str], Lock] = {}
         self._size = 0
         self._lock = RLock()
         self._ground: dict[GridFrame, npt.NDArray[np.bool_]] = {}
@@ -230,6 +231,19 @@ class Runs:
         with self._lock:
             if key in self._levels:
                 self._levels.move_to_end(key)
+                return self._levels[key]
+            turn = self._making.setdefault(key, Lock())
+        with turn:  # fifty viewers hear of a change at once: one of them makes what all ask for
+            try:
+                return self._made(key)
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
+
+    def _made(self, key: tuple[str, str, int, str]) -> list[Packed] | None:
+        name, layer, frame, version = key
+        with self._lock:
+            if key in self._levels:
                 return self._levels[key]
         run = self.at(name, frame, version)
         if run is None or drawn_from(layer) not in run.layers:

@@ -35,6 +35,9 @@ _LATTICE = 64  # pixels between projected points
 _EQUATOR_M = 40_075_016.685578488  # WGS 84 web mercator
 _LEVELS = 6  # the grid and five halvings
 
+_NEPER = np.float32(np.log(10) / 10)  # levels in dB as powers of e
+
+Floats = npt.NDArray[np.float32]
 Packed = npt.NDArray[np.uint16]  # value | confidence << 8
 
 
@@ -134,20 +137,21 @@ def pyramid(
     ground : (rows, columns) array
         Where people could be told something: not water, not indoors, not outside the city.
     """
-    field = np.asarray(quantity, np.float64)
+    field = np.asarray(quantity, np.float32)  # sums of at most 1,024 cells, told as one of 101 values
     known = np.isfinite(field)
-    amount = np.where(known, 10 ** (field / 10) if scale.unit == "dB" else field, 0.0)
-    variance = np.zeros_like(field) if sd is None else np.where(known, np.nan_to_num(sd, nan=scale.sd_none), 0.0) ** 2
-    distance = np.zeros_like(field) if nearest_m is None else np.where(known, np.nan_to_num(nearest_m, nan=1e6), 0.0)
-    weight, open_ground = known.astype(np.float64), ground.astype(np.float64)
-    levels = []
-    for _ in range(_LEVELS):
-        levels.append(
-            _packed(scale, amount, variance, distance if nearest_m is not None else None, weight, open_ground)
-        )
-        amount, variance, distance, weight, open_ground = (
-            _halved(part) for part in (amount, variance, distance, weight, open_ground)
-        )
+    sums: dict[str, Floats] = {
+        "amount": np.where(known, np.exp(field * _NEPER) if scale.unit == "dB" else field, np.float32(0)),
+        "weight": known.astype(np.float32),
+        "ground": ground.astype(np.float32),
+    }
+    if sd is not None:
+        sums["variance"] = _where_known(known, sd, scale.sd_none) ** 2
+    if nearest_m is not None:
+        sums["distance"] = _where_known(known, nearest_m, 1e6)
+    levels = [_packed(scale, sums)]
+    while len(levels) < _LEVELS:
+        sums = {name: _halved(part) for name, part in sums.items()}
+        levels.append(_packed(scale, sums))
     return levels
 
 
@@ -194,34 +198,42 @@ class ByteCache:
                 self._size -= len(self._bodies.popitem(last=False)[1])
 
 
-def _packed(
-    scale: Scale,
-    amount: npt.NDArray[np.float64],
-    variance: npt.NDArray[np.float64],
-    distance: npt.NDArray[np.float64] | None,
-    weight: npt.NDArray[np.float64],
-    ground: npt.NDArray[np.float64],
-) -> Packed:
+def _where_known(known: npt.NDArray[np.bool_], values: npt.NDArray[np.floating], unknown: float) -> Floats:
+    """Values as single precision; nothing where nothing is known, `unknown` where only these are missing."""
+    given = np.asarray(values, np.float32)
+    return np.where(known, np.where(np.isnan(given), np.float32(unknown), given), np.float32(0))
+
+
+def _packed(scale: Scale, sums: dict[str, Floats]) -> Packed:
     """Sums over cells and how many cells were known, as bytes with a border of nothing."""
-    known = weight > 0
-    share = np.where(known, weight, 1)
-    mean = amount / share
-    with np.errstate(divide="ignore"):
-        value = scale.to_value(10 * np.log10(mean) if scale.unit == "dB" else mean)
-    confidence = scale.confidence(np.sqrt(variance / share), None if distance is None else distance / share)
-    packed = np.rint(np.nan_to_num(value)).astype(np.uint16) | confidence.astype(np.uint16) << 8
-    none = np.where(ground > 0, HATCHED, EMPTY)
-    return np.pad(np.where(known, packed, none).astype(np.uint16), 1, constant_values=EMPTY)
+    weight = sums["weight"]
+    known, share = weight > 0, np.maximum(weight, np.float32(1))
+    mean = sums["amount"] / share
+    if scale.unit == "dB":
+        with np.errstate(divide="ignore"):
+            np.log(mean, out=mean)
+        mean /= _NEPER
+    value = scale.to_value(mean)
+    distance = sums["distance"] / share if "distance" in sums else None
+    deviation = np.sqrt(sums["variance"] / share) if "variance" in sums else np.zeros((), np.float32)
+    packed = np.full((known.shape[0] + 2, known.shape[1] + 2), EMPTY)
+    inside = packed[1:-1, 1:-1]
+    inside[sums["ground"] > 0] = HATCHED
+    confidence = np.left_shift(scale.confidence(deviation, distance), 8, dtype=np.uint16)
+    np.copyto(inside, np.rint(value, out=value).astype(np.uint16) | confidence, where=known)
+    return packed
 
 
-def _halved(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _halved(sums: Floats) -> Floats:
     rows, columns = sums.shape
-    even = np.pad(sums, ((0, rows % 2), (0, columns % 2)))
-    return even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    even = np.pad(sums, ((0, rows % 2), (0, columns % 2))) if rows % 2 or columns % 2 else sums
+    upper, lower = even[::2], even[1::2]
+    down = upper + lower
+    return np.asarray(down[:, ::2] + down[:, 1::2])
 
 
-@lru_cache(maxsize=12)  # a screen's pixels are 14 MB; a handful serves every layer and step of the views open now
-def _pixel_cells(frame: GridFrame, level: int, bordered: tuple[int, int], block: Block) -> npt.NDArray[np.intp]:
+@lru_cache(maxsize=6)  # a screen's pixels are 7 MB; a handful serves every layer and step of the views open now
+def _pixel_cells(frame: GridFrame, level: int, bordered: tuple[int, int], block: Block) -> npt.NDArray[np.int32]:
     """For each pixel of a block, its place in the bordered and flattened grid of a level."""
     span = _EQUATOR_M / 2**block.zoom
     half = _EQUATOR_M / 2
@@ -237,7 +249,7 @@ def _pixel_cells(frame: GridFrame, level: int, bordered: tuple[int, int], block:
     along_rows, along_columns = _hats(height, rows.size), _hats(width, columns.size)
     column = _between(along_rows, across, along_columns, bordered[1])
     row = _between(along_rows, up, along_columns, bordered[0])
-    return (row * bordered[1] + column).astype(np.intp)
+    return row * np.int32(bordered[1]) + column
 
 
 def _between(

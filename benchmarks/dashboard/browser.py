@@ -1,5 +1,6 @@
 """What Chromium without a GPU says of the page: paints, bytes, answers to clicks, frames, and its memory."""
 
+# ruff: noqa: E501  # what runs inside the page is written as it is
 from __future__ import annotations
 
 import time
@@ -78,6 +79,7 @@ class Bytes:
 
     @property
     def all(self) -> float:
+        """Of every kind."""
         return sum(self.by_kind.values())
 
 

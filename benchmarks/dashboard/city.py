@@ -99,7 +99,8 @@ def meta(city: City) -> dict[str, object]:
     """What a closed page says of itself."""
     return {
         "model": "made up", "places": "b" * 64, "settings": "d" * 12, "code": "c" * 12, "simulated": True,
-        "records": 1_200, "cut": "close", "attribution": city.settings.attribution, "written": "2026-11-21T04:00:00.000Z",
+        "records": 1_200, "cut": "close", "attribution": city.settings.attribution,
+        "written": "2026-11-21T04:00:00.000Z",
     }  # fmt: skip
 
 

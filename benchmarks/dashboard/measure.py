@@ -75,13 +75,16 @@ class Served:
 
     @property
     def url(self) -> str:
+        """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
     def processes(self) -> list[psutil.Process]:
+        """The parent and its workers."""
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
     def cpu_s(self) -> float:
+        """Processor time so far."""
         return sum(sum(one.cpu_times()[:2]) for one in self.processes())
 
     def memory_mib(self) -> float:
@@ -89,6 +92,7 @@ class Served:
         return max(one.memory_full_info().pss for one in self.processes()) / 2**20
 
     def scene(self) -> dict[str, Any]:
+        """What Live draws itself from."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         connection.request("GET", "/live/scene?lang=en", headers={"cookie": "noctule_role=viewer"})
         scene: dict[str, Any] = json.loads(connection.getresponse().read())
@@ -232,6 +236,7 @@ class Viewer:
                 await asyncio.sleep(2.0)  # what the stream's first line asks browsers to wait
 
     def drop(self) -> None:
+        """Lose the connection, as on a train."""
         self._writer.transport.abort()
 
     async def _listen(self, reader: asyncio.StreamReader, committed: dict[str, float]) -> None:
