@@ -1,7 +1,7 @@
 """Which of Dash's own scripts a page loads: those that a page of ours uses, half of what Dash would put on it.
 
 Dash loads its core components (charts, date pickers, upload), its table and a polyfill for browsers of 2015 everywhere.
-Of the core components our pages use three that show nothing; `assets/core.js` has them in a few lines, under the same
+Of the core components our pages use three that show nothing; `assets/unseen.js` has them in a few lines, under the same
 name, so that `dcc.Location`, `dcc.Store` and `dcc.Interval` are written as ever.
 """
 
