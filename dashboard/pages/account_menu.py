@@ -17,7 +17,7 @@ def account_menu(house: House, asked: Asked) -> Any:
         kept = {"lang": say.language, "theme": theme_of(asked.query.get("theme", ""))}
         to = "/sign-out?" + urlencode({name: value for name, value in kept.items() if value})
         out = html.Button(say("sign.out"), type="submit", className="btn small")
-        proxied = [html.P(say("sign.byproxy"), className="note")] if who.way == "proxy" else []
+        proxied: list[Any] = [html.P(say("sign.byproxy"), className="note")] if who.way == "proxy" else []
         told = say("sign.as", name=who.name, role=say(f"role.{who.role}"))
         form = html.Form(out, action=to, method="POST")
         return html.Details(
