@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from analytics import atlas
 from dashboard.ground import kept_ground
+from dashboard.memory import give_back
 from dashboard.scales import (
     CHANGES,
     GAP_LAYERS,
@@ -256,6 +257,7 @@ class Runs:
             return None
         with self._lock:
             self._levels[key] = made
+            give_back()
             self._size += sum(level.nbytes for level in made)
             while self._size > _KEPT_BYTES and len(self._levels) > 1:
                 _, old = self._levels.popitem(last=False)

@@ -9,8 +9,6 @@ digest (versions), lies on the shelf (accounts, sessions, jobs), or in memory th
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -24,10 +22,10 @@ from typing import NoReturn
 
 import uvicorn
 
+from dashboard.memory import one_arena
 from dashboard.security import Door
 from sensors.errors import NoctuleError
 
-_ARENAS = -8  # M_ARENA_MAX of mallopt(3)
 _WAITING = 2048  # connections that nobody has taken yet
 _LOOK_S = 0.1
 _GRACE_S = 1  # event streams end by themselves; what else is under way has so long
@@ -65,7 +63,7 @@ def run(application: Door, bound: socket.socket, workers: int = 1) -> None:
     workers : int
         How many processes answer; more than one needs fork(2).
     """
-    _bound_memory()
+    one_arena()
     if workers > 1 and not hasattr(os, "fork"):
         raise NoctuleError(f"this system cannot share a port between {workers} workers; leave --workers at 1")
     bound.listen(_WAITING)
@@ -74,12 +72,6 @@ def run(application: Door, bound: socket.socket, workers: int = 1) -> None:
         _Server(application).run(sockets=[bound])
     else:
         _Team(application, bound, workers).run()
-
-
-def _bound_memory() -> None:
-    """Let threads share arenas: each would keep one of its own, with holes as large as a step of a whole city."""
-    with contextlib.suppress(OSError, AttributeError):  # another system's C library has no such knob
-        ctypes.CDLL("libc.so.6").mallopt(_ARENAS, 1)
 
 
 class _Server(uvicorn.Server):
