@@ -188,7 +188,7 @@ def curve_svg(
 ) -> str:
     """A small line through the night in its interval; gaps where nothing is known, a dot at the step that is shown.
 
-    Colours are named, as in `fill="{soft}"`; the page puts those of its theme in (`assets/curve.js`).
+    Colours are named, as in `fill="{soft}"`; the page puts those of its theme in (`late/curve.js`).
 
     band : the interval of each value
     marks : values that the scale names, with their words

@@ -29,6 +29,7 @@
   N.PlanDesk = late('plan', 'PlanDesk');
   N.NightCalendar = late('calendar', 'NightCalendar');
   N.TimeTools = late('timeline', 'TimeTools');
+  N.Curve = late('curve', 'Curve');
   N.Probes = late('probes', 'Probes');
   N.Cite = late('cite', 'Cite');
   N.Residuals = late('residuals', 'Residuals');

@@ -3,7 +3,7 @@
 (function () {
   'use strict';
   const R = window.React, N = (window.noctule = window.noctule || {});
-  N.Curve = p => {
+  N.late.Curve = p => {
     const [, again] = R.useState(0);
     R.useEffect(() => {
       const turn = () => again(n => n + 1);
