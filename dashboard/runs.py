@@ -52,6 +52,7 @@ _NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
 _PLAN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 # `now` is replaced up to twice a second; a browser asks for a version within a second or two of hearing of it.
 _KEPT_NOWS = 8
+_KEPT_NOW_BYTES = 64 * 2**20  # of all but the newest; a page of a million cells takes twice that
 _KEPT_MARKS = 5_000  # frames of which it is known which layers are simulated
 _UNSURE = 0.7  # of a difference inside its interval: a root mean square above 0.5 is drawn grey
 _KEPT_BYTES = 240 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
@@ -141,8 +142,13 @@ class Runs:
                     return run
                 self._open[name] = run
                 if name == NOW:
-                    self._nows.append(run)
+                    self._keep_now(run)
             return run
+
+    def _keep_now(self, run: Run) -> None:
+        self._nows.append(run)
+        while len(self._nows) > 1 and sum(_size(one) for one in list(self._nows)[:-1]) > _KEPT_NOW_BYTES:
+            self._nows.popleft()
 
     def at(self, name: str, frame: int, version: str) -> Run | None:
         """The run that holds a frame in this version: the newest, or for `now` one of the last few."""
@@ -369,6 +375,10 @@ def _unsure(scale: Scale, change: Floats, fields: dict[str, Floats]) -> Floats:
             return np.where(np.abs(change) > INTERVAL_SD * fields[scale.sd], 0.0, 9.0)
         return np.where(np.abs(change) >= 0.05, 0.0, 9.0)  # a twentieth of a lux is below what meters resolve
     return np.where((low > 0) | (high < 0), 0.0, 9.0)
+
+
+def _size(run: Run) -> int:
+    return 0 if run.page is None else int(run.page.nbytes)
 
 
 def _names(page: xr.Dataset | None) -> frozenset[str]:
