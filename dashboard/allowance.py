@@ -12,13 +12,12 @@ import fcntl
 import hashlib
 import ipaddress
 import mmap
-import os
 import secrets
 import tempfile
 import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +42,12 @@ class Allowance:
         self._buckets = np.frombuffer(memory, _BUCKET)
         self._buckets["tokens"][:2] = self._all_burst, self._burst
         self._key = secrets.token_bytes(16)
-        # A lock that the system lets go of when its holder is killed.
-        self._lock, (self._between, file) = threading.Lock(), tempfile.mkstemp(prefix="noctule-allowance-")
-        Path(file).unlink()
-        weakref.finalize(self, os.close, self._between)
+        _between()  # made before anybody is forked
 
     def admit(self, address: str, now_s: float) -> bool:
         """Whether one more from an address is within both rates; if so it is counted."""
         name = self._name(address)
-        with self._held():
+        with _held():
             place = self._place(name, now_s)
             mine = self._filled(place, self._per_s, self._burst, now_s)
             everybody = self._filled(_EVERYBODY, self._all_per_s, self._all_burst, now_s)
@@ -87,14 +83,27 @@ class Allowance:
         tokens, at = float(self._buckets["tokens"][place]), float(self._buckets["at"][place])
         return min(most, tokens + max(now_s - at, 0.0) * per_s)
 
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        with self._lock:  # between threads; a record lock is of a whole process
-            fcntl.lockf(self._between, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._between, fcntl.LOCK_UN)
+
+_threads = threading.Lock()  # a record lock is of a whole process, so threads need one of their own
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """One at a time, of all threads and of all forked workers."""
+    with _threads:
+        fcntl.lockf(_between(), fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(_between(), fcntl.LOCK_UN)
+
+
+@lru_cache(maxsize=1)
+def _between() -> int:
+    """A file whose lock the system lets go of when its holder is killed; one a process, for all its allowances."""
+    descriptor, file = tempfile.mkstemp(prefix="noctule-allowance-")
+    Path(file).unlink()
+    return descriptor
 
 
 def network_of(address: str) -> str:

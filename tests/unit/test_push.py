@@ -102,7 +102,8 @@ def test_a_proxy_is_told_not_to_gather_events(city):
         async def send(message):
             sent.append(message)
 
-        scope = {"type": "http", "method": "GET", "path": "/live/events", "query_string": b"", "headers": []}
+        scope = {"type": "http", "method": "GET", "path": "/live/events", "query_string": b"",
+                 "headers": [(b"host", b"127.0.0.1:8050")]}  # fmt: skip
         await app(scope, receive, send)
 
     asyncio.run(listen())
