@@ -55,6 +55,7 @@ _KEPT_NOWS = 8
 _KEPT_NOW_BYTES = 64 * 2**20  # of all but the newest; a page of a million cells takes twice that
 _KEPT_MARKS = 5_000  # frames of which it is known which layers are simulated
 _UNSURE = 0.7  # of a difference inside its interval: a root mean square above 0.5 is drawn grey
+_KEPT_SD_BYTES = 64 * 2**20  # a night of a million cells takes 42
 _KEPT_BYTES = 240 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
 
 Floats = npt.NDArray[np.floating]
@@ -107,6 +108,7 @@ class Runs:
         self._levels: OrderedDict[tuple[str, str, int, str], list[Packed]] = OrderedDict()
         self._making: dict[tuple[str, str, int, str], Lock] = {}
         self._size = 0
+        self._sds: OrderedDict[tuple[str, str, int, str], npt.NDArray[np.float16]] = OrderedDict()
         self._lock = RLock()
         self._ground: dict[GridFrame, npt.NDArray[np.bool_]] = {}
         self._simulated: dict[tuple[str, int, str], frozenset[str]] = {}
@@ -297,9 +299,26 @@ class Runs:
             sd = np.nan
             if version is not None and name in run.variables:
                 with suppress(NoctuleError, OSError):  # replaced while it was read
-                    sd = float(self.fields(run, frame, (name,))[name][row, column])
+                    sd = float(self._deviations(run, name, frame, version)[row, column])
             found.append(sd if np.isfinite(sd) else None)
         return found
+
+    def _deviations(self, run: Run, name: str, frame: int, version: str) -> npt.NDArray[np.float16]:
+        """A frame's standard deviations, to the three digits that a curve can show.
+
+        Kept apart: a click asks for every frame of a night, which is more than the atlas keeps of what it read.
+        """
+        key = (run.name, name, frame, version)
+        with self._lock:
+            if key in self._sds:
+                self._sds.move_to_end(key)
+                return self._sds[key]
+        made = self.fields(run, frame, (name,))[name].astype(np.float16)
+        with self._lock:
+            self._sds[key] = made
+            while len(self._sds) > 1 and sum(one.nbytes for one in self._sds.values()) > _KEPT_SD_BYTES:
+                self._sds.popitem(last=False)
+        return made
 
     def _encode(self, run: Run, layer: str, frame: int) -> list[Packed]:
         scale = SCALES[layer]
