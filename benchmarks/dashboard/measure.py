@@ -226,7 +226,7 @@ class Viewer:
         self.heard: list[float] = []  # seconds from the change to the event
         self.painted: list[float] = []  # and to the last byte of the tiles
         self.version, self.lost = "", 0
-        self._standing, self._asked = "", 0.0
+        self._standing, self._since = "", 0.0
 
     async def watch(self, until: asyncio.Event) -> None:
         """Listen until told to go; comes back to the server as a browser does when the connection drops."""
@@ -236,7 +236,7 @@ class Viewer:
             except OSError:
                 await asyncio.sleep(0.5)
                 continue
-            self._writer = writer
+            self._writer, self._since = writer, time.time()
             writer.write(b"GET /live/events HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: noctule_role=viewer\r\n\r\n")
             with suppress(OSError, asyncio.IncompleteReadError):
                 await self._listen(reader)
@@ -253,11 +253,13 @@ class Viewer:
             if not line.startswith(b"data: "):
                 continue
             event, at, changed = json.loads(line[6:]), time.time(), self._changed()
-            if event["layer"] == "now":
+            # Who was away when the page changed hears of it on coming back; that they do is another gate.
+            here = event["layer"] == "now" and changed >= self._since
+            if here:
                 self.heard.append(at - changed)
             if event["layer"] == "now" or (event["layer"] == "standing" and event["version"] != self._standing):
                 await self._look()
-                if event["layer"] == "now":
+                if here:
                     self.painted.append(time.time() - changed)
 
     def _changed(self) -> float:
