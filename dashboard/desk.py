@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sensors.city import City
@@ -45,8 +45,10 @@ class Desk:
 
     def _make(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Password hashes and session digests lie here: nobody else on the machine reads them.
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        # Password hashes and session digests lie here: nobody else on the machine reads them. We open the file only to
+        # make it: closing one that SQLite has open would drop its locks (POSIX), and readers meet a disk error.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         connection = sqlite3.connect(self._path, timeout=_WAIT_S)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -37,8 +37,16 @@ SERVE = (
 
 
 def until(page, expression, seconds=20.0):
+    from playwright.sync_api import Error
+
     end = time.monotonic() + seconds
-    while not page.evaluate(expression):
+    while True:
+        try:
+            if page.evaluate(expression):
+                return
+        except Error as error:  # the page that was asked has just given way to the next one
+            if "context was destroyed" not in str(error):
+                raise
         assert time.monotonic() < end, f"never became true: {expression}"
         page.wait_for_timeout(15)
 
