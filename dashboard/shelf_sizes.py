@@ -7,10 +7,10 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingest.machine import too_little_room
 from sensors.city import City
 
 SHELVES = ("log", "tail", "readings", "answers", "model", "atlas", "public", "basemap", "inbox", "reports", "other")
-LOW_SHARE, LOW_BYTES = 0.05, 2 * 1024**3  # below either there is too little room, as `noctule doctor` says
 _MOST_FILES = 500_000
 _NIGHTS = 7
 
@@ -27,8 +27,8 @@ class ShelfSizes:
 
     @property
     def low(self) -> bool:
-        """Whether there is too little room."""
-        return self.free < max(LOW_SHARE * self.whole, LOW_BYTES)
+        """Whether there is too little room, as `noctule doctor` says."""
+        return too_little_room(self.free, self.whole)
 
 
 def shelf_sizes(city: City) -> ShelfSizes:

@@ -42,10 +42,15 @@ def examine_machine(city: City) -> list[Finding]:
     return [*findings, *_locks(city), _clock(), _installed()]
 
 
+def too_little_room(free: int, whole: int) -> bool:
+    """Whether so many free bytes of a disk are so few that ingest may have to hold."""
+    return free < max(_LEAST_FREE_SHARE * whole, _LEAST_FREE_BYTES)
+
+
 def _room(store: Path) -> Finding:
     usage = shutil.disk_usage(store)
     share, free = usage.free / usage.total, usage.free / 2**30
-    if usage.free < _LEAST_FREE_BYTES or share < _LEAST_FREE_SHARE:
+    if too_little_room(usage.free, usage.total):
         return Finding(
             Severity.RISK,
             "disk",

@@ -5,11 +5,9 @@ For admins. It reads what the processes leave in files; nothing here starts, sto
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
-from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import Dash, Input, Output, State, ctx, dcc, html
 
 from dashboard.pages.account_menu import role_notice
 from dashboard.pages.chapters import table
@@ -24,7 +22,6 @@ _STATES = ("connected", "retrying", "stopped", "never", "unreadable")
 _MAPPER = ("starting", "live", "before-dusk", "after", "no-model", "no-answers", "shares-alone", "no-readings",
            "catching-up", "trouble", "stopped", "never", "unreadable")  # fmt: skip
 _JOBS = ("waiting", "running", "done", "failed", "cancelled", "broken")
-_AUDIT_COLUMNS = 6
 _COLUMNS = ("time", "who", "role", "what", "detail", "name", "title", "author", "state", "done", "steps")
 
 
@@ -33,15 +30,13 @@ def layout(house: House, asked: Asked) -> list[Any]:
     say = asked.say
     if not may(asked.role, "operations"):
         return [header(house, asked, "operations"), _main(role_notice(house, asked, "operations"))]
-    body, digest = _body(house, asked)
     parts = [
         html.H1(say("operations.title", city=house.city.name)),
         *([html.P(html.Strong(say("simulated.mark")), className="simulated")] if house.city.simulated else []),
-        html.Div(body, id="operations-body"),
+        html.Div(_body(house, asked), id="operations-body"),
         html.P(
             [say("operations.machines"), " ", html.A("/operations.json", href="/operations.json")], className="note"
         ),
-        dcc.Store(id="operations-digest", data=digest),
         dcc.Interval(id="operations-tick", interval=TICK_MS),
     ]
     return [header(house, asked, "operations"), _main(parts)]
@@ -52,29 +47,26 @@ def register(app: Dash, house: House) -> None:
 
     @app.callback(
         Output("operations-body", "children"),
-        Output("operations-digest", "data"),
         Input("operations-tick", "n_intervals"),
-        State("operations-digest", "data"),
         State("url", "search"),
         prevent_initial_call=True,
     )
-    def look(_tick: Any, digest: Any, search: Any) -> tuple[Any, Any]:
+    def look(_tick: Any, search: Any) -> list[Any]:
         wanted = asked("/operations", str(search or ""), house.role_of(dict(ctx.cookies)))
         if not may(wanted.role, "operations"):
-            return [html.P(wanted.say("operations.role"))], ""
-        body, fresh = _body(house, wanted)
-        return (no_update, no_update) if fresh == digest else (body, fresh)
+            return [html.P(wanted.say("operations.role"))]
+        return _body(house, wanted)
 
 
 def _main(parts: list[Any]) -> html.Main:
     return html.Main(html.Article(parts), id="main", className="text about operations", tabIndex=0)
 
 
-def _body(house: House, asked: Asked) -> tuple[list[Any], str]:
-    """The page's parts, and a digest that changes with them."""
+def _body(house: House, asked: Asked) -> list[Any]:
+    """What changes between two looks: something always does, if only how long the process has run."""
     told = house.operations.state(house.city, house.clock)
     say = asked.say
-    parts = [
+    return [
         _verdict(told["findings"], say),
         html.P(say("operations.at", time=_moment(told["time"], say, house)), className="note"),
         html.H2(say("operations.ingest")),
@@ -94,8 +86,6 @@ def _body(house: House, asked: Asked) -> tuple[list[Any], str]:
         html.H2(say("operations.versions")),
         *_versions(told["versions"], say),
     ]
-    digest = hashlib.sha256(json.dumps([told | {"time": ""}, say.language], default=str).encode()).hexdigest()[:16]
-    return parts, digest
 
 
 def _verdict(found: list[dict[str, Any]], say: Words) -> html.Div:
@@ -307,10 +297,10 @@ def _desk(told: dict[str, Any], say: Words) -> list[Any]:
     for name in ("last_jobs", "audit"):
         rows = told[name]
         if rows:
-            columns = [column for column in rows[0] if column != "id"][:_AUDIT_COLUMNS]
+            columns = [column for column in rows[0] if column in _COLUMNS]
             cells = [[one.get(column, "") or "–" for column in columns] for one in rows]
             title = say(f"operations.{name}")
-            heads = [say(f"deskcolumn.{column}") if column in _COLUMNS else column for column in columns]
+            heads = [say(f"deskcolumn.{column}") for column in columns]
             parts += [html.H3(title), table(title, heads, cells)]
     return parts or [html.P(say("operations.emptydesk"))]
 

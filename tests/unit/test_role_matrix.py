@@ -168,10 +168,10 @@ CALLBACKS = {
         ([_view(OLD)], [SEARCH], ALL - {"public"}, '"Table"'),
         ([_view(f"public-{OLD}")], [SEARCH], ALL, '"Table"'),
     ],
-    "..operations-body.children...operations-digest.data..": [
+    "operations-body.children": [
         (
             [{"id": "operations-tick", "property": "n_intervals", "value": 1}],
-            [{"id": "operations-digest", "property": "data", "value": ""}, SEARCH],
+            [SEARCH],
             frozenset({"admin"}),
             '"Refused messages"',
         ),
