@@ -44,7 +44,12 @@ class RefusedRecently:
         self._read: dict[tuple[str, int], int] = {}  # (shard, segment) -> offset of the last frame that was read
         self._minutes: dict[str, Counter[int]] = {}
         self._newest: dict[str, int] = {}
-        self.whole = True  # whether all of the log that is kept has been read
+        self._left: dict[str, int] = {}  # shard -> the newest segment that was too much to read; no older one is read
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the log that is kept has been read."""
+        return not self._left
 
     def look(self, now: np.datetime64) -> list[Refused]:
         """What was refused in the day before `now`, the most frequent of the last hour first."""
@@ -58,6 +63,8 @@ class RefusedRecently:
             hour = sum(count for one, count in minutes.items() if one > minute - _HOUR)
             if day := sum(minutes.values()):
                 found.append(Refused(kind, hour, day, rfc3339(np.datetime64(self._newest[kind], "ms"))))
+        for kind in [kind for kind, minutes in self._minutes.items() if not minutes]:
+            del self._minutes[kind], self._newest[kind]  # room for new kinds
         return sorted(found, key=lambda one: (-one.hour, -one.day, one.kind))
 
     def _segments(self) -> list[tuple[Path, int]]:
@@ -65,14 +72,19 @@ class RefusedRecently:
         found: list[tuple[Path, int]] = []
         folders = shard_folders(self._city)
         for folder in folders:
-            left = MOST_BYTES // len(folders)
+            left, mine = MOST_BYTES // len(folders), list[tuple[Path, int]]()
             for number in reversed(segments(folder)):
+                if number <= self._left.get(folder.name, -1):
+                    break
                 if (folder.name, number) not in self._read:
                     left -= _size(segment_path(folder, number))
-                    if left < 0 and found:
-                        self.whole = False
+                    if left < 0 and mine:
+                        self._left[folder.name] = number
                         break
-                found.append((folder, number))
+                mine.append((folder, number))
+            else:
+                self._left.pop(folder.name, None)  # what was too much is no longer kept
+            found += mine
         kept = {(folder.name, number) for folder, number in found}
         self._read = {key: offset for key, offset in self._read.items() if key in kept}
         return found

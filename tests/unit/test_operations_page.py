@@ -20,6 +20,7 @@ from dashboard.pages.context import asked
 from dashboard.roles import ROLES
 from dashboard.shelf_sizes import ShelfSizes, shelf_sizes
 from dashboard.words import LANGUAGES, words
+from ingest import refused_recently
 from ingest.health import health_path, write_health
 from ingest.log import DEAD, GOOD, Log, Message, pack_frame
 from ingest.refused_recently import RefusedRecently
@@ -180,6 +181,33 @@ def test_a_flood_of_reasons_becomes_one_more_kind_and_no_more(city):
     _log(city, *(letter(1, f"reason {chr(97 + n // 26)}{chr(97 + n % 26)} of its own") for n in range(80)))
     found = RefusedRecently(city).look(NOW)
     assert len(found) == 51 and sum(one.hour for one in found) == 80
+
+
+def test_kinds_of_days_ago_leave_room_for_new_ones(city):
+    counter = RefusedRecently(city)
+    _log(city, *(letter(1, f"reason {chr(97 + n // 26)}{chr(97 + n % 26)} of its own") for n in range(50)))
+    assert len(counter.look(NOW)) == 50
+    later = NOW + np.timedelta64(3, "D")
+    assert counter.look(later) == []
+    _log(city, letter(-3 * 1440 + 1, "another reason"))
+    assert [one.kind for one in counter.look(later)] == ["another reason"]
+
+
+def test_of_a_long_log_every_shard_is_read_and_what_was_too_much_stays_unread(city, monkeypatch):
+    for shard in ("0", "1"):
+        for reason in ("an older reason", "a newer reason"):
+            log = Log.open(city.shelf("log", shard), segment_bytes=1)  # a segment for each
+            log.append([pack_frame(DEAD, [Message(*letter(5, reason))])])
+            log.close()
+    monkeypatch.setattr(refused_recently, "MOST_BYTES", 2)
+    counter = RefusedRecently(city)
+    for _ in range(3):
+        assert [(one.kind, one.hour) for one in counter.look(NOW)] == [("a newer reason", 2)]
+        assert not counter.whole
+    for shard in ("0", "1"):
+        min(city.shelf("log", shard).glob("*.seg")).unlink()
+    counter.look(NOW)
+    assert counter.whole
 
 
 def test_neither_page_nor_json_shows_what_a_refused_message_held(city):
