@@ -22,7 +22,9 @@ def layout(house: House, asked: Asked) -> list[Any]:
     """The chapter."""
     say, settings = asked.say, house.city.settings
     about, purpose = settings.about, settings.purpose
-    basis = settings.privacy.devices_seen_basis
+    basis, sign_in = settings.privacy.devices_seen_basis, settings.sign_in
+    hours = say.number(sign_in.longest_hours, 0 if sign_in.longest_hours == round(sign_in.longest_hours) else 1)
+    provider = sign_in.label or say("sign.somewhere")
     parts: list[Any] = [
         html.H1(say("privacy.title", city=house.city.name)),
         html.P(say("privacy.lead"), className="lead"),
@@ -42,7 +44,7 @@ def layout(house: House, asked: Asked) -> list[Any]:
         table(
             say("privacy.kept"),
             [say("privacy.what"), say("privacy.which"), say("privacy.howlong")],
-            [[say(f"kept.{key}"), say(f"kept.{key}.what"), say(f"kept.{key}.long")] for key in _KEPT],
+            [[say(f"kept.{key}"), say(f"kept.{key}.what"), say(f"kept.{key}.long", hours=hours)] for key in _KEPT],
         ),
         html.H2(say("privacy.never")),
         html.Ul([html.Li(say(f"never.{key}")) for key in _NEVER]),
@@ -53,11 +55,12 @@ def layout(house: House, asked: Asked) -> list[Any]:
         *([html.P(html.A(say("privacy.erase"), href=address(asked, "/ask"), className="btn"))]
           if settings.asking.form else []),
         html.H2(say("privacy.cookies")),
-        html.Ul([html.Li(say(f"cookie.{key}")) for key in _COOKIES if key != "role" or house.switch]),
+        html.Ul([html.Li(say(f"cookie.{key}", hours=hours)) for key in _COOKIES if key != "role" or house.switch]),
         html.P(say("privacy.phone")),
         html.Ul([html.Li(say(f"phone.{key}")) for key in _PHONE]),
         html.H2(say("privacy.third")),
         html.P(say("privacy.third.text")),
+        *([html.P(say("privacy.third.provider", name=provider))] if sign_in.issuer else []),
         html.H2(say("privacy.decisions")),
         html.P(say("privacy.decisions.text")),
         html.H2(say("privacy.rights")),

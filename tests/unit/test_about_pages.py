@@ -27,7 +27,15 @@ from dashboard.you_said import you_said
 from ingest.answers_desk import CampaignRow
 from ingest.campaigns_told import kept_back
 from ingest.inbox import collect
-from sensors.city import AboutSettings, City, PurposeSettings, read_settings, review_passed, write_settings
+from sensors.city import (
+    AboutSettings,
+    City,
+    PurposeSettings,
+    SignInSettings,
+    read_settings,
+    review_passed,
+    write_settings,
+)
 from sensors.clock import city_clock
 from sensors.errors import CityError
 from sensors.inbox import leave
@@ -100,6 +108,18 @@ def test_what_the_city_has_not_said_is_told_as_that(city):
     told = settled(city, about=AboutSettings(contact="lighting@example.org", legal_basis="public task"))
     page = text_of(VIEWS["/about/privacy"].layout(house_of(told), asked("/about/privacy", "?lang=en", "public")))
     assert "lighting@example.org" in page and page.count("The city has not said.") == 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_privacy_tells_how_long_a_session_lasts_and_of_the_provider_that_a_city_has(city, language):
+    provider = SignInSettings(
+        issuer="https://id.example.org", client_id="noctule", public_url="https://night.example.org",
+        roles={"*": "viewer"}, label="Town Account", longest_hours=60,
+    )  # fmt: skip
+    for told, named in ((city, False), (settled(city, sign_in=provider), True)):
+        page = text_of(VIEWS["/about/privacy"].layout(house_of(told), asked("/about/privacy", f"?lang={language}", "")))
+        assert ("Town Account" in page) == named and "{" not in page
+        assert page.count(f"{60 if named else 72} h") == 2  # of the cookie and of the session
 
 
 def test_what_a_city_says_of_itself_is_one_line(city):
