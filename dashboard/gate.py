@@ -32,6 +32,7 @@ KINDS = {
     "lighting": "exports",
     "planning": "callbacks",
     "probes": "callbacks",
+    "residuals": "callbacks",
     "picture": "exports",
     "operations.json": "callbacks",
 }
@@ -103,7 +104,7 @@ class Gate:
 
 
 def _is_stream(path: str) -> bool:
-    return path == "/live/events" or path.endswith("/events")
+    return path.endswith("/events")
 
 
 def _is_file(message: Message) -> bool:

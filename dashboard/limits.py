@@ -18,7 +18,6 @@ from dashboard.visitors import Visitor
 
 SHARED = 10.0  # times as much for an address as for a session
 MOST_STREAMS, STREAMS_EACH, STREAMS_OF_ADDRESS = 500, 4, 120
-JOBS_RUNNING = 1
 _UNBOUNDED = 1e12  # these buckets hold back each visitor, not everybody together
 
 
@@ -39,17 +38,19 @@ RATES = {
     "exports": Rate(10 / 3600, 10.0),
     # Of an address as of a session; a working group that signs in together in one office is ten people or so.
     "sign-in": Rate(5 / 60, 10.0),
+    "sign-in back": Rate(5 / 60, 10.0),  # from the provider: each asks it, and leaves a line in the trail
     "name": Rate(30 / 60, 30.0),  # sign-ins under one name from anywhere: slow, without locking its owner out
 }
+_SIGNING_IN = ("sign-in", "sign-in back", "name")  # a session of one's own makes no second try of them
 
 
 class Limits:
     """What each visitor has left."""
 
     def __init__(self) -> None:
-        self._of_sessions = {kind: _allowance(rate, 1.0) for kind, rate in RATES.items()}
+        self._of_sessions = {kind: _allowance(rate, 1.0) for kind, rate in RATES.items() if kind not in _SIGNING_IN}
         self._of_addresses = {
-            kind: _allowance(rate, 1.0 if kind in ("sign-in", "name") else SHARED) for kind, rate in RATES.items()
+            kind: _allowance(rate, 1.0 if kind in _SIGNING_IN else SHARED) for kind, rate in RATES.items()
         }
         self._streams: Counter[str] = Counter()
         self._key = secrets.token_bytes(16)
@@ -59,8 +60,8 @@ class Limits:
 
         kind : one of RATES
         """
-        held = self._of_sessions if visitor.key and kind != "sign-in" else self._of_addresses
-        who = visitor.key if visitor.key and kind != "sign-in" else visitor.address
+        of_session = bool(visitor.key) and kind not in _SIGNING_IN
+        held, who = (self._of_sessions, visitor.key) if of_session else (self._of_addresses, visitor.address)
         return 0.0 if held[kind].admit(who, time.monotonic()) else math.ceil(1 / RATES[kind].per_s)
 
     def wait_for_name_s(self, name: str) -> float:
@@ -70,13 +71,6 @@ class Limits:
     def source(self, visitor: Visitor) -> str:
         """Four letters that tell sources apart while this process lives, and lead back to no address."""
         return hashlib.blake2b(network_of(visitor.address).encode(), key=self._key, digest_size=2).hexdigest()
-
-    def wait_for_job_s(self, visitor: Visitor, running: int) -> float:
-        """The same of a job, of which one may run at a time.
-
-        running : how many of the visitor's jobs run now
-        """
-        return 30.0 if running >= JOBS_RUNNING else self.wait_s("jobs", visitor)
 
     def stream_begins(self, visitor: Visitor) -> bool:
         """Whether a visitor may listen to one more stream; if so it counts until `stream_ends`."""

@@ -241,7 +241,7 @@ class Planning:
             return _GONE
         if not self.scenarios.changes(kept.id, kept.version):
             return _refused(400, say("desk.wrong_empty"))
-        if self._house.limits.wait_for_job_s(self._house.who(), 0):  # those that wait their turn are not running
+        if self._house.limits.wait_s("jobs", self._house.who()):
             return _refused(429, say("desk.wrong_runs"))
         try:
             number = self.jobs.ask(kept, author)

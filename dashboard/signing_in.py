@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope
 from dashboard.accounts import WAY, Accounts, plain_name
 from dashboard.audit import audit
 from dashboard.openid import BACK, OpenIdError, Provider, Try, new_try
+from dashboard.pages.chapters import CHAPTERS
 from dashboard.pages.context import House, theme_of
 from dashboard.pages.frame import PATHS
 from dashboard.peers import values
@@ -43,6 +44,8 @@ _NEVER = (b"cache-control", b"no-store")
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 _VARY = (b"vary", b"accept-language, cookie")
 
+_PAGES = frozenset((*PATHS.values(), *CHAPTERS.values()))
+
 Answer = tuple[int, Headers, bytes]
 
 _log = logging.getLogger("noctule.dashboard")
@@ -59,6 +62,7 @@ class SigningIn:
         self._files = {name: (_FOLDER / name).read_bytes() for name in _FILES}
         self._version = hashlib.sha256(b"".join(self._files.values())).hexdigest()[:10]
         self._hashing = asyncio.Semaphore(2)  # 64 MiB each
+        self._asking = asyncio.Semaphore(2)  # a provider that does not answer holds no more threads than these
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer:
         """Answer one request."""
@@ -73,9 +77,11 @@ class SigningIn:
         if path == "/sign-in":
             return await asyncio.to_thread(self._page, scope, query)
         if path == "/sign-in/provider" and self._provider is not None:
-            return await asyncio.to_thread(self._to_provider, scope, query)
+            async with self._asking:
+                return await asyncio.to_thread(self._to_provider, scope, query)
         if path == BACK and self._provider is not None:
-            return await asyncio.to_thread(self._back, scope, query)
+            async with self._asking:
+                return await asyncio.to_thread(self._back, scope, query)
         name = path.removeprefix("/sign-in/")
         if name in self._files:
             kept = (b"cache-control", b"no-cache")
@@ -157,6 +163,9 @@ class SigningIn:
         over = self._cookie(scope, "", 0, "-oidc")
         kept = _unpacked(cookie(scope, _named(self._visitors.peers.secure(scope), "-oidc")))
         visitor, say = self._visitors.of(scope), _say(scope, kept)
+        if wait := self._house.limits.wait_s("sign-in back", visitor):
+            after = (b"retry-after", str(int(wait)).encode())
+            return self._page(scope, kept, say("sign.wrong.many"), 429, [over, after])
         try:
             if not kept or self._provider is None:
                 raise OpenIdError("this browser has not begun to sign in, or too long ago")
@@ -222,7 +231,7 @@ def safe_next(text: str) -> str:
         parts = urlsplit(text)
     except ValueError:
         return "/"
-    if parts.scheme or parts.netloc or text.startswith("//") or parts.path not in PATHS.values():
+    if parts.scheme or parts.netloc or text.startswith("//") or parts.path not in _PAGES:
         return "/"
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
@@ -264,7 +273,7 @@ def _unpacked(text: str) -> dict[str, str]:
         return {}
     if not isinstance(content, dict):
         return {}
-    return {str(key): value for key, value in content.items() if isinstance(value, str)}
+    return {str(key): value for key, value in content.items() if isinstance(value, str) and value.isascii()}
 
 
 def _say(scope: Scope, fields: Mapping[str, str]) -> Words:

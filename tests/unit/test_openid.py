@@ -168,9 +168,25 @@ def test_an_answer_belongs_to_the_browser_that_asked(app, provider):
     assert come_back(app, query, kept)[0] == 400  # a code is good for once
 
 
-@pytest.mark.parametrize("kept", ["e30", "W10", "%%%", "A" * 9000, base64.urlsafe_b64encode(b'{"state":""}').decode()])
+def _packed(**content):
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["e30", "W10", "%%%", "A" * 9000, _packed(state=""), _packed(state="\ud800", nonce="a", verifier="b")],
+)  # fmt: skip
 def test_a_cookie_that_is_none_of_ours_begins_nothing(app, provider, kept):
     assert come_back(app, {"code": "x", "state": ""}, f"noctule_session-oidc={kept}")[0] == 400
+
+
+def test_who_comes_back_again_and_again_is_slowed_and_fills_no_trail(app, provider, city):
+    before = len(trail(sign_in_desk(city)))
+    forged = f"noctule_session-oidc={_packed(state='a', nonce='b', verifier='c')}"
+    answers = [come_back(app, {"code": "guess", "state": "a"}, forged) for _ in range(13)]
+    assert [status for status, _, _ in answers] == [400] * 10 + [429] * 3
+    assert b"Too many attempts" in answers[-1][2] and answers[-1][1]["retry-after"] == "12"
+    assert len(provider.asked) <= 10 and len(trail(sign_in_desk(city))) == before + 10
 
 
 def test_where_to_go_is_looked_at_again_when_somebody_comes_back(app, provider):

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from dashboard.accounts import Accounts, sign_in_desk
 from dashboard.app import build
+from dashboard.gate import KINDS
 from dashboard.push import heard_by
 from dashboard.roles import ROLES
 from dashboard.routes import Routes
@@ -227,6 +228,12 @@ def test_every_server_callback_stands_in_the_table(app):
     assert not gone, f"CALLBACKS of {__name__} names callbacks that are not there: {gone}"
 
 
+def test_every_route_that_works_on_a_night_stands_under_a_limit():
+    """These do not, or count for themselves: files of ours, the scene, what the answer form and sign-in take."""
+    free = {"base", "palette", "late", "qr.svg", "overlay", "live", "role", "ask", "sign-in", "sign-out"}
+    assert set(KINDS) - {"_dash-update-component"} == registered_routes() - free
+
+
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("first", ROUTES)
 def test_each_route_answers_who_may_and_refuses_the_others(app, city, first, role):
@@ -283,6 +290,17 @@ def test_a_night_becomes_a_partners_when_it_is_old_enough_for_the_public(city):
             assert not may_see("public", TONIGHT, runs, clock)
     finally:
         set_clock(city.path, np.datetime64("2026-11-20T19:12", "ms"), 1e-6)
+
+
+def test_a_partners_nights_are_known_without_opening_their_pages(city, monkeypatch):
+    from dashboard.delay import may_see, nights_of
+    from dashboard.runs import Runs
+    from sensors.clock import city_clock
+
+    runs = Runs(city)
+    monkeypatch.setattr(runs, "get", lambda name: pytest.fail(f"{name} was opened"))
+    assert nights_of("partner", runs, city_clock(city.path)) == [OLD]
+    assert not may_see("partner", "2026-11-19", runs, city_clock(city.path))  # no such night
 
 
 @pytest.fixture(scope="module")
