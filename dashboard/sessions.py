@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dashboard.accounts import WAY
@@ -23,6 +25,7 @@ from sensors.city import SignInSettings
 MOST_EACH = 20  # sessions of one name; the oldest gives way
 _REMEMBERED_S = 5.0
 _MOST_REMEMBERED = 4096
+_PATIENCE_MS = 20
 _TOUCH_S = 60.0  # how exactly it is known when a session was last used
 
 _Stamp = tuple[int, ...]
@@ -36,7 +39,6 @@ class Session:
     role: str
     way: str
     key: str
-    seen_s: float
 
 
 class Sessions:
@@ -88,11 +90,13 @@ class Sessions:
         digest, now = _digest(token), time.monotonic()
         with self._lock:
             self._forget_if_changed()
-            known = self._known.get(digest)
+            known, stamp = self._known.get(digest), self._stamp
         if known is not None and now - known[0] < _REMEMBERED_S:
             return known[1]
         session = self._read(digest) if self._desk.path.exists() else None
         with self._lock:
+            if stamp != self._stamp:  # the desk changed since: what was read may have been before it
+                return session
             self._known[digest] = (now, session)
             self._known.move_to_end(digest)
             while len(self._known) > _MOST_REMEMBERED:
@@ -126,17 +130,17 @@ class Sessions:
             if row is None:
                 return None
             if now - row["made"] > self._longest_s or now - row["seen"] > self._idle_s:
-                connection.execute("DELETE FROM session WHERE digest = ?", (digest,))
+                _soon(connection, "DELETE FROM session WHERE digest = ?", digest)
                 return None
             if row["way"] == WAY and (row["now_role"] != row["role"] or row["disabled"]):
                 return None  # changed by another hand than ours, which would have ended it
             if now - row["seen"] > _TOUCH_S:
-                connection.execute("UPDATE session SET seen = ? WHERE digest = ?", (now, digest))
-        return Session(row["name"], row["role"], row["way"], digest.hex()[:16], float(row["seen"]))
+                _soon(connection, "UPDATE session SET seen = ? WHERE digest = ?", now, digest)
+        return Session(row["name"], row["role"], row["way"], digest.hex()[:16])
 
-    def _sweep(self, connection: object, now: float) -> None:
+    def _sweep(self, connection: sqlite3.Connection, now: float) -> None:
         """Forget sessions that have ended by themselves."""
-        connection.execute(  # type: ignore[attr-defined]
+        connection.execute(
             "DELETE FROM session WHERE made < ? OR seen < ?", (now - self._longest_s, now - self._idle_s)
         )
 
@@ -146,6 +150,13 @@ class Sessions:
             self._stamp = stamp
             self._known.clear()
             self._any = (-1e9, False)
+
+
+def _soon(connection: sqlite3.Connection, change: str, *values: object) -> None:
+    """Write now or with a later request: we stand before every answer, and another may write for seconds."""
+    connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+    with suppress(sqlite3.OperationalError):
+        connection.execute(change, values)
 
 
 def _of(path: str) -> _Stamp:
