@@ -2,6 +2,7 @@
 
 Addresses that carry a fingerprint or a time stamp never change what they hold, so browsers keep them. What a page loads
 is made before the first visitor asks (`prepare`): as zstd for browsers that know it, a tenth smaller, else as gzip.
+Nothing else gets such pains: an address with any number behind it is another one, and each would hold everybody up.
 """
 
 from __future__ import annotations
@@ -34,14 +35,7 @@ class Bundles:
         if not encoding:
             await self._app(scope, receive, send)
             return
-        address = scope["path"] + "?" + scope["query_string"].decode("latin-1"), encoding
-        lasting = scope["method"] == "GET" and scope["path"].startswith(_KEPT)
-        messages = self._kept.get(address) if lasting else None
-        if messages is None:
-            messages = await self._answer(scope, receive, encoding, lasting)
-            if lasting and messages[0]["status"] == 200 and len(self._kept) < _MOST:
-                self._kept[address] = messages
-        for message in messages:
+        for message in await self._messages(scope, receive, encoding):
             await send(dict(message, headers=list(message["headers"])) if "headers" in message else message)
 
     async def prepare(self) -> None:
@@ -55,9 +49,19 @@ class Bundles:
         for address in addresses(b"".join(page).decode()):
             path, _, query = address.partition("?")
             for encoding in ("zstd", "gzip"):
-                await self(_asked(path, query, encoding), _nothing_more(), _unheard)
+                await self._messages(_asked(path, query, encoding), _nothing_more(), encoding, small=True)
 
-    async def _answer(self, scope: Scope, receive: Receive, encoding: str, lasting: bool) -> list[Message]:
+    async def _messages(self, scope: Scope, receive: Receive, encoding: str, *, small: bool = False) -> list[Message]:
+        address = scope["path"] + "?" + scope["query_string"].decode("latin-1"), encoding
+        lasting = scope["method"] == "GET" and scope["path"].startswith(_KEPT)
+        messages = self._kept.get(address) if lasting else None
+        if messages is None:
+            messages = await self._answer(scope, receive, encoding, lasting, small)
+            if lasting and messages[0]["status"] == 200 and len(self._kept) < _MOST:
+                self._kept[address] = messages
+        return messages
+
+    async def _answer(self, scope: Scope, receive: Receive, encoding: str, lasting: bool, small: bool) -> list[Message]:
         start: Message = {}
         parts: list[bytes] = []
 
@@ -79,7 +83,7 @@ class Bundles:
             media = b"application/json"
             headers.append((b"content-type", media))
         if len(body) > _SMALLEST and any(kind in media for kind in _SQUEEZED):
-            body = _squeezed(body, encoding, lasting)
+            body = _squeezed(body, encoding, small)
             headers += [(b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]
         kept = b"public, max-age=31536000, immutable" if lasting and start["status"] == 200 else b"no-store"
         headers += [(b"cache-control", kept), (b"content-length", str(len(body)).encode())]
@@ -92,10 +96,10 @@ def _best(scope: Scope) -> str:
     return next((name for name in ("zstd", "gzip") if name.encode() in taken), "")
 
 
-def _squeezed(body: bytes, encoding: str, lasting: bool) -> bytes:
+def _squeezed(body: bytes, encoding: str, small: bool) -> bytes:
     if encoding == "zstd":
-        return zstandard.ZstdCompressor(level=19 if lasting else 3).compress(body)
-    return gzip.compress(body, 9 if lasting else 4, mtime=0)
+        return zstandard.ZstdCompressor(level=19 if small else 3).compress(body)
+    return gzip.compress(body, 9 if small else 4, mtime=0)
 
 
 def _asked(path: str, query: str, encoding: str) -> Scope:
@@ -118,7 +122,3 @@ def _nothing_more() -> Receive:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     return receive
-
-
-async def _unheard(_message: Message) -> None:
-    pass

@@ -89,7 +89,7 @@ def test_what_a_page_asks_dash_for_is_compressed_too(app):
     assert re.search(rb'rel="icon"[^>]+href="data:image/svg', ask(app, "/")[2])  # no request of its own
 
 
-def test_what_a_page_loads_is_compressed_before_anybody_asks(app):
+def test_what_a_page_loads_is_compressed_before_anybody_asks_and_nothing_else_with_such_pains(app, monkeypatch):
     page = ask(app, "/")[2].decode()
     asked = []
 
@@ -103,9 +103,16 @@ def test_what_a_page_loads_is_compressed_before_anybody_asks(app):
     made = Bundles(scripts)
     asyncio.run(made.prepare())
     asked.clear()
+    monkeypatch.setattr("dashboard.bundles._squeezed", lambda *given: pytest.fail("compressed again"))
     for address in addresses(page):
         for encoding in (b"zstd", b"gzip"):
             headers = [(b"accept-encoding", encoding)]
             status, found, _ = ask(made, address, headers=headers)
             assert status == 200 and found["content-encoding"] in ("zstd", "gzip")
     assert asked == []  # all of it was kept
+    pains = []
+    monkeypatch.setattr(
+        "dashboard.bundles._squeezed", lambda body, encoding, small: pains.append(small) or gzip.compress(body)
+    )
+    ask(made, addresses(page)[0] + "&x=1")
+    assert pains == [False]
