@@ -52,8 +52,8 @@ class Accounts:
 
     def add(self, name: str, role: str, password: str, by: str = "command line") -> None:
         """Make an account; AccountError where it cannot be or is there already."""
-        name, role, hashed = plain_name(name), known_role(role), self._hashed(name, password)
-        now = _now()
+        name, role, now = plain_name(name), known_role(role), _now()
+        hashed = self._hashed(name, password)
         with self._desk.open() as connection:
             if connection.execute("SELECT 1 FROM account WHERE name = ?", (name,)).fetchone():
                 raise AccountError(f"there is an account '{name}' already; 'noctule account role' changes what it may")
@@ -141,7 +141,7 @@ class Accounts:
             raise AccountError(
                 f"the password has {len(plain)} signs; it must have {SHORTEST} to {LONGEST}, and a few words are best"
             )
-        if name in plain.lower() or len(set(plain)) < 5:
+        if (len(name) > 3 and name in plain.lower()) or len(set(plain)) < 5:  # a short name stands in most sentences
             raise AccountError("the password holds the name, or is a few signs over and over; choose a few words")
         return self._hasher.hash(plain)
 

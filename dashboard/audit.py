@@ -47,6 +47,7 @@ def trail(desk: Desk, since: str = "", most: int = 1000) -> list[dict[str, Any]]
 
     since : a day like 2026-11-20; earlier lines are left out
     """
+    since = since and _day(since).isoformat()
     with desk.open() as connection:
         rows = connection.execute(
             "SELECT time, who, role, what, detail FROM audit WHERE time >= ? ORDER BY id DESC LIMIT ?", (since, most)
@@ -56,10 +57,7 @@ def trail(desk: Desk, since: str = "", most: int = 1000) -> list[dict[str, Any]]
 
 def purge(desk: Desk, before: str, who: str = "noctule account audit") -> int:
     """Delete lines from before a day, which must be at least 30 days ago, and say so in a line; how many went."""
-    try:
-        day = date.fromisoformat(before)
-    except ValueError:
-        raise AccountError(f"'{before}' is no day; write one like 2026-05-01") from None
+    day = _day(before)
     age = (datetime.now(UTC).date() - day).days
     if age < YOUNGEST_PURGE_DAYS:
         raise AccountError(
@@ -71,6 +69,13 @@ def purge(desk: Desk, before: str, who: str = "noctule account audit") -> int:
         connection.execute("DELETE FROM audit_purge")
     audit(desk, who, "purge", f"{gone} lines before {day.isoformat()}")
     return gone
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise AccountError(f"'{text[:40]}' is no day; write one like 2026-05-01") from None
 
 
 def _stamp(seconds: float) -> str:

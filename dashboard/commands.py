@@ -192,7 +192,8 @@ def account_sign_out(city: _City, name: Annotated[str, typer.Argument(metavar="N
 
     _, desk = _accounts(city)
     sessions = Sessions(desk, City.open(city).settings.sign_in)
-    ended = sum(sessions.close_all(name, way) for way in (WAY, "oidc"))
+    # A provider's names are kept as it writes them, an account's in lower case.
+    ended = sessions.close_all(name.strip().lower(), WAY) + sessions.close_all(name, "oidc")
     audit(desk, "command line", "sessions ended", f"{name}, {ended}")
     print(f"{ended} sessions of {name} ended.")
 
