@@ -23,16 +23,11 @@ from sensors.errors import NoctuleError
 from sensors.night import rfc3339
 
 HEARTBEAT_S = 15.0
-MOST_LISTENERS = 500
 STANDING = "standing"
 _LOOK_S = 0.1
 _SLOW_S = 1.0
 
 Event = dict[str, Any]
-
-
-class FullError(Exception):
-    """There are as many listeners as one process should have."""
 
 
 class Push:
@@ -52,8 +47,6 @@ class Push:
 
     async def listen(self, role: str) -> AsyncIterator[bytes]:
         """The bytes of an event stream for one browser; ends when the browser goes."""
-        if len(self._listeners) >= MOST_LISTENERS:
-            raise FullError
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
         queue: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=64)

@@ -28,7 +28,6 @@ _MAY: dict[str, frozenset[str]] = {
     "sensors": _TONIGHT,
     "journal": frozenset({"viewer", "planner", "admin"}),
     "operations": frozenset({"admin"}),
-    "accounts": frozenset({"admin"}),
 }
 
 

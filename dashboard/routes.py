@@ -36,13 +36,13 @@ from dashboard.palette import GROUNDS, RAMPS, lookup
 from dashboard.picturing import Picturing
 from dashboard.planning import EVENTS, Planning
 from dashboard.probing import Probing
-from dashboard.push import FullError, Push, version_of
+from dashboard.push import Push, version_of
 from dashboard.residual_desk import ResidualDesk
 from dashboard.roles import COOKIE, ROLES, may
 from dashboard.runs import NOW
 from dashboard.scales import GAP_LAYERS, SCALES
 from dashboard.scene import Viewer, live_scene, night_scene
-from dashboard.security import Headers, refuse
+from dashboard.security import Headers
 from dashboard.sheet_route import Sheets
 from dashboard.signing_in import SigningIn
 from dashboard.tiles import Block, compress, render
@@ -313,11 +313,7 @@ class Routes:
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         role = self._role_of(scope)
         stream = self._push.listen(role)
-        try:
-            first = await anext(stream)
-        except FullError:
-            await refuse(send, 503)
-            return
+        first = await anext(stream)
         headers = [(b"content-type", b"text/event-stream"), NEVER, (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": first, "more_body": True})

@@ -101,6 +101,17 @@ def client_of_each(town):
         yield list(found.values())
 
 
+@contextlib.contextmanager
+def tab(browser, url):
+    """A page of its own context, once it shows the map."""
+    context = browser.new_context(viewport={"width": 1024, "height": 768})
+    page = context.new_page()
+    page.goto(url)
+    until(page, "!!(window.noctule && window.noctule.stats && window.noctule.stats.first)")
+    yield page
+    context.close()
+
+
 def test_two_workers_answer_with_the_same_bytes_and_both_tell_of_a_change(town):
     with client_of_each(town) as clients:
         answers = [tile(town, client) for client in clients]
@@ -135,16 +146,12 @@ def test_a_worker_that_is_killed_comes_back_and_the_others_go_on(town):
 @pytest.mark.browser
 @pytest.mark.skipif(*NEEDS_CHROMIUM[1].args, **NEEDS_CHROMIUM[1].kwargs)
 def test_a_page_whose_worker_is_killed_shows_the_next_change(town, browser):
-    context = browser.new_context(viewport={"width": 1024, "height": 768})
-    page = context.new_page()
-    page.goto(town.url + "/?lang=en")
-    until(page, "!!(window.noctule && window.noctule.stats && window.noctule.stats.first)")
-    for worker in workers(town):
-        worker.send_signal(signal.SIGKILL)
-    told = town.map_now(7.0)
-    until(page, f"window.noctule.stats.painted.endsWith('/{told['version']}')", 40)
-    until(page, "/Live/.test(document.getElementById('status').textContent)", 40)
-    context.close()
+    with tab(browser, town.url + "/?lang=en") as page:
+        for worker in workers(town):
+            worker.send_signal(signal.SIGKILL)
+        told = town.map_now(7.0)
+        until(page, f"window.noctule.stats.painted.endsWith('/{told['version']}')", 40)
+        until(page, "/Live/.test(document.getElementById('status').textContent)", 40)
 
 
 @pytest.mark.browser
@@ -173,24 +180,20 @@ def test_seven_tabs_share_one_stream_and_when_the_listening_one_closes_another_l
 @pytest.mark.browser
 @pytest.mark.skipif(*NEEDS_CHROMIUM[1].args, **NEEDS_CHROMIUM[1].kwargs)
 def test_a_connection_that_drops_while_the_night_plays_costs_no_picture_and_goes_on(town, browser):
-    context = browser.new_context(viewport={"width": 1024, "height": 768})
-    page = context.new_page()
-    page.goto(town.url + "/research?lang=en&night=2026-11-19&t=2026-11-19T19:00:00.000Z")
-    until(page, "!!(window.noctule && window.noctule.stats && window.noctule.stats.first)")
-    page.evaluate("() => { document.activeElement.blur(); window.noctule.togglePlay(); }")
-    first = page.evaluate("window.noctule.stats.painted")
-    until(page, f"window.noctule.stats.painted !== {first!r}")
-    context.set_offline(True)
-    page.wait_for_timeout(1500)
-    shown = page.evaluate("window.noctule.stats.painted")
-    assert shown and page.evaluate(  # what was painted stays on the screen
-        "[...document.querySelectorAll('.values canvas')]"
-        ".some(c => c.getContext('2d').getImageData(0, 0, 256, 256).data.some(v => v))"
-    )
-    context.set_offline(False)
-    page.evaluate("() => { if (!window.noctule.playing) window.noctule.togglePlay(); }")
-    until(page, f"window.noctule.stats.painted !== {shown!r}", 40)
-    context.close()
+    with tab(browser, town.url + "/research?lang=en&night=2026-11-19&t=2026-11-19T19:00:00.000Z") as page:
+        page.evaluate("() => { document.activeElement.blur(); window.noctule.togglePlay(); }")
+        first = page.evaluate("window.noctule.stats.painted")
+        until(page, f"window.noctule.stats.painted !== {first!r}")
+        page.context.set_offline(True)
+        page.wait_for_timeout(1500)
+        shown = page.evaluate("window.noctule.stats.painted")
+        assert shown and page.evaluate(  # what was painted stays on the screen
+            "[...document.querySelectorAll('.values canvas')]"
+            ".some(c => c.getContext('2d').getImageData(0, 0, 256, 256).data.some(v => v))"
+        )
+        page.context.set_offline(False)
+        page.evaluate("() => { if (!window.noctule.playing) window.noctule.togglePlay(); }")
+        until(page, f"window.noctule.stats.painted !== {shown!r}", 40)
 
 
 def test_all_workers_end_within_two_seconds_though_streams_are_open(town):
