@@ -10,6 +10,7 @@ from threading import Lock
 
 from analytics import atlas
 from dashboard.runs import PUBLIC, Runs
+from dashboard.usual import level_of
 from sensors.city import City
 from sensors.errors import NoctuleError
 
@@ -44,9 +45,8 @@ class NightCoverage:
 
 
 def _share(city: City, name: str) -> Share | None:
-    level = "public" if name.startswith(PUBLIC) else "atlas"
     try:
-        meta = atlas.night_meta(city, name.removeprefix(PUBLIC), level)
+        meta = atlas.night_meta(city, name.removeprefix(PUBLIC), level_of(name))
         return None if meta is None else (len(meta["closed"]), len(meta["steps"]))
     except (NoctuleError, OSError, KeyError, ValueError):  # replaced while it was read; the next look succeeds
         return None

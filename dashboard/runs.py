@@ -36,7 +36,7 @@ from dashboard.scales import (
     Scale,
     drawn_from,
 )
-from dashboard.tiles import NOTHING, ByteCache, GridFrame, Packed, pyramid
+from dashboard.tiles import NOTHING, ByteCache, GridFrame, Packed, native_values, pyramid
 from dashboard.usual import MARK, Unlike, UsualFields, level_of, plain_version
 from sensors.city import City
 from sensors.errors import NoctuleError
@@ -55,10 +55,11 @@ _KEPT_NOWS = 8
 _KEPT_NOW_BYTES = 64 * 2**20  # of all but the newest; a page of a million cells takes twice that
 _KEPT_MARKS = 5_000  # frames of which it is known which layers are simulated
 _UNSURE = 0.7  # of a difference inside its interval: a root mean square above 0.5 is drawn grey
-_KEPT_SD_BYTES = 64 * 2**20  # a night of a million cells takes 42
-_KEPT_BYTES = 240 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
+_KEPT_TOLD_BYTES = 128 * 2**20  # 21 steps of a million cells take 63
+_KEPT_BYTES = 176 * 2**20  # a frame takes 48 kB for 17,850 cells and 2.7 MB for a million
 
 Floats = npt.NDArray[np.floating]
+_Told = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float16]]  # values 0..100, standard deviations
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Runs:
         self._levels: OrderedDict[tuple[str, str, int, str], list[Packed]] = OrderedDict()
         self._making: dict[tuple[str, str, int, str], Lock] = {}
         self._size = 0
-        self._sds: OrderedDict[tuple[str, str, int, str], npt.NDArray[np.float16]] = OrderedDict()
+        self._tolds: OrderedDict[tuple[str, str, int, str], _Told] = OrderedDict()
         self._lock = RLock()
         self._ground: dict[GridFrame, npt.NDArray[np.bool_]] = {}
         self._simulated: dict[tuple[str, int, str], frozenset[str]] = {}
@@ -191,8 +192,7 @@ class Runs:
         elif run.name.startswith(PLAN):
             page, _ = atlas.open_plan(self.city, run.name.removeprefix(PLAN), run.times[frame])
         else:
-            level = "public" if run.name.startswith(PUBLIC) else "atlas"
-            page = atlas.open_step(self.city, run.night, run.times[frame], wanted, level)
+            page = atlas.open_step(self.city, run.night, run.times[frame], wanted, level_of(run.name))
         return {name: np.asarray(page[name].values[0]) for name in wanted}
 
     def simulated(self, run: Run) -> frozenset[str]:
@@ -284,40 +284,53 @@ class Runs:
 
     def curve(self, run: Run, layer: str, row: int, column: int) -> list[float | None]:
         """The layer's quantity in one cell through the frames of a run, as coarse as the map shows it."""
-        values: list[float | None] = []
-        for frame, version in enumerate(run.versions):
-            levels = None if version is None else self.levels(run.name, layer, frame, version)
-            packed = NOTHING if levels is None else int(levels[0][row + 1, column + 1]) & 255
-            values.append(None if packed == NOTHING else float(SCALES[layer].to_quantity(packed)))
-        return values
+        scale, packed = (
+            SCALES[layer],
+            [NOTHING if at is None else int(at[0]) for at in self._through(run, layer, row, column)],
+        )
+        return [None if value == NOTHING else float(scale.to_quantity(value)) for value in packed]
 
     def spread(self, run: Run, layer: str, row: int, column: int) -> list[float | None]:
         """The layer's standard deviation in one cell through the frames of a run, in the layer's own terms."""
-        name = SCALES[layer].sd
-        found: list[float | None] = []
+        found = [np.nan if at is None else float(at[1]) for at in self._through(run, layer, row, column)]
+        return [sd if np.isfinite(sd) else None for sd in found]
+
+    def _through(self, run: Run, layer: str, row: int, column: int) -> list[tuple[Any, Any] | None]:
+        """Value and standard deviation in one cell, by frame; None where a frame is not mapped or was replaced."""
+        found: list[tuple[Any, Any] | None] = []
         for frame, version in enumerate(run.versions):
-            sd = np.nan
-            if version is not None and name in run.variables:
+            here = None
+            if version is not None:
                 with suppress(NoctuleError, OSError):  # replaced while it was read
-                    sd = float(self._deviations(run, name, frame, version)[row, column])
-            found.append(sd if np.isfinite(sd) else None)
+                    values, deviations = self._told(run, layer, frame, version)
+                    here = values[row, column], deviations[row, column]
+            found.append(here)
         return found
 
-    def _deviations(self, run: Run, name: str, frame: int, version: str) -> npt.NDArray[np.float16]:
-        """A frame's standard deviations, to the three digits that a curve can show.
+    def _told(self, run: Run, layer: str, frame: int, version: str) -> _Told:
+        """A frame's values as the map shows them, and standard deviations to the three digits that a curve can show.
 
-        Kept apart: a click asks for every frame of a night, which is more than the atlas keeps of what it read.
+        Kept apart from what tiles are cut of: a click asks for one cell of every frame of a night, at no zoom but its
+        own, and reading a night's pages for each click would take half a second.
         """
-        key = (run.name, name, frame, version)
+        key = (run.name, layer, frame, version)
         with self._lock:
-            if key in self._sds:
-                self._sds.move_to_end(key)
-                return self._sds[key]
-        made = self.fields(run, frame, (name,))[name].astype(np.float16)
+            if key in self._tolds:
+                self._tolds.move_to_end(key)
+                return self._tolds[key]
+        scale = SCALES[layer]
+        fields = self.fields(run, frame, (scale.variable, scale.sd))
+        values = native_values(scale, fields[scale.variable])
+        # A layer without a deviation has one that is unknown everywhere, and takes no room.
+        sd = fields.get(scale.sd, np.broadcast_to(np.float16(np.nan), values.shape))
+        made = values, sd.astype(np.float16, copy=False)
         with self._lock:
-            self._sds[key] = made
-            while len(self._sds) > 1 and sum(one.nbytes for one in self._sds.values()) > _KEPT_SD_BYTES:
-                self._sds.popitem(last=False)
+            self._tolds[key] = made
+            while (
+                len(self._tolds) > 1
+                and sum(one.nbytes for two in self._tolds.values() for one in two) > _KEPT_TOLD_BYTES
+            ):
+                self._tolds.popitem(last=False)
         return made
 
     def _encode(self, run: Run, layer: str, frame: int) -> list[Packed]:
@@ -369,7 +382,7 @@ class Runs:
             night = str(meta.get("night", ""))
             seen = _names(page), meta, self._frame(page), None, _of_shares(page)
             return Run(name, night, stamp, times, versions, *seen)
-        level = "public" if name.startswith(PUBLIC) else "atlas"
+        level = level_of(name)
         data, meta = atlas.open_night(self.city, name.removeprefix(PUBLIC), level)
         times = np.array([parse_rfc3339(step) for step in meta["steps"]], "datetime64[ms]")
         digests = {str(entry["step"]): str(entry["digest"])[:12] for entry in meta["closed"]}

@@ -140,7 +140,7 @@ def pyramid(
     field = np.asarray(quantity, np.float32)  # sums of at most 1,024 cells, told as one of 101 values
     known = np.isfinite(field)
     sums: dict[str, Floats] = {
-        "amount": np.where(known, np.exp(field * _NEPER) if scale.unit == "dB" else field, np.float32(0)),
+        "amount": np.where(known, _summed(scale, field), np.float32(0)),
         "weight": known.astype(np.float32),
         "ground": ground.astype(np.float32),
     }
@@ -153,6 +153,14 @@ def pyramid(
         sums = {name: _halved(part) for name, part in sums.items()}
         levels.append(_packed(scale, sums))
     return levels
+
+
+def native_values(scale: Scale, quantity: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """The values of a field's own cells as `pyramid` has them on its first level; NOTHING where not known."""
+    field = np.asarray(quantity, np.float32)
+    known = np.isfinite(field)
+    value = _told(scale, _summed(scale, np.where(known, field, np.float32(0))))
+    return np.where(known, value, NOTHING).astype(np.uint8)
 
 
 def render(frame: GridFrame, levels: list[Packed], block: Block) -> bytes:
@@ -204,23 +212,33 @@ def _where_known(known: npt.NDArray[np.bool_], values: npt.NDArray[np.floating],
     return np.where(known, np.where(np.isnan(given), np.float32(unknown), given), np.float32(0))
 
 
+def _summed(scale: Scale, field: Floats) -> Floats:
+    """What of a quantity is summed over cells: levels as energy."""
+    return np.exp(field * _NEPER) if scale.unit == "dB" else field
+
+
+def _told(scale: Scale, mean: Floats) -> Floats:
+    """The value, 0..100 in whole steps, of a mean of what is summed."""
+    if scale.unit == "dB":
+        with np.errstate(divide="ignore"):
+            mean = np.log(mean)
+        mean /= _NEPER
+    value = scale.to_value(mean)
+    return np.rint(value, out=value)
+
+
 def _packed(scale: Scale, sums: dict[str, Floats]) -> Packed:
     """Sums over cells and how many cells were known, as bytes with a border of nothing."""
     weight = sums["weight"]
     known, share = weight > 0, np.maximum(weight, np.float32(1))
-    mean = sums["amount"] / share
-    if scale.unit == "dB":
-        with np.errstate(divide="ignore"):
-            np.log(mean, out=mean)
-        mean /= _NEPER
-    value = scale.to_value(mean)
+    value = _told(scale, sums["amount"] / share)
     distance = sums["distance"] / share if "distance" in sums else None
     deviation = np.sqrt(sums["variance"] / share) if "variance" in sums else np.zeros((), np.float32)
     packed = np.full((known.shape[0] + 2, known.shape[1] + 2), EMPTY)
     inside = packed[1:-1, 1:-1]
     inside[sums["ground"] > 0] = HATCHED
     confidence = np.left_shift(scale.confidence(deviation, distance), 8, dtype=np.uint16)
-    np.copyto(inside, np.rint(value, out=value).astype(np.uint16) | confidence, where=known)
+    np.copyto(inside, value.astype(np.uint16) | confidence, where=known)
     return packed
 
 

@@ -19,6 +19,7 @@ from dashboard.tiles import (
     ByteCache,
     GridFrame,
     compress,
+    native_values,
     pixel_m,
     pyramid,
     render,
@@ -91,6 +92,15 @@ def test_means_leave_out_what_is_not_known():
     field[0, 0] = 0.8
     assert levels(field)[1][1, 1] & 255 == 80
     assert levels(field)[1][2, 2] == HATCHED
+
+
+@pytest.mark.parametrize("layer", SCALES)
+def test_a_cell_alone_has_the_value_of_the_map(layer):
+    scale = SCALES[layer]
+    quantity = np.linspace(scale.low - 1, scale.high + 1, 4001, dtype=np.float32).reshape(1, -1)
+    quantity[0, ::7] = np.nan
+    drawn = pyramid(scale, quantity, None, None, np.ones(quantity.shape, bool))[0][1:-1, 1:-1] & 255
+    np.testing.assert_array_equal(native_values(scale, quantity), drawn)
 
 
 def test_levels_are_averaged_as_energy():
