@@ -249,11 +249,11 @@ class _Sheet:
 
 
 def window_of(box: Box, widest: int) -> _Window:
-    """The pixels that show a box: as many as fit into the width, at the deepest zoom that has them."""
+    """The pixels that show a box: as many as fit into `widest` either way, at the deepest zoom that has them."""
     west, south, east, north = box
     (x0, y0), (x1, y1) = _mercator(west, north), _mercator(east, south)
     zoom = HIGHEST_ZOOM
-    while zoom > LOWEST_ZOOM and (x1 - x0) * TILE * 2**zoom > 1.6 * widest:
+    while zoom > LOWEST_ZOOM and max(x1 - x0, y1 - y0) * TILE * 2**zoom > 1.6 * widest:
         zoom -= 1
     side = TILE * 2**zoom
     left, top, right, bottom = x0 * side, y0 * side, x1 * side, y1 * side

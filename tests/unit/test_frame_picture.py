@@ -70,6 +70,12 @@ def test_a_window_is_as_wide_as_asked_and_keeps_the_shape_of_its_box():
     assert window.size[0] / window.size[1] == pytest.approx(shape, rel=0.01)
 
 
+@pytest.mark.parametrize("text", ["24.9,59,24.9006,61", "24,60.17,26,60.1706"])
+def test_a_strip_is_drawn_from_no_more_than_a_screen(text):
+    window = window_of(read_box(text), WIDEST)
+    assert max(window.right - window.left, window.bottom - window.top) <= 1.6 * WIDEST
+
+
 @pytest.mark.parametrize(
     "text", ["", "1,2,3", "a,b,c,d", "1e999,0,2,1", "0,0,90,80", "0,-89,1,0", "10,10,10,10", "1," * 99]
 )
