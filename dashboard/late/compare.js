@@ -19,7 +19,8 @@
     const [mode, choose] = R.useState(N.asked('mode') === 'side' ? 'side' : 'swipe');
     const [edge, move] = R.useState(Math.min(100, Math.max(0, parseInt(N.asked('swipe'), 10) || 50)));
     const [layer, take] = R.useState(N.asked('clayer'));
-    const [scene, know] = R.useState(null);
+    const [scene, know] = R.useState(null), lately = R.useRef(null);
+    lately.current = scene;
     const [, look] = R.useState(0);
     const on = !!p.value && !!p.known;
 
@@ -122,7 +123,7 @@
         other.on('mousemove', hover).on('mouseout', gone).on('click', read);
         box.addEventListener('keydown', enter);
         let ended = false;
-        const dots = (N.view().overlays || []).map(kind => fetch(`/overlay/${kind}.json?lang=${config.labels.language}`).then(r => (r.ok ? r.json() : null)).then(data => { if (data && !ended) N.kit.dotLayer(L, kind, data).addTo(other); }).catch(() => 0));
+        for (const kind of N.view().overlays || []) fetch(`/overlay/${kind}.json?lang=${config.labels.language}`).then(r => (r.ok ? r.json() : null)).then(data => { if (data && !ended) N.kit.dotLayer(L, kind, data).addTo(other); }).catch(() => 0);
         own.draw = () => { other.invalidateSize({ animate: false }); const size = other.getSize(); N.kit.drawMark(mark, config.labels.simulated, L.point(size.x / 2, size.y / 2)); there(); };
         own.dress = () => { ground.setUrl(under()); };
         const sized = new ResizeObserver(own.draw);
@@ -130,7 +131,7 @@
         own.draw();
         undo = () => {
           ended = true; sized.disconnect(); map.off('move zoomend', there).off('mousemove', over).off('mouseout', gone);
-          ghosts.forEach(dot => dot.remove()); box.removeEventListener('keydown', enter); other.remove(); tip.remove(); Promise.all(dots);
+          ghosts.forEach(dot => dot.remove()); box.removeEventListener('keydown', enter); other.remove(); tip.remove();
         };
       }
       own.values = values; own.mark = mark;
@@ -145,7 +146,7 @@
         told: latlng => own.lines(latlng),
         view: () => current.current,
         ahead: view => values.ahead(view),
-        scene: () => scene,
+        scene: () => lately.current, /* it comes after this was made, and again with the news */
       };
       const dress = () => { if (own.dress) own.dress(); values.refresh(); own.draw(); };
       window.addEventListener('noctule-theme', dress);

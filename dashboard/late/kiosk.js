@@ -18,7 +18,7 @@
   N.kiosk = {
     run() {
       if (running) return;
-      const root = document.documentElement, words = { paused: '', left: '' };
+      const root = document.documentElement;
       const mine = (running = { paused: false, at: -1, since: -1e9, lost: 0, full: false, timers: [], lock: null });
       root.dataset.kiosk = '1';
       const told = document.createElement('p');
