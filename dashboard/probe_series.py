@@ -159,7 +159,7 @@ def told_series(series: Series, run: Run, layer: str, say: Words, zone: ZoneInfo
         "high": on_scale(series.high),
         "words": words,
         "ticks": [
-            [float(place), _bare(layer, tick, say)]
+            [float(place), figures.amount(layer, tick, say)]
             for place, tick in zip(scale.to_value(ticks).tolist(), ticks, strict=True)
         ],
         "title": figures.layer_name(layer, say),
@@ -199,9 +199,4 @@ def _words(layer: str, value: float, low: float, high: float, say: Words) -> str
     amount = figures.amount_words(layer, value, say)
     if not np.isfinite(low) or low == high:
         return amount
-    return f"{amount} ({_bare(layer, low, say)}–{_bare(layer, high, say)})"
-
-
-def _bare(layer: str, value: float, say: Words) -> str:
-    """An amount without its unit, which follows a plain space."""
-    return figures.amount_words(layer, value, say).partition(" ")[0]
+    return f"{amount} ({figures.amount(layer, low, say)}–{figures.amount(layer, high, say)})"

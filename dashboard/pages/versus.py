@@ -67,6 +67,6 @@ def usual_details(
         html.Table(html.Tbody([html.Tr([html.Th(say(key), scope="row"), html.Td(text)]) for key, text in rows])),
         html.P(say("usual.note"), className="note"),
     ]
-    if layer in USUAL and base in house.runs.simulated(run):
+    if base in house.runs.simulated(run):
         body.insert(3, html.P(say("simulated.mark"), className="simulated"))
     return [*head, *body]
