@@ -43,7 +43,7 @@ class ResidualDesk:
             return 404, [_NEVER], b""
         if not may(role, "export") or not self._house.may_run(role, night):
             return 403, [_NEVER], b""
-        run = self._house.runs.get(night)
+        run = await asyncio.to_thread(self._house.runs.get, night)
         if run is None or run.name != run.night:
             return 404, [_NEVER], b""
         say = words(language)

@@ -217,7 +217,7 @@ def _summed(scale: Scale, field: Floats) -> Floats:
     return np.exp(field * _NEPER) if scale.unit == "dB" else field
 
 
-def _told(scale: Scale, mean: Floats) -> Floats:
+def _told(scale: Scale, mean: npt.NDArray[np.floating]) -> Floats:
     """The value, 0..100 in whole steps, of a mean of what is summed."""
     if scale.unit == "dB":
         with np.errstate(divide="ignore"):

@@ -94,18 +94,27 @@ class Watched:
         if run is None or layer not in run.layers or not 0 <= frame < len(run.versions) or run.versions[frame] is None:
             return {"places": [{"state": "gone", "told": say("details.gone")} for _ in places]}
         try:
-            cards = [self._card(run, frame, layer, spot, say) for spot in spots if spot is not None]
+            cells = [run.frame.cell(spot[1], spot[0]) for spot in spots if spot is not None]
+            squares = [cell and square_of(cell, run.frame.cell_m, run.frame.shape) for cell in cells]
+            self._read(run, frame, layer, {square for square in squares if square})
+            cards = [self._card(run, frame, layer, square, say) for square in squares]
             simulated = say("simulated.mark") if layer in house.runs.simulated(run) else ""
             return {"places": cards, "simulated": simulated}
         except (NoctuleError, OSError):  # replaced while it was read; the page asks again with the next version
             return {"places": [{"state": "gone", "told": say("details.gone")} for _ in places]}
 
-    def _card(self, run: Run, frame: int, layer: str, spot: tuple[float, float], say: Words) -> dict[str, Any]:
-        cell = run.frame.cell(spot[1], spot[0])
-        if cell is None:
+    def _read(self, run: Run, frame: int, layer: str, squares: set[Square]) -> None:
+        """Read what cards of these squares need, page by page: else each page would be read for each of them."""
+        self._at(run, frame, layer, squares)
+        night = self._night_of(run, layer)
+        for step, version in enumerate(night.versions if night is not None else ()):
+            if night is not None and version is not None:
+                self._at(night, step, layer, squares)
+
+    def _card(self, run: Run, frame: int, layer: str, square: Square | None, say: Words) -> dict[str, Any]:
+        if square is None:
             return {"state": "outside", "told": say("details.outside")}
-        square = square_of(cell, run.frame.cell_m, run.frame.shape)
-        value, sd, nearest, ground = self._at(run, frame, layer, square)
+        value, sd, nearest, ground = self._at(run, frame, layer, {square})[square]
         if not np.isfinite(value):
             return {"state": "none", "told": say("details.hatched" if ground else "details.nothing")}
         scale, zone = SCALES[layer], self._house.city.zone
@@ -127,8 +136,8 @@ class Watched:
         self, run: Run, frame: int, layer: str, square: Square, here: tuple[float, float, float], say: Words, zone: Any
     ) -> dict[str, str]:
         """The night of a place as a picture, and in words for who does not see it."""
-        night = self._house.runs.get(run.night) if run.name == NOW else run
-        if night is None or layer not in night.layers or SCALES[layer].differs:
+        night = self._night_of(run, layer)
+        if night is None:
             return {}
         scale, times = SCALES[layer], night.times
         place = frame if night is run else int(np.searchsorted(times, run.times[frame]))
@@ -136,7 +145,9 @@ class Watched:
         band: list[tuple[float, float]] = []
         spoken = []
         for step, version in enumerate(night.versions):
-            value, sd, _, _ = (np.nan, 0.0, 0.0, True) if version is None else self._at(night, step, layer, square)
+            value, sd, _, _ = (
+                (np.nan, 0.0, 0.0, True) if version is None else self._at(night, step, layer, {square})[square]
+            )
             low, high = scale.interval(value, sd) if np.isfinite(value) else (np.nan, np.nan)
             if step == place:
                 value, low, high = here
@@ -151,24 +162,33 @@ class Watched:
         drawn = figures.curve_svg(values, labels, place, 0.0, 100.0, band)
         return {"curve": drawn, "alt": say("details.curve") + ": " + ", ".join(spoken)}
 
-    def _at(self, run: Run, frame: int, layer: str, square: Square) -> Told:
-        """A square's numbers at a step; closed steps never change, so each is read once."""
-        key = (run.name, frame, str(run.versions[frame]), layer, square)
+    def _night_of(self, run: Run, layer: str) -> Run | None:
+        """The night that a card draws; None where there is no curve of the layer."""
+        night = self._house.runs.get(run.night) if run.name == NOW else run
+        return night if night is not None and layer in night.layers and not SCALES[layer].differs else None
+
+    def _at(self, run: Run, frame: int, layer: str, squares: set[Square]) -> dict[Square, Told]:
+        """Squares' numbers at a step; closed steps never change, so each is read once."""
+        key = (run.name, frame, str(run.versions[frame]), layer)
+        found: dict[Square, Told] = {}
         with self._lock:
-            if key in self._told:
-                self._told.move_to_end(key)
-                return self._told[key]
-        scale = SCALES[layer]
-        fields = self._house.runs.fields(run, frame, (scale.variable, scale.sd, scale.nearest))
-        rows, columns = slice(square[0], square[1]), slice(square[2], square[3])
-        part = {name: np.asarray(field[rows, columns], np.float64) for name, field in fields.items()}
-        ground = self._house.runs.ground(run.frame)[rows, columns]
-        told = mean_of(part[scale.variable], part.get(scale.sd), part.get(scale.nearest), ground, scale.unit == "dB")
-        with self._lock:
-            self._told[key] = told
-            while len(self._told) > _KEPT:
-                self._told.popitem(last=False)
-        return told
+            for square in squares:
+                if (*key, square) in self._told:
+                    self._told.move_to_end((*key, square))
+                    found[square] = self._told[*key, square]
+        if len(found) < len(squares):
+            scale, ground = SCALES[layer], self._house.runs.ground(run.frame)
+            fields = self._house.runs.fields(run, frame, (scale.variable, scale.sd, scale.nearest))
+            for square in squares - found.keys():
+                cut = slice(square[0], square[1]), slice(square[2], square[3])
+                part = {name: np.asarray(field[cut], np.float64) for name, field in fields.items()}
+                value, sd, nearest = part[scale.variable], part.get(scale.sd), part.get(scale.nearest)
+                found[square] = mean_of(value, sd, nearest, ground[cut], scale.unit == "dB")
+            with self._lock:
+                self._told.update({(*key, square): found[square] for square in squares})
+                while len(self._told) > _KEPT:
+                    self._told.popitem(last=False)
+        return found
 
 
 def square_of(cell: tuple[int, int], cell_m: float, shape: tuple[int, int]) -> Square:

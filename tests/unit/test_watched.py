@@ -156,3 +156,18 @@ def test_names_are_judged_in_the_language_asked_for_and_not_kept(app):
     assert told["names"][1] == {"name": "La place", "wrong": ""}
     assert watch(app, {"names": ["x"] * 21}, path="/watch/names")[0] == 400
     assert ask(app, "/watch/names", role="viewer")[0] == 405
+
+
+def test_many_places_read_each_page_once(city, monkeypatch):
+    house = build(city.path, switch=True, warm=False)
+    read = []
+    fields = Runs.fields
+    monkeypatch.setattr(Runs, "fields", lambda *asks: read.append(asks[2:]) or fields(*asks))
+    frame, (rows, columns) = Runs(city).frame, Runs(city).frame.shape
+    spots = [frame.lonlat(row, column) for row in range(0, rows, 8) for column in range(0, columns, 8)][:20]
+    assert len({square_of(frame.cell(*spot), frame.cell_m, frame.shape) for spot in spots}) > 5
+    content = asked(places=[[latitude, longitude] for longitude, latitude in spots], layer="footfall", run="2026-11-20")
+    status, told = watch(house, content)
+    assert status == 200
+    assert any("curve" in card for card in told["places"])
+    assert [step for step, names in read if "footfall" in names] == [0, 1, 2]
