@@ -12,6 +12,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from starlette.types import Receive, Scope
 
 from dashboard import figures
+from dashboard.asking import BODY_WAIT_S
 from dashboard.pages.context import House
 from dashboard.runs import NOW, Run
 from dashboard.scales import SCALES, USUAL
@@ -245,15 +247,15 @@ def read(body: bytes | None) -> dict[str, Any] | None:
 
 
 async def body_of(receive: Receive, most: int) -> bytes | None:
-    """The body of a request; None where it is longer than `most` or its sender went."""
+    """The body of a request; None where it is longer than `most`, too slow, or its sender went."""
     body = b""
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        part: bytes = message.get("body", b"")
-        body += part
-        if len(body) > most:
-            return None
-        if not message.get("more_body", False):
-            return body
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BODY_WAIT_S):
+            while (message := await receive())["type"] == "http.request":
+                part: bytes = message.get("body", b"")
+                body += part
+                if len(body) > most:
+                    return None
+                if not message.get("more_body", False):
+                    return body
+    return None

@@ -31,6 +31,8 @@ def test_a_night_that_lacks_the_step_says_so_and_leaves_its_side_empty(visit):
         page.keyboard.press("ArrowRight")
     until(page, "document.querySelector('.side-b').textContent.includes('not mapped')")
     assert page.evaluate("window.noctule.beside.view().version") is None
+    # What plays looks here for the second night's next steps.
+    assert page.evaluate("window.noctule.beside.scene().frames.some(frame => frame.version)")
 
 
 def test_side_by_side_both_maps_keep_one_view_and_the_mark(visit):

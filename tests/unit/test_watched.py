@@ -1,5 +1,6 @@
 """Watched places: never finer than 50 m, never named after a venue or a person, and only for who may see the run."""
 
+import asyncio
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard import watched
 from dashboard.app import build
 from dashboard.runs import Runs
 from dashboard.watch_names import cleaned, folded, venue_names, wrong_with
@@ -171,3 +173,12 @@ def test_many_places_read_each_page_once(city, monkeypatch):
     assert status == 200
     assert any("curve" in card for card in told["places"])
     assert [step for step, names in read if "footfall" in names] == [0, 1, 2]
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    async def trickle():
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    monkeypatch.setattr(watched, "BODY_WAIT_S", 0.1)
+    assert asyncio.run(asyncio.wait_for(watched.body_of(trickle, 8_000), 5)) is None
