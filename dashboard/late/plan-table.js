@@ -32,8 +32,8 @@
 
   /* What is shown and in which order; made anew only when something that it rests on is. */
   S.list_rows = () => {
-    const l = S.lamps, f = S.filter, order = sorted(), made = JSON.stringify([f, l.turn, f.chosen ? S.turn : 0, f.columns.planned ? S.changes.length : 0]);
-    if (S.shown && S.shownOf === made && S.shownIn === order) return S.shown;
+    const l = S.lamps, f = S.filter, order = sorted(), made = JSON.stringify([f, l.turn, f.chosen ? S.turn : 0]);
+    if (S.shown && S.shownOf === made && S.shownIn === order && (!f.columns.planned || S.shownChanges === S.changes)) return S.shown;
     if (!l.hay) { const words = {}; for (const name of CODED) words[name] = l.coded[name].words.map(fold); l.hay = l.lamp.map((id, i) => fold(id + ' ' + l.asset_id[i]) + ' ' + ['street', 'luminaire', 'cabinet', 'circuit'].map(name => words[name][l.coded[name].codes[i]]).join(' ')); }
     const parts = fold(f.text).split(/\s+/).filter(Boolean), picked = Object.entries(f.columns).filter(([, v]) => v !== ''), codes = picked.map(([name, v]) => (CODED.includes(name) ? [l.coded[name].codes, l.coded[name].words.indexOf(v)] : null));
     const bounds = RANGES.filter(name => (f.from[name] ?? '') !== '' || (f.to[name] ?? '') !== '').map(name => [l[name], f.from[name] ?? '', f.to[name] ?? '']);
@@ -46,7 +46,7 @@
       for (let k = 0; good && k < bounds.length; k++) { const v = bounds[k][0][i]; good = v !== null && v !== undefined && (bounds[k][1] === '' || v >= bounds[k][1]) && (bounds[k][2] === '' || v <= bounds[k][2]); }
       if (good) rows.push(i);
     }
-    S.shown = rows; S.shownOf = made; S.shownIn = order;
+    S.shown = rows; S.shownOf = made; S.shownIn = order; S.shownChanges = S.changes;
     return rows;
   };
   const fold = t => (/[^ -~]/.test(t) ? t.normalize('NFD').replace(/[\u0300-\u036f]/g, '') : t).toLowerCase();

@@ -20,9 +20,7 @@
   const where = path => path + (path.includes('?') ? '&' : '?') + 'lang=' + document.documentElement.lang;
   const ask = (path, given, raw) => fetch(where(path), given === undefined ? {} : { method: 'POST', headers: { 'content-type': raw ? 'application/toml' : 'application/json' }, body: raw ? given : JSON.stringify(given) })
     .then(r => r.json().catch(() => ({})).then(said => (r.ok ? said : Promise.reject({ status: r.status, ...said }))));
-  S.ask = ask;
   const complain = e => { S.told = e && e.error ? e.error + (e.details ? '\n' + e.details : '') : S.words.wrong_net; S.tell(); };
-  S.complain = complain;
 
   /* --- lamps ------------------------------------------------------------------------------------------------- */
   let asked = null;
@@ -90,12 +88,13 @@
   /* --- the scenario: changes, undo, saving -------------------------------------------------------------------- */
   const put = changes => {
     if (S.busy) return; /* another scenario is on its way */
-    S.undo = [...S.undo, S.changes].slice(-DEEP); S.redo = []; S.changes = changes; S.told = ''; dirty(); };
+    S.undo = [...S.undo, S.changes].slice(-DEEP); S.redo = []; S.changes = changes; S.told = '';
+    dirty();
+  };
   S.undoOne = () => { if (!S.undo.length) return; S.redo = [...S.redo, S.changes]; S.changes = S.undo[S.undo.length - 1]; S.undo = S.undo.slice(0, -1); dirty(); };
   S.redoOne = () => { if (!S.redo.length) return; S.undo = [...S.undo, S.changes]; S.changes = S.redo[S.redo.length - 1]; S.redo = S.redo.slice(0, -1); dirty(); };
   S.apply = entries => { if (S.count) put([...S.changes, ...selectors().flatMap(who => entries.map(entry => ({ ...entry, ...who })))]); };
   S.drop = at => put(S.changes.filter((one, i) => i !== at));
-  S.put = put;
   S.addLamp = (longitude, latitude) => {
     const { snap, ...given } = S.add, values = Object.fromEntries(Object.entries(given).filter(([, v]) => v !== '' && v !== undefined));
     const last = S.changes[S.changes.length - 1], { what, positions, ...had } = last || {};
@@ -105,14 +104,14 @@
     ask(`/planning/snap?longitude=${longitude.toFixed(6)}&latitude=${latitude.toFixed(6)}`).then(at => place([at.longitude, at.latitude]), complain);
   };
 
-  let timer = 0, saving = null;
+  let timer = 0, saving = null, failed = null;
   const dirty = () => { S.saved = 'waiting'; S.tell(); clearTimeout(timer); timer = setTimeout(save, 900); };
   const save = () => {
     clearTimeout(timer);
     if (saving) return saving.then(() => (S.saved === 'waiting' ? save() : undefined));
     if (S.conflict || S.saved !== 'waiting') return Promise.resolve();
     const sent = S.changes, to = S.scenario, title = S.words.untitled;
-    S.saved = 'saving'; S.tell();
+    S.saved = 'saving'; failed = null; S.tell();
     const answer = to ? ask(`/planning/scenarios/${to.id}`, { revision: to.revision, changes: sent }) : ask('/planning/scenarios', { title, changes: sent });
     saving = answer.then(kept => {
       if (S.scenario !== to) return; /* another was opened meanwhile */
@@ -123,14 +122,16 @@
     }, e => {
       if (S.scenario !== to) return;
       if (e.status === 409) { S.conflict = e.current; S.saved = 'stale'; S.tell(); return; }
-      S.saved = e.status ? 'refused' : 'waiting';
+      /* What is wrong with the changes stays wrong; a server that is away or has too much to do is asked again. */
+      failed = !e.status || e.status === 429 || e.status >= 500 ? e : null;
+      S.saved = failed ? 'waiting' : 'refused';
       complain(e);
-      if (!e.status) timer = setTimeout(save, 4000);
-    }).finally(() => { saving = null; if (S.saved === 'waiting' && !S.conflict) { clearTimeout(timer); timer = setTimeout(save, 300); } S.tell(); });
+    }).finally(() => { saving = null; if (S.saved === 'waiting' && !S.conflict) { clearTimeout(timer); timer = setTimeout(save, failed ? 4000 : 300); } S.tell(); });
     return saving;
   };
-  S.flush = () => (S.saved === 'waiting' ? save() : Promise.resolve());
-  window.addEventListener('beforeunload', e => { if (S.saved === 'waiting' || S.saved === 'saving' || S.saved === 'stale') e.preventDefault(); });
+  /* Until all is saved that waits; refused where it cannot be now, so that nobody goes on without it. */
+  S.flush = () => ((saving || S.saved === 'waiting') && !S.conflict ? save().then(() => (failed ? Promise.reject(failed) : S.flush())) : Promise.resolve());
+  window.addEventListener('beforeunload', e => { if (S.saved === 'waiting' || S.saved === 'saving' || S.saved === 'stale' || S.saved === 'refused') e.preventDefault(); });
 
   const relist = () => ask('/planning/scenarios').then(all => { S.list = all.scenarios; S.tell(); }, complain);
   const take = whole => { const { changes, ...scenario } = whole; Object.assign(S, { scenario, changes, undo: [], redo: [], saved: 'saved', savedAt: scenario.changed, conflict: null, told: '' }); S.tell(); };
@@ -176,7 +177,7 @@
     return ask(`/planning/scenarios/${theirs.id}/keep`, {}).then(() => { S.scenario = { ...S.scenario, revision: theirs.revision }; S.conflict = null; dirty(); return save(); }, complain);
   };
 
-  const compute = () => S.flush().then(() => (S.scenario && S.saved === 'saved' ? ask('/planning/jobs', { scenario: S.scenario.id }).then(() => { S.told = ''; S.tell(); return S.look(); }, complain) : undefined));
+  const compute = () => S.flush().then(() => (S.scenario && S.saved === 'saved' ? ask('/planning/jobs', { scenario: S.scenario.id }).then(() => { S.told = ''; S.tell(); return S.look(); }) : undefined)).catch(complain);
   const OPEN = ['waiting', 'running'];
   const hear = jobs => {
     const before = new Map(S.jobs.map(job => [job.id, job])), was = job => before.get(job.id) || {}, mine = job => S.scenario && job.scenario === S.scenario.id;
@@ -188,7 +189,6 @@
 
   /* --- what is shown ------------------------------------------------------------------------------------------ */
   const counted = (n, what) => fill(S.words[n === 1 || (n === 0 && S.words.language === 'fr') ? what + '_one' : what + '_many'], { count: new Intl.NumberFormat(S.words.language).format(n) });
-  S.counted = counted;
   const whose = name => S.words.roles[name] || name;
   const clock = text => { const at = new Date(text); return isNaN(at) ? '' : new Intl.DateTimeFormat(S.words.language === 'en' ? 'en-GB' : S.words.language, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZone: S.words.zone }).format(at); };
   const button = (text, act, more) => h('button', { type: 'button', className: 'btn small', onClick: act, ...more }, text);

@@ -149,6 +149,24 @@ def test_back_and_another_scenario_lose_nothing_that_was_not_saved_yet(visit):
     )
 
 
+def test_nobody_leaves_a_scenario_that_cannot_be_saved_now(visit):
+    page = desk(visit, "&scenario=-")
+    page.evaluate("(S => { S.choose([7], 'replace'); S.apply([{ what: 'remove' }]); })(window.noctule.plan)")
+    waited = page.evaluate("(async S => { S.flush(); const was = S.saved; await S.flush(); return [was, S.saved]; })"
+                           "(window.noctule.plan)")  # fmt: skip
+    assert waited == ["saving", "saved"]
+    first = page.evaluate("window.noctule.plan.scenario.name")
+    page.route("**/planning/scenarios/*", lambda route: route.abort())
+    page.evaluate("(S => { S.choose([8], 'replace'); S.apply([{ what: 'remove' }]); })(window.noctule.plan)")
+    page.select_option("#pd-scenario", "-")
+    until(page, "!!document.querySelector('.pd-told')")
+    assert f"scenario={first}" in page.url and page.evaluate("window.noctule.plan.changes.length") == 2
+    page.unroute("**/planning/scenarios/*")
+    saved(page)
+    assert page.evaluate("window.noctule.plan.scenario.name") == first
+    visit.said[:] = [text for text in visit.said if "ERR_FAILED" not in text]  # the browser tells of it as of an error
+
+
 def test_two_who_save_one_scenario_both_keep_their_work(visit):
     mine = desk(visit, "&scenario=-")
     make = "n => { const S = window.noctule.plan; S.choose([n], 'replace'); S.apply([{ what: 'remove' }]); }"
