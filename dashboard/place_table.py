@@ -111,13 +111,14 @@ def place_table(rows: list[Row], layer: str, say: Words, when: str) -> html.Tabl
     count = say("table.count", shown=say.number(len(shown)), all=say.number(len(rows)))
     if len(shown) < len(rows):
         count += " " + say("table.nearer")
-    sure = base_layer(layer) != "evidence" and not differs(layer)
-    heads = [say("table.place"), say("table.value"), *([say("table.confidence")] if sure else [])]
-    body = [_row(row, layer, say, sure) for row in shown]
+    body = [
+        html.Tr([html.Th(name, scope="row"), *map(html.Td, told)])
+        for name, *told in (cells(row, layer, say) for row in shown)
+    ]
     return html.Table(
         [
             html.Caption(f"{when} · {count}"),
-            html.Thead(html.Tr([html.Th(head, scope="col") for head in heads])),
+            html.Thead(html.Tr([html.Th(head, scope="col") for head in heads(layer, say)])),
             html.Tbody(body),
         ]
     )
@@ -134,14 +135,24 @@ def _evenly(places: list[int], most: int) -> list[int]:
     return [places[at] for at in np.linspace(0, len(places) - 1, most).round().astype(int)]
 
 
-def _row(row: Row, layer: str, say: Words, sure: bool) -> html.Tr:
+def heads(layer: str, say: Words) -> list[str]:
+    """What its columns are called; of evidence and of differences none says how sure."""
+    return [say("table.place"), say("table.value"), *([say("table.confidence")] if _has_confidence(layer) else [])]
+
+
+def cells(row: Row, layer: str, say: Words) -> list[str]:
+    """A row in words, a text for each of `heads`."""
     if row.value is None:
         told, word = say("legend.hatched"), "–"
     elif differs(layer) and row.confidence < _SURE:
         told, word = say("legend.grey"), ""
     else:
         told, word = amount_words(layer, row.value, say), say(confidence_word(row.confidence))
-    return html.Tr([html.Th(row.name, scope="row"), html.Td(told), *([html.Td(word)] if sure else [])])
+    return [row.name, told, *([word] if _has_confidence(layer) else [])]
+
+
+def _has_confidence(layer: str) -> bool:
+    return base_layer(layer) != "evidence" and not differs(layer)
 
 
 def _pixel_centres(crs: str, longitude: Floats, latitude: Floats, zoom: int) -> tuple[Floats, Floats]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import io
 import json
 import logging
 import re
@@ -18,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import numpy as np
 import zstandard
@@ -43,9 +42,10 @@ from dashboard.runs import NOW
 from dashboard.scales import GAP_LAYERS, SCALES
 from dashboard.scene import Viewer, live_scene, night_scene
 from dashboard.security import Headers
-from dashboard.sheet_route import Sheets
+from dashboard.sheet_route import Sheets, own_link
 from dashboard.signing_in import SigningIn
 from dashboard.tiles import Block, compress, render
+from dashboard.view_sheet import code
 from dashboard.watched import Watched
 from dashboard.words import DEFAULT, LANGUAGES, words
 from sensors.errors import NoctuleError
@@ -81,7 +81,6 @@ _INSET = re.compile(
     re.ASCII,
 )
 _OVERLAY = re.compile(r"/overlay/(?P<kind>[a-z]{1,12})\.json")
-_LONGEST_LINK = 600  # more than any view of ours has; a larger picture no phone reads across a room
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _LIGHTING_KEPT_S = 600.0  # a city's table takes seconds, and lamps and streets change by the day
 _REPORT_KEPT_S = 60.0  # one takes seconds to gather; who presses twice waits once
@@ -252,19 +251,10 @@ class Routes:
 
     async def _qr(self, scope: Scope, _receive: Receive) -> Answer:
         """An address of this server as a picture for phones; of no other server's, else we would vouch for it."""
-        to = _query(scope).get("to", "")
-        try:
-            parts = urlsplit(to)
-        except ValueError:
+        to = own_link(scope, _query(scope).get("to", ""))
+        if scope["path"] != "/qr.svg" or not to:
             return _GONE
-        ours = parts.netloc == _header(scope, b"host").decode("latin-1") and parts.scheme in ("http", "https")
-        if scope["path"] != "/qr.svg" or not ours or len(to) > _LONGEST_LINK or not to.isascii():
-            return _GONE
-        import segno
-
-        picture = io.BytesIO()
-        segno.make(to, error="l", micro=False).save(picture, kind="svg", border=2, dark="#000", light="#fff")
-        return 200, [(b"content-type", b"image/svg+xml"), NEVER], picture.getvalue()
+        return 200, [(b"content-type", b"image/svg+xml"), NEVER], code(to).encode()
 
     async def _overlay(self, scope: Scope, _receive: Receive) -> Answer:
         match = _OVERLAY.fullmatch(scope["path"])

@@ -17,7 +17,7 @@ from sensors.errors import NoctuleError
 
 _KEPT_S = 60.0  # who presses twice, or sends the address on, waits once
 _MOST_KEPT = 8
-_LONGEST_LINK = 600  # more than any view of ours has
+_LONGEST_LINK = 600  # more than any view of ours has; the code of a longer one no phone reads across a room
 _NEVER = (b"cache-control", b"no-store")
 
 Answer = tuple[int, Headers, bytes]
@@ -78,7 +78,7 @@ def _told(status: int, text: str) -> Answer:
 
 
 def own_link(scope: Scope, to: str) -> str:
-    """An address of this server, to be printed; of no other's, else we would vouch for it."""
+    """An address of this server, to be printed or drawn as a code; of no other's, else we would vouch for it."""
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     try:
         parts = urlsplit(to)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from analytics.typeset import pdf
-from dashboard.figures import amount_words, confidence_word, layer_name, legend_parts
+from dashboard.figures import layer_name, legend_parts
 from dashboard.overlays import KINDS, overlay
 from dashboard.pages.context import House
-from dashboard.place_table import Row, differs, places_in_view, shortened
+from dashboard.place_table import Row, cells, heads, places_in_view, shortened
 from dashboard.roles import may
 from dashboard.runs import NOW, PLAN, Run
 from dashboard.scales import base_layer
@@ -27,7 +27,6 @@ from dashboard.words import Words
 from sensors.night import parse_rfc3339
 
 MOST_PLACES = 40
-_SURE = 8  # confidence from which a difference can be told from 0
 _METHODS = {"light", "noise", "footfall", "safety"}
 _EXCLUDED = {"patrol deployment": "patrol", "enforcement": "enforcement", "licensing sanctions": "licensing"}
 
@@ -96,7 +95,7 @@ def view_sheet(house: House, role: str, view: View, say: Words, link: str) -> by
     }
     pictures = {"map.svg": drawn(picture, say("simulated.mark") if simulated else "")}
     if link:
-        pictures["code.svg"] = _code(link)
+        pictures["code.svg"] = code(link)
     return pdf("view-sheet", content, pictures, accessible=True)
 
 
@@ -112,7 +111,6 @@ def sheet_content(house: House, run: Run, view: View, rows: list[Row], say: Word
     if run.name.startswith(PLAN):
         method = say("plan.note")
     answers = int((run.meta.get("answers") or {}).get("count", 0))
-    sure = base != "evidence" and not differs(view.layer)
     made = say("sheet.made", moment=say.moment(house.clock.now(), city.zone), zone=str(city.zone))
     return {
         "language": say.language,
@@ -129,8 +127,8 @@ def sheet_content(house: House, run: Run, view: View, rows: list[Row], say: Word
         "hatched": say("legend.hatched"),
         "places_title": say("table.title"),
         "places_count": count if rows else say("table.none"),
-        "heads": [say("table.place"), say("table.value"), *([say("table.confidence")] if sure else [])],
-        "rows": [_cells(row, view.layer, say, sure) for row in shown],
+        "heads": heads(view.layer, say),
+        "rows": [cells(row, view.layer, say) for row in shown],
         "method_title": say("about.method.title"),
         "method": [method, *([say("legend.noise")] if base == "noise" else [])],
         "missing_title": say("about.missing.title"),
@@ -153,16 +151,6 @@ def _when(house: House, run: Run, frame: int, say: Words) -> str:
     first, last = say.clock(start, zone), say.clock(end, zone)
     key = "sheet.plan" if run.name.startswith(PLAN) else "sheet.step"
     return say(key, day=say.day(run.night), start=first, end=last) if run.night else say("title.plan")
-
-
-def _cells(row: Row, layer: str, say: Words, sure: bool) -> list[str]:
-    if row.value is None:
-        told, word = say("legend.hatched"), "–"
-    elif differs(layer) and row.confidence < _SURE:
-        told, word = say("legend.grey"), ""
-    else:
-        told, word = amount_words(layer, row.value, say), say(confidence_word(row.confidence))
-    return [row.name, told, *([word] if sure else [])]
 
 
 def _purpose(house: House, say: Words) -> list[str]:
@@ -192,7 +180,8 @@ def _within(box: Box, city: Box) -> Box:
     return (west, south, east, north) if west < east and south < north else city
 
 
-def _code(link: str) -> str:
+def code(link: str) -> str:
+    """An address as a picture for phones, an SVG."""
     import segno
 
     picture = io.BytesIO()
