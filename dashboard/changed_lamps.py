@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from analytics.scenario import Change, Scenario, lamp_streets
+from dashboard.probe_series import plain
 from sensors.city import City
 
 COMPARED = ("lumens", "watts", "cct_k", "height_m", "mf", "luminaire")
@@ -58,7 +59,7 @@ def as_csv(rows: Iterable[Row]) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _harmless(row[name]) for name in COLUMNS})
+        writer.writerow({name: plain(row[name]) for name in COLUMNS})
     return out.getvalue()
 
 
@@ -100,11 +101,3 @@ def _row(of: Columns, at: int, old: Columns | None, was: int | None, new: Column
 
 def _plain(value: Any) -> float | None:
     return float(f"{value:.6g}") if value is not None and np.isfinite(value) else None
-
-
-def _harmless(value: Any) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return "'" + value
-    return value

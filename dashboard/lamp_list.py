@@ -24,6 +24,7 @@ from analytics.scenario import lamp_streets
 from dashboard.overlays import faults
 from sensors.city import City
 from sensors.errors import NoctuleError
+from sensors.night import Night, parse_rfc3339
 
 FORMAT = 1
 _NOW_KEPT_S = 60.0
@@ -147,8 +148,6 @@ def _light(city: City) -> tuple[str, list[float | None]]:
 
 
 def _nearest(city: City, night: str, steps: Sequence[str]) -> str:
-    from sensors.night import Night, parse_rfc3339
-
     wanted = Night.named(night, city.zone).time_of("23:00")
     return min(steps, key=lambda step: abs(int((parse_rfc3339(step) - wanted).astype(np.int64))))
 

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,6 @@ class PlanJobs:
 
     def ask(self, kept: Kept, author: str) -> int:
         """Have the newest version of a scenario computed; FullError where too many wait."""
-        content = self._scenarios.content(kept)
         with self._desk.open() as desk:
             desk.execute("BEGIN IMMEDIATE")
             self._mark_lost(desk)
@@ -99,7 +98,9 @@ class PlanJobs:
                 (kept.id, kept.version, kept.name, kept.title, author, WAITING, self._now(), time.monotonic()),
             )
             number = int(made.lastrowid or 0)
+        # Kept before it is read: a save that comes in between must not change what was computed under this version.
         self._scenarios.keep(kept.id, kept.version)
+        content = self._scenarios.content(kept)
         threading.Thread(target=self._work, args=(number, content), name=f"plan-{number}", daemon=True).start()
         return number
 
@@ -114,10 +115,16 @@ class PlanJobs:
     def _mark_lost(self, desk: Any) -> None:
         # The monotonic clock is one for all processes of a machine and begins anew when it does.
         now = time.monotonic()
-        desk.execute(
-            "UPDATE plan_job SET state = ?, ended = ? WHERE state IN (?, ?) AND (beat < ? OR beat > ?)",
-            (BROKEN, self._now(), *OPEN, now - _LOST_S, now + 1.0),
-        )
+        # Asked first: each page that listens looks twice a second, and an update waits for whoever writes.
+        lost = desk.execute(
+            "SELECT id FROM plan_job WHERE state IN (?, ?) AND (beat < ? OR beat > ?)",
+            (*OPEN, now - _LOST_S, now + 1.0),
+        ).fetchall()
+        for row in lost:
+            desk.execute(
+                "UPDATE plan_job SET state = ?, ended = ? WHERE id = ? AND state IN (?, ?)",
+                (BROKEN, self._now(), row["id"], *OPEN),
+            )
 
     def _work(self, number: int, content: dict[str, Any]) -> None:
         try:
@@ -214,11 +221,6 @@ class PlanJobs:
 
     def _now(self) -> str:
         return rfc3339(self._clock.now())
-
-
-def as_dict(job: Job) -> dict[str, Any]:
-    """A job as it is sent to browsers."""
-    return asdict(job)
 
 
 def _keep_end(lines: Any, kept: list[str]) -> None:

@@ -92,12 +92,6 @@ class Scenarios:
         with self._desk.open() as desk:
             return _get(desk, number)
 
-    def named(self, name: str) -> Kept | None:
-        """The one whose page is `plan-NAME`."""
-        with self._desk.open() as desk:
-            row = desk.execute("SELECT * FROM scenario WHERE name = ?", (name,)).fetchone()
-        return _kept(row) if row else None
-
     def changes(self, number: int, version: int) -> list[Content] | None:
         """The changes of a version, as in its file; None where there is none."""
         with self._desk.open() as desk:

@@ -130,7 +130,7 @@ class Door:
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read what is sent before anybody works on it: a body without a stated length may have no end."""
         try:
-            body = await asyncio.wait_for(_whole(receive), BODY_WAIT_S)
+            body = await asyncio.wait_for(whole_body(receive), BODY_WAIT_S)
         except TimeoutError:
             await refuse(send, 408)
             return
@@ -159,7 +159,7 @@ async def refuse(send: Send, status: int, more: Headers | None = None, body: byt
     await send({"type": "http.response.body", "body": body})
 
 
-async def _whole(receive: Receive) -> bytes | None:
+async def whole_body(receive: Receive) -> bytes | None:
     """A body, or None where it is larger than any that we take; who goes away meanwhile has sent what came."""
     body = b""
     while True:

@@ -104,6 +104,20 @@ def test_what_is_computed_is_a_version_that_is_never_written_over(desk):
     assert saved.version == 2
 
 
+def test_a_save_while_a_version_is_asked_for_is_computed_or_is_another_version(desk, monkeypatch):
+    jobs, kept = desk(FINISHES.replace("lamp-001", "lamp-002"))
+    scenarios, keep = jobs._scenarios, Scenarios.keep
+
+    def save_first(self, number, version):
+        self.save(number, 1, "planner", NOW, changes=[DIM | {"lamps": ["lamp-002"]}])
+        keep(self, number, version)
+
+    monkeypatch.setattr(Scenarios, "keep", save_first)
+    number = jobs.ask(kept, "planner")
+    until(lambda: state(jobs, number).state == DONE)
+    assert scenarios.changes(kept.id, state(jobs, number).version)[0]["lamps"] == ["lamp-002"]
+
+
 def test_the_process_ends_when_its_server_does(tmp_path):
     code = (
         "import threading, time; from dashboard.plan_run import _end_with_server as end;"

@@ -1,5 +1,6 @@
 """What is asked of /planning: by those who may, by those who may not, and by those who send nonsense."""
 
+import asyncio
 import csv
 import io
 import json
@@ -10,10 +11,17 @@ from pyproj import Transformer
 
 from analytics import atlas
 from analytics.scenario import lamp_streets, parse_scenario
+from dashboard.allowance import Allowance
 from dashboard.app import build
+from dashboard.basemap import Basemap
 from dashboard.changed_lamps import as_csv, changed_lamps
 from dashboard.lamp_list import columns, sections_of
+from dashboard.pages.context import House
+from dashboard.planning import Planning
 from dashboard.roles import ROLES
+from dashboard.runs import Runs
+from dashboard.visitors import VISITOR, Visitor, Visitors
+from sensors.clock import city_clock
 from tests import synthetic_atlas
 from tests.synthetic_city import SOUTH, WEST, make_city
 from tests.unit.test_app import ask
@@ -134,6 +142,7 @@ def test_a_scenario_is_made_saved_duplicated_and_handed_out(app):
         ("/planning/import", b"\xff\xfe", ()),
         ("/planning/import", b"a = " + b"[" * 50_000, ()),
         ("/planning/import", b"format = 9", ()),
+        ("/planning/import", b"format = " + b"9" * 5000, ()),
         ("/planning/import", b'format = 1\n[[change]]\nwhat = "dim"\nlamps = ["nobody"]\nlevel = 1', ()),
     ],
 )
@@ -192,10 +201,30 @@ def test_changed_lamps_say_before_and_after_and_no_cell_is_a_formula(city):
     assert read[0]["asset_id"] == "'=HYPERLINK(1)"
 
 
+def test_saves_are_counted_by_session_and_not_by_the_address_of_a_proxy(city, monkeypatch):
+    house = House(city, city_clock(city.path), Runs(city), Basemap(city), True, "viewer", "")
+    planning = Planning(house)
+    planning._saves = Allowance(0.0, 1.0, 100.0)
+    scope = {"method": "POST", "path": "/planning/jobs", "query_string": b"", "headers": [], "client": ("10.0.0.1", 9)}
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    def status(key):
+        visitor = Visitor("planner", key, "account", key, "10.0.0.1")
+        monkeypatch.setattr(Visitors, "of", lambda self, scope: visitor)
+        within = VISITOR.set(visitor)
+        try:
+            return asyncio.run(planning(scope, receive))[0]
+        finally:
+            VISITOR.reset(within)
+
+    assert [status(key) for key in ("anna", "anna", "berit")] == [400, 429, 400]
+
+
 def test_who_is_signed_in_is_the_author_and_the_trail_says_what_was_done(city, app, monkeypatch):
     from dashboard.accounts import sign_in_desk
     from dashboard.audit import trail
-    from dashboard.visitors import Visitor, Visitors
 
     monkeypatch.setattr(Visitors, "of", lambda self, scope: Visitor("planner", "Maija", "account", "k"))
     status, made = send(app, "/planning/scenarios", {"title": "Hers", "changes": [DIM]})
